@@ -1,0 +1,109 @@
+//! What the detector says of one series.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Process, SeriesKey, Timestamp};
+
+/// How grave a detection is: thresholds of the published seed scores.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Score below 0.7.
+    Low,
+    /// Score of at least 0.7.
+    Medium,
+    /// Score of at least 0.8.
+    High,
+    /// Score of at least 0.9.
+    Critical,
+}
+
+/// One reason for a score, in numbers and words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// Name of the signal, for example `coefficient_of_variation`.
+    pub name: Arc<str>,
+    /// Value of the signal in 0..=1.
+    pub score: f64,
+    /// Weight of the signal in the score.
+    pub weight: f64,
+    /// What the signal adds to the score; the contributions of all signals add up to it.
+    pub contribution: f64,
+    /// The measured quantity behind the signal.
+    pub raw_value: f64,
+    /// What the measured quantity was compared with; `None` when it was not.
+    pub threshold: Option<f64>,
+    /// The reason in words.
+    pub text: String,
+}
+
+/// Intervals between connection starts, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IntervalStatistics {
+    /// Number of intervals.
+    pub count: u64,
+    /// Mean.
+    pub mean_s: f64,
+    /// Population standard deviation.
+    pub standard_deviation_s: f64,
+    /// Standard deviation over mean.
+    pub coefficient_of_variation: f64,
+    /// Median.
+    pub median_s: f64,
+    /// Median absolute deviation from the median.
+    pub median_absolute_deviation_s: f64,
+    /// Smallest.
+    pub minimum_s: f64,
+    /// Largest.
+    pub maximum_s: f64,
+    /// Largest deviation from the median.
+    pub maximum_deviation_s: f64,
+}
+
+/// A scored and explained series.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Assessment {
+    /// The series.
+    pub key: SeriesKey,
+    /// Name of the host that observed, for people.
+    pub host_name: Option<Arc<str>>,
+    /// Last known name of the server.
+    pub server_name: Option<Arc<str>>,
+    /// Last known process at the source.
+    pub process: Option<Arc<Process>>,
+    /// Name of the method that scored, for example `seed`.
+    pub method: Arc<str>,
+    /// Score in 0..=1.
+    pub score: f64,
+    /// Severity of the score.
+    pub severity: Severity,
+    /// Whether the series counts as a detection under the settings.
+    pub detected: bool,
+    /// Why the series could not be a detection whatever its score (a gate of the method); `None` when
+    /// nothing stood in the way.
+    pub gate: Option<String>,
+    /// First connection start.
+    pub first_seen: Timestamp,
+    /// Last connection start.
+    pub last_seen: Timestamp,
+    /// Number of connections since `first_seen`.
+    pub count: u64,
+    /// Dominant interval in seconds; `None` when there are too few connections to say.
+    pub interval_s: Option<f64>,
+    /// Relative jitter (0.2 means ±20 % of the interval); `None` when unknown.
+    pub jitter: Option<f64>,
+    /// Intervals in numbers; `None` when there are none.
+    pub intervals: Option<IntervalStatistics>,
+    /// Bytes from source to destination over all connections, when known.
+    pub bytes_out: u64,
+    /// Bytes from destination to source over all connections, when known.
+    pub bytes_in: u64,
+    /// Signals whose contributions add up to the score.
+    pub signals: Vec<Signal>,
+    /// The reasons in one or two sentences.
+    pub explanation: String,
+}

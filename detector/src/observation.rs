@@ -1,0 +1,140 @@
+//! What the detector is told: one event of one connection.
+//!
+//! An observation carries all that the later views and context need (process, server name, sizes); a
+//! scoring method uses what it can. Strings are shared (`Arc<str>`), because most repeat.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// Joins the observations of one connection (start, activity, end).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ConnectionId(pub u128);
+
+/// Which moment of a connection's life an observation tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It began at `time`; sizes are not known yet.
+    Opened,
+    /// It lives and was active at `time`; sizes are totals so far.
+    Active,
+    /// It ended at `time`; an [`Phase::Opened`] was observed before; sizes are final.
+    Closed,
+    /// It began at `time` and is over: the only observation of this connection.
+    Whole,
+}
+
+/// Which end of the connection the observer stood at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// At the end that initiated.
+    Client,
+    /// At the end that answered.
+    Server,
+    /// In between (a network sensor): as good as the client's side.
+    Between,
+}
+
+/// Transport protocol.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP or `ICMPv6`.
+    Icmp,
+    /// Anything else, by its IANA protocol number.
+    Other(u8),
+}
+
+impl Transport {
+    /// Lower-case name: `tcp`, `udp`, `icmp`, or `other`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Other(_) => "other",
+        }
+    }
+}
+
+/// The process at the observer's end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// When the process began.
+    pub started: Option<Timestamp>,
+    /// Command name.
+    pub name: Option<Arc<str>>,
+    /// Path of the executable.
+    pub executable: Option<Arc<str>>,
+    /// User id.
+    pub user_id: Option<u32>,
+}
+
+/// Which series an observation belongs to: one source talking to one place on one port.
+///
+/// Host and network namespace are part of the key, because addresses overlap between them.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct SeriesKey {
+    /// Host or sensor that observed; empty when the input has none.
+    pub host: Arc<str>,
+    /// Network namespace on that host; empty when the input has none.
+    pub namespace: Arc<str>,
+    /// End that initiated.
+    pub source: IpAddr,
+    /// End that answered.
+    pub destination: IpAddr,
+    /// Port of the end that answered.
+    pub destination_port: u16,
+    /// Transport protocol.
+    pub transport: Transport,
+}
+
+/// One event of one connection: the detector's only input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When it happened (see [`Phase`]).
+    pub time: Timestamp,
+    /// Which moment of the connection's life.
+    pub phase: Phase,
+    /// The series it belongs to.
+    pub key: SeriesKey,
+    /// Name of the host that observed, for people.
+    pub host_name: Option<Arc<str>>,
+    /// Joins this connection's observations; `None` when the input has no identity.
+    pub connection: Option<ConnectionId>,
+    /// Where the observer stood.
+    pub side: Side,
+    /// Port of the end that initiated; 0 when unknown.
+    pub source_port: u16,
+    /// Name of the server (TLS server name, HTTP host, DNS).
+    pub server_name: Option<Arc<str>>,
+    /// Process at the observer's end.
+    pub process: Option<Arc<Process>>,
+    /// Bytes from source to destination so far.
+    pub bytes_out: Option<u64>,
+    /// Bytes from destination to source so far.
+    pub bytes_in: Option<u64>,
+    /// How long the connection lasted ([`Phase::Closed`], [`Phase::Whole`]).
+    pub duration: Option<Duration>,
+    /// Whether the connection was established; `None` when unknown.
+    pub established: Option<bool>,
+    /// Traffic of Beaconwatch itself: never scored.
+    pub own: bool,
+}

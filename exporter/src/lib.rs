@@ -1,0 +1,1 @@
+//! eBPF flow exporter: capture, flows, OTLP.

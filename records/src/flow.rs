@@ -1,0 +1,153 @@
+//! [`FlowRecord`]: what happened to one socket (TCP) or one socket and peer (UDP).
+//!
+//! Counters are totals since the start of the flow, never deltas: a lost record then costs time
+//! resolution and no bytes. Times are nanoseconds of `CLOCK_BOOTTIME`; user space turns them into Unix
+//! time. Addresses are 16 bytes in network order; IPv4 is stored as `::ffff:a.b.c.d`.
+
+/// What a record says of its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// The flow began: a connect was sent, a connection accepted, or a first datagram seen.
+    Open = 1,
+    /// The flow lives; counters as of `time_ns`.
+    Update = 2,
+    /// The flow ended; counters are final.
+    Close = 3,
+}
+
+/// Which end of the flow the local socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// The local socket initiated: it called connect, or sent the first datagram.
+    Client = 1,
+    /// The local socket answered: it was accepted, or received the first datagram.
+    Server = 2,
+}
+
+/// Transport protocol by its IANA number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Protocol {
+    /// TCP.
+    Tcp = 6,
+    /// UDP.
+    Udp = 17,
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// Not ended.
+    None = 0,
+    /// TCP: the local end sent the first FIN.
+    FinLocal = 1,
+    /// TCP: the remote end sent the first FIN.
+    FinRemote = 2,
+    /// TCP: an established connection ended without the FIN exchange.
+    Reset = 3,
+    /// TCP: the connect was answered by a reset.
+    Refused = 4,
+    /// TCP: the connect was given up without any answer.
+    NoReply = 5,
+    /// UDP: no datagram for the idle timeout.
+    Idle = 6,
+    /// The socket was closed by its owner (UDP).
+    SocketClosed = 7,
+}
+
+/// The flow belongs to the exporter's own process.
+pub const FLAG_OWN: u8 = 1;
+/// The socket is older than the capture: `start_ns` is when it was first seen.
+pub const FLAG_START_INFERRED: u8 = 2;
+/// Packet counts, payload bytes, round-trip time and retransmits come from the TCP socket itself.
+pub const FLAG_TCP_TOTALS: u8 = 4;
+
+/// Totals of one direction pair, seen from the local socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CounterSet {
+    /// IP-layer bytes sent (headers included).
+    pub bytes_sent: u64,
+    /// IP-layer bytes received (headers included).
+    pub bytes_received: u64,
+    /// IP packets sent.
+    pub packets_sent: u64,
+    /// IP packets received.
+    pub packets_received: u64,
+}
+
+/// The process that owns a socket, as it was when the flow began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Owner {
+    /// Start of the process, nanoseconds of `CLOCK_BOOTTIME`; 0 when unknown.
+    pub process_start_ns: u64,
+    /// cgroup v2 id; 0 when unknown.
+    pub cgroup_id: u64,
+    /// Process id (thread group id) in the initial pid namespace; 0 when unknown.
+    pub pid: u32,
+    /// User id; meaningful only when `pid` is not 0.
+    pub uid: u32,
+    /// Command name, NUL padded.
+    pub comm: [u8; 16],
+}
+
+/// One event of one flow.
+///
+/// The identity of a flow is (`cookie`, `start_ns`, remote address and port).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowRecord {
+    /// Socket cookie: unique among live sockets of this boot.
+    pub cookie: u64,
+    /// Network namespace cookie; 0 when unknown.
+    pub netns_cookie: u64,
+    /// When the flow began.
+    pub start_ns: u64,
+    /// When this record was made; for [`RecordKind::Close`] the end of the flow.
+    pub time_ns: u64,
+    /// When the last packet was counted; 0 when none was.
+    pub last_packet_ns: u64,
+    /// Totals since `start_ns`.
+    pub counters: CounterSet,
+    /// Payload bytes sent and acknowledged (TCP, with [`FLAG_TCP_TOTALS`]).
+    pub payload_sent: u64,
+    /// Payload bytes received (TCP, with [`FLAG_TCP_TOTALS`]).
+    pub payload_received: u64,
+    /// Who owns the socket.
+    pub owner: Owner,
+    /// Local address.
+    pub local_address: [u8; 16],
+    /// Remote address.
+    pub remote_address: [u8; 16],
+    /// Smoothed round-trip time in microseconds; 0 when unknown.
+    pub smoothed_rtt_us: u32,
+    /// Segments retransmitted.
+    pub retransmits: u32,
+    /// Local port, host order.
+    pub local_port: u16,
+    /// Remote port, host order.
+    pub remote_port: u16,
+    /// A [`RecordKind`].
+    pub kind: u8,
+    /// A [`Role`].
+    pub role: u8,
+    /// A [`Protocol`].
+    pub protocol: u8,
+    /// A [`CloseReason`].
+    pub close_reason: u8,
+    /// `FLAG_*` bits.
+    pub flags: u8,
+    /// 1 once a TCP connection was established; for UDP 1 once datagrams went both ways.
+    pub established: u8,
+    /// Zero.
+    pub padding: [u8; 6],
+}
+
+const _: () = assert!(size_of::<CounterSet>() == 32);
+const _: () = assert!(size_of::<Owner>() == 40);
+const _: () = assert!(size_of::<FlowRecord>() == 184);
+const _: () = assert!(align_of::<FlowRecord>() == 8);

@@ -1,0 +1,17 @@
+//! Fixed-size events that the kernel part hands to user space.
+//!
+//! One definition for both sides: `#[repr(C)]`, integers only, padding explicit, sizes asserted at
+//! compile time. A layout change is a change of [`LAYOUT_VERSION`], which the loader compares with the
+//! version that the compiled object carries.
+//!
+//! Limits: `no_std`, no allocation, nothing that the BPF target lacks.
+#![cfg_attr(not(test), no_std)]
+
+mod flow;
+mod layout;
+
+pub use flow::{
+    CloseReason, CounterSet, FlowRecord, Owner, Protocol, RecordKind, Role, FLAG_OWN,
+    FLAG_START_INFERRED, FLAG_TCP_TOTALS,
+};
+pub use layout::{LossCounter, ProgramSettings, LAYOUT_VERSION, LOSS_COUNTERS};

@@ -1,0 +1,89 @@
+//! What is known of one field.
+
+/// Type of a field's value, in the terms of Elasticsearch and OpenSearch mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// Exact string.
+    Keyword,
+    /// String searched by words.
+    MatchOnlyText,
+    /// Signed 64-bit integer.
+    Long,
+    /// IEEE 754 double.
+    Double,
+    /// True or false.
+    Boolean,
+    /// Instant.
+    Date,
+    /// IPv4 or IPv6 address.
+    Ip,
+}
+
+/// How necessary a field is in its document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Always there.
+    Required,
+    /// There whenever it is known.
+    Optional,
+}
+
+/// Where a field's name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Elastic Common Schema.
+    Ecs,
+    /// OpenTelemetry semantic conventions.
+    OpenTelemetry,
+    /// This project: `beaconwatch.*`.
+    Beaconwatch,
+}
+
+/// One field: its name and everything that other vocabularies need of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Field {
+    /// Dotted name.
+    pub name: &'static str,
+    /// Type of one value.
+    pub field_type: FieldType,
+    /// Whether the value is an array.
+    pub array: bool,
+    /// Unit by its UCUM symbol; empty when there is none.
+    pub unit: &'static str,
+    /// Presence.
+    pub level: Level,
+    /// Vocabulary of the name.
+    pub origin: Origin,
+    /// What the value says, in one or two sentences.
+    pub description: &'static str,
+    /// A value as it is written in a document.
+    pub example: &'static str,
+}
+
+/// Declares constants for the names and the table of one document.
+macro_rules! fields {
+    ($(
+        $constant:ident = $name:literal,
+        $type:ident $([$array:ident])?, $unit:literal, $level:ident, $origin:ident,
+        $description:literal, $example:literal;
+    )*) => {
+        $( #[doc = $description] pub const $constant: &str = $name; )*
+
+        /// Every field of this document, sorted as documentation shows them.
+        pub const FIELDS: &[crate::Field] = &[
+            $( crate::Field {
+                name: $constant,
+                field_type: crate::FieldType::$type,
+                array: fields!(@array $($array)?),
+                unit: $unit,
+                level: crate::Level::$level,
+                origin: crate::Origin::$origin,
+                description: $description,
+                example: $example,
+            }, )*
+        ];
+    };
+    (@array) => { false };
+    (@array array) => { true };
+}
+pub(crate) use fields;

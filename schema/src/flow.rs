@@ -1,0 +1,110 @@
+//! Attributes of a flow record (OTLP log record, event name [`EVENT_NAME`]).
+//!
+//! `source` is the end that initiated the flow (the client), `destination` the end that answered,
+//! whichever of them is local: [`ROLE`] says which end the exporter saw. The log record's time is the
+//! time of the event; its observed time is when the exporter made the record.
+
+use crate::field::fields;
+
+/// Event name of a flow record.
+pub const EVENT_NAME: &str = "beaconwatch.network.flow";
+
+/// Value of [`EVENT`]: the flow began.
+pub const EVENT_START: &str = "start";
+/// Value of [`EVENT`]: the flow lives.
+pub const EVENT_UPDATE: &str = "update";
+/// Value of [`EVENT`]: the flow ended; totals are final.
+pub const EVENT_END: &str = "end";
+/// Value of [`ROLE`]: the local socket initiated the flow.
+pub const ROLE_CLIENT: &str = "client";
+/// Value of [`ROLE`]: the local socket answered.
+pub const ROLE_SERVER: &str = "server";
+
+fields! {
+    EXPORTER_ID = "beaconwatch.exporter.id", Keyword, "", Required, Beaconwatch,
+        "Identity of one run of one exporter; a restart makes a new one.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
+    EXPORTER_SEQUENCE = "beaconwatch.exporter.sequence", Long, "", Required, Beaconwatch,
+        "Number of this record among all that the exporter made, from 0 without gaps: a receiver reports what is missing.", "42";
+    FLOW_ID = "beaconwatch.flow.id", Keyword, "", Required, Beaconwatch,
+        "Identity of the flow on its host, the same in all of its records: 32 hexadecimal digits.", "5b0c3f8d9e6a4b17a2c4d6e8f0123456";
+    EVENT = "beaconwatch.flow.event", Keyword, "", Required, Beaconwatch,
+        "What the record says of the flow: start, update or end.", "end";
+    RECORD_NUMBER = "beaconwatch.flow.record", Long, "", Required, Beaconwatch,
+        "Number of this record among the flow's own, from 0. The record 0 announces the flow, whatever its event: a flow that ended before it was reported has one record, an end.", "0";
+    ROLE = "beaconwatch.flow.role", Keyword, "", Required, Beaconwatch,
+        "Which end the exporter saw: client (the local socket initiated) or server.", "client";
+    START_TIME = "beaconwatch.flow.start", Long, "ns", Required, Beaconwatch,
+        "When the flow began, nanoseconds since the Unix epoch. Never changes while the flow lives.", "1763800000123456789";
+    END_TIME = "beaconwatch.flow.end", Long, "ns", Optional, Beaconwatch,
+        "When the flow ended, nanoseconds since the Unix epoch.", "1763800000323456789";
+    START_INFERRED = "beaconwatch.flow.start_inferred", Boolean, "", Optional, Beaconwatch,
+        "True when the socket is older than the exporter: the start is when it was first seen.", "true";
+    CLOSE_REASON = "beaconwatch.flow.close_reason", Keyword, "", Optional, Beaconwatch,
+        "Why the flow ended: fin_local, fin_remote, reset, refused, no_reply, idle or socket_closed.", "fin_local";
+    ESTABLISHED = "beaconwatch.flow.established", Boolean, "", Required, Beaconwatch,
+        "TCP: the handshake was completed. UDP: datagrams went both ways.", "true";
+    OWN = "beaconwatch.flow.own", Boolean, "", Optional, Beaconwatch,
+        "True for traffic of Beaconwatch itself (OTLP, deliveries): it is never scored.", "true";
+    SOURCE_BYTES = "beaconwatch.flow.source.bytes", Long, "By", Required, Beaconwatch,
+        "IP-layer bytes from source to destination since the start.", "1034";
+    SOURCE_BYTES_DELTA = "beaconwatch.flow.source.bytes_delta", Long, "By", Required, Beaconwatch,
+        "IP-layer bytes from source to destination since the flow's last record.", "512";
+    SOURCE_PACKETS = "beaconwatch.flow.source.packets", Long, "{packet}", Required, Beaconwatch,
+        "IP packets from source to destination since the start.", "7";
+    SOURCE_PACKETS_DELTA = "beaconwatch.flow.source.packets_delta", Long, "{packet}", Required, Beaconwatch,
+        "IP packets from source to destination since the flow's last record.", "3";
+    DESTINATION_BYTES = "beaconwatch.flow.destination.bytes", Long, "By", Required, Beaconwatch,
+        "IP-layer bytes from destination to source since the start.", "8120";
+    DESTINATION_BYTES_DELTA = "beaconwatch.flow.destination.bytes_delta", Long, "By", Required, Beaconwatch,
+        "IP-layer bytes from destination to source since the flow's last record.", "4060";
+    DESTINATION_PACKETS = "beaconwatch.flow.destination.packets", Long, "{packet}", Required, Beaconwatch,
+        "IP packets from destination to source since the start.", "9";
+    DESTINATION_PACKETS_DELTA = "beaconwatch.flow.destination.packets_delta", Long, "{packet}", Required, Beaconwatch,
+        "IP packets from destination to source since the flow's last record.", "4";
+    SOURCE_PAYLOAD_BYTES = "beaconwatch.flow.source.payload_bytes", Long, "By", Optional, Beaconwatch,
+        "Payload bytes from source to destination since the start; for TCP known at the end.", "310";
+    DESTINATION_PAYLOAD_BYTES = "beaconwatch.flow.destination.payload_bytes", Long, "By", Optional, Beaconwatch,
+        "Payload bytes from destination to source since the start; for TCP known at the end.", "7420";
+    RETRANSMITS = "beaconwatch.flow.tcp.retransmits", Long, "{segment}", Optional, Beaconwatch,
+        "TCP segments that the local socket sent again.", "0";
+    SMOOTHED_RTT = "beaconwatch.flow.tcp.smoothed_rtt", Long, "us", Optional, Beaconwatch,
+        "Smoothed round-trip time of the TCP socket.", "182";
+    NETWORK_NAMESPACE = "beaconwatch.network.namespace", Keyword, "", Optional, Beaconwatch,
+        "Network namespace of the socket: `host` for the exporter's own, else the kernel's cookie of the namespace.", "4123";
+    SOURCE_ADDRESS = "source.address", Ip, "", Required, OpenTelemetry,
+        "Address of the end that initiated the flow.", "192.0.2.10";
+    SOURCE_PORT = "source.port", Long, "", Required, OpenTelemetry,
+        "Port of the end that initiated the flow.", "49152";
+    DESTINATION_ADDRESS = "destination.address", Ip, "", Required, OpenTelemetry,
+        "Address of the end that answered.", "198.51.100.7";
+    DESTINATION_PORT = "destination.port", Long, "", Required, OpenTelemetry,
+        "Port of the end that answered.", "443";
+    TRANSPORT = "network.transport", Keyword, "", Required, OpenTelemetry,
+        "Transport protocol: tcp or udp.", "tcp";
+    NETWORK_TYPE = "network.type", Keyword, "", Required, OpenTelemetry,
+        "Network layer: ipv4 or ipv6.", "ipv4";
+    SERVER_ADDRESS = "server.address", Keyword, "", Optional, OpenTelemetry,
+        "Name of the server, when it is known (DNS, TLS server name).", "updates.example.org";
+    PROCESS_PID = "process.pid", Long, "", Optional, OpenTelemetry,
+        "Process that owns the local socket.", "4711";
+    PROCESS_EXECUTABLE_NAME = "process.executable.name", Keyword, "", Optional, OpenTelemetry,
+        "Command name of the process, as the kernel has it (15 characters).", "curl";
+    PROCESS_EXECUTABLE_PATH = "process.executable.path", Keyword, "", Optional, OpenTelemetry,
+        "Executable of the process, when it still lived when the exporter looked.", "/usr/bin/curl";
+    PROCESS_CREATION_TIME = "process.creation.time", Keyword, "", Optional, OpenTelemetry,
+        "Start of the process, RFC 3339.", "2025-11-22T08:26:30.123456789Z";
+    PROCESS_REAL_USER_ID = "process.real_user.id", Long, "", Optional, OpenTelemetry,
+        "User id of the process.", "1000";
+    CGROUP_ID = "beaconwatch.process.cgroup_id", Long, "", Optional, Beaconwatch,
+        "Kernel's id of the cgroup v2 of the process.", "3251";
+    HOST_ID = "host.id", Keyword, "", Required, OpenTelemetry,
+        "Machine id of the host; resource attribute.", "8f14e45fceea167a5a36dedd4bea2543";
+    HOST_NAME = "host.name", Keyword, "", Required, OpenTelemetry,
+        "Name of the host; resource attribute.", "web-3";
+    SERVICE_NAME = "service.name", Keyword, "", Required, OpenTelemetry,
+        "Always beaconwatch-exporter; resource attribute.", "beaconwatch-exporter";
+    SERVICE_VERSION = "service.version", Keyword, "", Required, OpenTelemetry,
+        "Version of the exporter; resource attribute.", "0.1.0";
+    SERVICE_INSTANCE_ID = "service.instance.id", Keyword, "", Required, OpenTelemetry,
+        "Same as the exporter id; resource attribute.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
+}

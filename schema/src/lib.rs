@@ -1,0 +1,19 @@
+//! The one field model: every field of a flow record and of a detection document, once.
+//!
+//! [`flow::FIELDS`] lists the attributes of the OTLP log record that the exporter emits and the sidecar
+//! reads (OpenTelemetry semantic conventions where they have a name, `beaconwatch.*` else).
+//! [`detection::FIELDS`] lists the fields of a detection document (Elastic Common Schema
+//! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else). Constants of the same module carry the names,
+//! so that no other crate spells one. Mappings, templates and reference tables are generated from the
+//! tables (`./x generate`).
+//!
+//! Depends on nothing; no I/O.
+
+pub mod detection;
+mod field;
+pub mod flow;
+
+pub use field::{Field, FieldType, Level, Origin};
+
+/// Version of the Elastic Common Schema that detection documents follow.
+pub const ECS_VERSION: &str = "9.4.0";
