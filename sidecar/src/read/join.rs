@@ -1,0 +1,209 @@
+//! Joins the records of each connection, over all files.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use beaconwatch_detector::{ConnectionId, Observation, Phase, SeriesKey, Side, Timestamp};
+
+use super::record::{Dialect, Kind, Record};
+use super::report::Report;
+
+/// Most distinct names that are shared between records; more are kept one by one.
+const SHARED_NAMES_MAX: usize = 1 << 20;
+
+/// Identity of a record for the search for duplicates: Zeek's uid is unique over all sensors, so that
+/// it alone tells; in flows of unknown origin the time must agree too.
+type Identity = (ConnectionId, Option<Timestamp>);
+
+/// Collects records and makes observations of them.
+#[derive(Default)]
+pub(super) struct Joiner {
+    connections: Vec<Observation>,
+    by_identity: HashMap<Identity, usize>,
+    by_id: HashMap<ConnectionId, usize>,
+    /// Records of what connections carried, where the connection itself is not known yet.
+    carried: Vec<Observation>,
+    activity: Vec<Observation>,
+    names: HashSet<Arc<str>>,
+    duplicates: u64,
+}
+
+impl Joiner {
+    pub(super) fn add(&mut self, record: &Record) {
+        match record.kind {
+            Kind::Connection => self.add_connection(record),
+            Kind::Activity => {
+                let observation = self.observation(record, Phase::Active);
+                self.activity.push(observation);
+            }
+            Kind::Carried => self.add_carried(record),
+        }
+    }
+
+    fn add_connection(&mut self, record: &Record) {
+        let dialect = record.dialect;
+        let observation = self.observation(record, Phase::Whole);
+        if let Some(id) = observation.connection {
+            let time = (dialect == Dialect::Flows).then_some(observation.time);
+            let next = self.connections.len();
+            let index = *self.by_identity.entry((id, time)).or_insert(next);
+            if let Some(known) = self.connections.get_mut(index) {
+                self.duplicates += 1;
+                return keep_longer(known, observation);
+            }
+            self.by_id.entry(id).or_insert(next);
+        }
+        self.connections.push(observation);
+    }
+
+    fn add_carried(&mut self, record: &Record) {
+        let known = record.id.and_then(|id| self.by_id.get(&id).copied());
+        let observation = self.observation(record, Phase::Opened);
+        match known.and_then(|index| self.connections.get_mut(index)) {
+            Some(connection) => name(connection, observation.server_name),
+            None => self.carried.push(observation),
+        }
+    }
+
+    fn observation(&mut self, record: &Record, phase: Phase) -> Observation {
+        Observation {
+            time: record.time,
+            phase,
+            key: SeriesKey {
+                host: record
+                    .sensor
+                    .as_deref()
+                    .map_or_else(|| "".into(), |name| self.shared(name)),
+                namespace: self.shared(""),
+                source: record.source,
+                destination: record.destination,
+                destination_port: record.destination_port,
+                transport: record.transport,
+            },
+            host_name: record.sensor.as_deref().map(|name| self.shared(name)),
+            connection: record.id,
+            side: Side::Between,
+            source_port: record.source_port,
+            server_name: record.server_name.as_deref().map(|name| self.shared(name)),
+            process: None,
+            bytes_out: record.bytes_out,
+            bytes_in: record.bytes_in,
+            duration: record.duration,
+            established: record.established,
+            own: false,
+        }
+    }
+
+    fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        if self.names.len() < SHARED_NAMES_MAX {
+            self.names.insert(Arc::clone(&name));
+        }
+        name
+    }
+
+    /// All observations, sorted by time.
+    pub(super) fn finish(mut self, report: &mut Report) -> Vec<Observation> {
+        self.settle_carried();
+        self.settle_activity();
+        report.duplicates += self.duplicates;
+        let mut observations = self.connections;
+        observations.append(&mut self.activity);
+        observations.sort_by_key(|observation| observation.time);
+        observations
+    }
+
+    /// Names the connections that became known later; what is left stands for its connection.
+    fn settle_carried(&mut self) {
+        let mut carried = std::mem::take(&mut self.carried);
+        carried.sort_by_key(|observation| observation.time);
+        let mut opened: HashMap<ConnectionId, usize> = HashMap::new();
+        for mut observation in carried {
+            let Some(id) = observation.connection else {
+                observation.phase = Phase::Whole;
+                self.connections.push(observation);
+                continue;
+            };
+            if let Some(known) = self
+                .by_id
+                .get(&id)
+                .and_then(|at| self.connections.get_mut(*at))
+            {
+                name(known, observation.server_name);
+            } else if let Some(first) = opened.get(&id).and_then(|at| self.connections.get_mut(*at))
+            {
+                name(first, observation.server_name.clone());
+                observation.phase = Phase::Active;
+                self.activity.push(observation);
+            } else {
+                opened.insert(id, self.connections.len());
+                self.connections.push(observation);
+            }
+        }
+    }
+
+    /// Gives activity its totals, and parts the connections that it belongs to into begin and end.
+    fn settle_activity(&mut self) {
+        self.activity.sort_by_key(|observation| observation.time);
+        let mut totals: HashMap<ConnectionId, (u64, u64)> = HashMap::new();
+        let mut active: HashSet<usize> = HashSet::new();
+        for observation in &mut self.activity {
+            let Some(id) = observation.connection else {
+                continue;
+            };
+            let (bytes_out, bytes_in) = totals.entry(id).or_default();
+            accumulate(bytes_out, &mut observation.bytes_out);
+            accumulate(bytes_in, &mut observation.bytes_in);
+            if let Some(index) = self.by_id.get(&id) {
+                active.insert(*index);
+            }
+        }
+        for index in active {
+            if let Some(connection) = self.connections.get_mut(index) {
+                let closed = part(connection);
+                self.activity.extend(closed);
+            }
+        }
+    }
+}
+
+fn accumulate(total: &mut u64, bytes: &mut Option<u64>) {
+    if let Some(bytes) = bytes {
+        *total = total.saturating_add(*bytes);
+        *bytes = *total;
+    }
+}
+
+/// Turns a whole connection into its beginning and returns its end, when that is known.
+fn part(connection: &mut Observation) -> Option<Observation> {
+    connection.phase = Phase::Opened;
+    let duration = connection.duration.take()?;
+    let mut closed = connection.clone();
+    let nanos = i64::try_from(duration.as_nanos()).ok()?;
+    closed.time = Timestamp::from_unix_nanos(connection.time.unix_nanos().checked_add(nanos)?);
+    closed.phase = Phase::Closed;
+    closed.duration = Some(duration);
+    connection.bytes_out = None;
+    connection.bytes_in = None;
+    Some(closed)
+}
+
+fn name(connection: &mut Observation, server_name: Option<Arc<str>>) {
+    if connection.server_name.is_none() {
+        connection.server_name = server_name;
+    }
+}
+
+/// Of two records of one connection the one that saw more of it stays.
+fn keep_longer(known: &mut Observation, other: Observation) {
+    if other.duration > known.duration {
+        let server_name = known.server_name.take();
+        *known = other;
+        name(known, server_name);
+    } else {
+        name(known, other.server_name);
+    }
+}

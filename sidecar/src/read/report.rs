@@ -1,0 +1,234 @@
+//! What was read, skipped and not readable.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::row::Scalar;
+
+/// Longest part of an unusable value that a message shows, in characters.
+const SHOWN_CHARACTERS_MAX: usize = 60;
+
+/// Why a line or a field was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The line is longer than the limit.
+    LineTooLong,
+    /// The line is no JSON object.
+    NotJson,
+    /// A tab-separated line stands before any `#fields` line.
+    NoHeader,
+    /// A header line cannot be understood.
+    InvalidHeader,
+    /// The line has fewer or more fields than the header names.
+    FieldCount,
+    /// A needed field is absent, unset or empty.
+    MissingField,
+    /// A field has a value that it cannot have.
+    InvalidField,
+}
+
+impl Reason {
+    /// The reason in words, for a summary.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::LineTooLong => "line too long",
+            Self::NotJson => "not a JSON object",
+            Self::NoHeader => "no header before the line",
+            Self::InvalidHeader => "header not understood",
+            Self::FieldCount => "wrong number of fields (cut off?)",
+            Self::MissingField => "needed field missing",
+            Self::InvalidField => "field with an impossible value",
+        }
+    }
+}
+
+/// What is wrong with a line or a field, without the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) reason: Reason,
+    pub(super) field: Option<String>,
+    pub(super) expected: String,
+    pub(super) got: String,
+}
+
+impl Problem {
+    pub(super) fn too_long(bytes_max: usize) -> Self {
+        Self {
+            reason: Reason::LineTooLong,
+            field: None,
+            expected: format!("at most {bytes_max} bytes"),
+            got: "a longer line".to_owned(),
+        }
+    }
+
+    pub(super) fn missing(field: &str, expected: &str) -> Self {
+        Self {
+            reason: Reason::MissingField,
+            field: Some(field.to_owned()),
+            expected: expected.to_owned(),
+            got: "nothing".to_owned(),
+        }
+    }
+
+    pub(super) fn invalid(field: &str, expected: &str, got: &Scalar<'_>) -> Self {
+        Self {
+            reason: Reason::InvalidField,
+            field: Some(field.to_owned()),
+            expected: expected.to_owned(),
+            got: got.shown(),
+        }
+    }
+}
+
+/// `text` quoted, escaped and cut, so that a message stays one harmless line.
+pub(super) fn quoted(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARACTERS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// A line that was skipped, or a field of it that was not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skip {
+    /// File.
+    pub file: PathBuf,
+    /// Line; the first is 1.
+    pub line: u64,
+    /// Field, where the problem lies in one.
+    pub field: Option<String>,
+    /// Why.
+    pub reason: Reason,
+    /// What was expected.
+    pub expected: String,
+    /// What was there, cut to a readable length.
+    pub got: String,
+    /// Whether the line was used all the same, without the field.
+    pub line_used: bool,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        if let Some(field) = &self.field {
+            write!(f, "field {field}: ")?;
+        }
+        write!(f, "expected {}, got {}", self.expected, self.got)?;
+        f.write_str(if self.line_used {
+            " (field not used)"
+        } else {
+            " (line skipped)"
+        })
+    }
+}
+
+/// A file that could not be read, or not to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{}: {message}", file.display())]
+pub struct FileProblem {
+    /// File.
+    pub file: PathBuf,
+    /// What happened.
+    pub message: String,
+}
+
+/// What was read, skipped and could not be read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Files read, also those read in part.
+    pub files_read: u64,
+    /// Files in folders that are neither Zeek logs nor flow NDJSON.
+    pub files_of_other_kind: u64,
+    /// The first of them.
+    pub files_of_other_kind_kept: Vec<PathBuf>,
+    /// Lines with data.
+    pub lines: u64,
+    /// Lines in use.
+    pub records: u64,
+    /// Records of Zeek logs that tell of no connection (`files`, `x509`, ...).
+    pub other_records: u64,
+    /// Records of a connection that another record told of already.
+    pub duplicates: u64,
+    /// Lines skipped, by reason.
+    pub skipped: BTreeMap<Reason, u64>,
+    /// Fields not used in lines that were used, by reason.
+    pub fields_not_used: BTreeMap<Reason, u64>,
+    /// The first problems word for word.
+    pub kept: Vec<Skip>,
+    /// Files that could not be read, or not to their end.
+    pub file_problems: Vec<FileProblem>,
+    #[serde(skip)]
+    kept_max: usize,
+}
+
+impl Report {
+    pub(super) fn new(kept_max: usize) -> Self {
+        Self {
+            kept_max,
+            ..Self::default()
+        }
+    }
+
+    /// Number of lines skipped, whatever the reason.
+    #[must_use]
+    pub fn lines_skipped(&self) -> u64 {
+        self.skipped.values().sum()
+    }
+
+    /// Number of fields not used in lines that were used.
+    #[must_use]
+    pub fn fields_not_used_total(&self) -> u64 {
+        self.fields_not_used.values().sum()
+    }
+
+    pub(super) fn skip(&mut self, file: &Path, line: u64, problem: Problem) {
+        *self.skipped.entry(problem.reason).or_default() += 1;
+        self.keep(file, line, problem, false);
+    }
+
+    pub(super) fn ignore_field(&mut self, file: &Path, line: u64, problem: Problem) {
+        *self.fields_not_used.entry(problem.reason).or_default() += 1;
+        self.keep(file, line, problem, true);
+    }
+
+    pub(super) fn file_problem(&mut self, file: &Path, message: impl fmt::Display) {
+        self.file_problems.push(FileProblem {
+            file: file.to_path_buf(),
+            message: message.to_string(),
+        });
+    }
+
+    pub(super) fn other_kind(&mut self, file: &Path) {
+        self.files_of_other_kind += 1;
+        if self.files_of_other_kind_kept.len() < self.kept_max {
+            self.files_of_other_kind_kept.push(file.to_path_buf());
+        }
+    }
+
+    fn keep(&mut self, file: &Path, line: u64, problem: Problem, line_used: bool) {
+        if self.kept.len() < self.kept_max {
+            let Problem {
+                reason,
+                field,
+                expected,
+                got,
+            } = problem;
+            let file = file.to_path_buf();
+            self.kept.push(Skip {
+                file,
+                line,
+                field,
+                reason,
+                expected,
+                got,
+                line_used,
+            });
+        }
+    }
+}
