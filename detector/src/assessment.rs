@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Process, SeriesKey, Timestamp};
 
 /// How grave a detection is: thresholds of the published seed scores.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Score below 0.7.
@@ -20,6 +18,30 @@ pub enum Severity {
     High,
     /// Score of at least 0.9.
     Critical,
+}
+
+impl Severity {
+    /// Severity of a score.
+    #[must_use]
+    pub fn of_score(score: f64) -> Self {
+        match score {
+            score if score >= 0.9 => Self::Critical,
+            score if score >= 0.8 => Self::High,
+            score if score >= 0.7 => Self::Medium,
+            _ => Self::Low,
+        }
+    }
+
+    /// Lower-case name: `low`, `medium`, `high` or `critical`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// One reason for a score, in numbers and words.
@@ -98,9 +120,12 @@ pub struct Assessment {
     pub jitter: Option<f64>,
     /// Intervals in numbers; `None` when there are none.
     pub intervals: Option<IntervalStatistics>,
-    /// Bytes from source to destination over all connections, when known.
+    /// Source ports of the newest connections, newest first, where they are known: with them a finding is
+    /// joined to single connections in other logs.
+    pub recent_source_ports: Vec<u16>,
+    /// Bytes from source to destination over all connections that have ended, when known.
     pub bytes_out: u64,
-    /// Bytes from destination to source over all connections, when known.
+    /// Bytes from destination to source over all connections that have ended, when known.
     pub bytes_in: u64,
     /// Signals whose contributions add up to the score.
     pub signals: Vec<Signal>,

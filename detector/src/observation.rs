@@ -42,9 +42,7 @@ pub enum Side {
 }
 
 /// Transport protocol.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// TCP.
@@ -71,7 +69,7 @@ impl Transport {
 }
 
 /// The process at the observer's end.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Process {
     /// Process id.
     pub pid: u32,
@@ -88,9 +86,7 @@ pub struct Process {
 /// Which series an observation belongs to: one source talking to one place on one port.
 ///
 /// Host and network namespace are part of the key, because addresses overlap between them.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesKey {
     /// Host or sensor that observed; empty when the input has none.
     pub host: Arc<str>,
@@ -137,4 +133,27 @@ pub struct Observation {
     pub established: Option<bool>,
     /// Traffic of Beaconwatch itself: never scored.
     pub own: bool,
+}
+
+impl Observation {
+    /// An observation at the client's end that says nothing more than this.
+    #[must_use]
+    pub const fn new(time: Timestamp, phase: Phase, key: SeriesKey) -> Self {
+        Self {
+            time,
+            phase,
+            key,
+            host_name: None,
+            connection: None,
+            side: Side::Client,
+            source_port: 0,
+            server_name: None,
+            process: None,
+            bytes_out: None,
+            bytes_in: None,
+            duration: None,
+            established: None,
+            own: false,
+        }
+    }
 }

@@ -39,7 +39,10 @@ impl Timestamp {
 
     /// Seconds since the Unix epoch.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "sub-microsecond digits do not matter here")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "sub-microsecond digits do not matter here"
+    )]
     pub fn unix_seconds(self) -> f64 {
         self.0 as f64 / 1e9
     }

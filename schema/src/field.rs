@@ -67,7 +67,11 @@ macro_rules! fields {
         $type:ident $([$array:ident])?, $unit:literal, $level:ident, $origin:ident,
         $description:literal, $example:literal;
     )*) => {
-        $( #[doc = $description] pub const $constant: &str = $name; )*
+        $(
+            #[doc = $description]
+            #[allow(clippy::doc_markdown, reason = "the text is shown outside rustdoc too")]
+            pub const $constant: &str = $name;
+        )*
 
         /// Every field of this document, sorted as documentation shows them.
         pub const FIELDS: &[crate::Field] = &[

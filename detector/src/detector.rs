@@ -1,0 +1,262 @@
+//! Observations in, assessments out.
+
+use crate::method::{Method, Workspace};
+use crate::series::MAX_NAME_BYTES;
+use crate::settings::{Settings, SettingsError};
+use crate::state::{RestoreError, SeriesChange, SeriesState};
+use crate::table::SeriesTable;
+use crate::{Assessment, Observation, SeriesKey, Side, Timestamp};
+
+/// What is known beside the observations: nothing yet.
+///
+/// Prevalence, first sightings, intelligence and allow-lists will come in here, as values that the caller
+/// keeps and shares between detectors.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Context {}
+
+/// What became of an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is part of its series now.
+    Counted,
+    /// It changed nothing but a counter.
+    Ignored(Ignored),
+}
+
+/// Why an observation was ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ignored {
+    /// Traffic of Beaconwatch itself.
+    Own,
+    /// Seen at the end that answered: the client's end tells of the same connection.
+    ServerSide,
+    /// Further in the future than the setting `max_clock_skew_s`.
+    Future,
+    /// Older than the setting `max_lateness_s`.
+    Late,
+    /// The name of the host or of the network namespace is longer than 4096 bytes.
+    KeyTooLong,
+}
+
+/// What a detector has seen since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Series kept now.
+    pub series: u64,
+    /// Observations that became part of a series.
+    pub observations: u64,
+    /// Of these, connection starts that were older than the newest of their series.
+    pub out_of_order: u64,
+    /// Ignored: traffic of Beaconwatch itself.
+    pub ignored_own: u64,
+    /// Ignored: seen at the end that answered.
+    pub ignored_server_side: u64,
+    /// Ignored: too far in the future.
+    pub ignored_future: u64,
+    /// Ignored: too old.
+    pub ignored_late: u64,
+    /// Ignored: names in the key that are too long.
+    pub ignored_key_too_long: u64,
+    /// Series that went because there was no room.
+    pub evicted: u64,
+}
+
+/// Keeps the series and scores them.
+///
+/// # Times
+/// Each method that needs the time takes it as `now`. For live data it is the time of the call. For data
+/// from files it is the end of the data (or any time after it that is not further than `max_lateness_s`
+/// from the oldest record): then nothing is too late, and the order of the records does not matter.
+///
+/// # Order
+/// Observations may come in any order; the assessment of a series depends on which observations came, as
+/// long as none was ignored as late or future and none of its series' state was evicted.
+///
+/// # Memory
+/// At most `max_series` series, each of at most `max_starts_per_series` starts. When there is no room,
+/// the series goes that is least suspicious and silent for longest (each doubling of silence costs what a
+/// doubling of connections earns); [`Self::counters`] counts it and [`Self::take_changes`] tells of it.
+#[derive(Debug)]
+pub struct Detector {
+    settings: Settings,
+    max_lateness_ns: i64,
+    max_clock_skew_ns: i64,
+    table: SeriesTable,
+    method: Method,
+    workspace: Workspace,
+    counters: Counters,
+}
+
+impl Detector {
+    /// A detector without any series.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        settings.validate()?;
+        Ok(Self {
+            max_lateness_ns: nanos(settings.max_lateness_s),
+            max_clock_skew_ns: nanos(settings.max_clock_skew_s),
+            table: SeriesTable::new(settings.max_series),
+            method: Method::new(&settings),
+            workspace: Workspace::default(),
+            counters: Counters::default(),
+            settings,
+        })
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes one observation. Costs constant time on average; allocates when state grows.
+    pub fn observe(&mut self, now: Timestamp, observation: &Observation) -> Outcome {
+        if let Some(reason) = self.reason_to_ignore(now, observation) {
+            *self.ignored_counter(reason) += 1;
+            return Outcome::Ignored(reason);
+        }
+        let slot = self.table.find_or_insert(&observation.key);
+        if let Some(series) = self.table.get_mut(slot) {
+            let out_of_order = series.observe(observation, self.settings.max_starts_per_series);
+            self.counters.out_of_order += u64::from(out_of_order);
+        }
+        self.table.mark_changed(slot, observation.time);
+        self.counters.observations += 1;
+        Outcome::Counted
+    }
+
+    /// Assesses the series that changed since the last call, in the order in which they changed.
+    pub fn analyse(&mut self, now: Timestamp, context: &Context) -> Vec<Assessment> {
+        let slots = self.table.take_to_analyse();
+        let mut assessments = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let Some(series) = self.table.get_mut(slot) else {
+                continue;
+            };
+            let found = self
+                .method
+                .assess(series, now, context, &mut self.workspace);
+            let score = found.as_ref().map_or(0.0, |assessment| assessment.score);
+            let before = std::mem::replace(&mut series.score, score);
+            if before.total_cmp(&score).is_ne() {
+                self.table.mark_to_store(slot);
+            }
+            assessments.extend(found);
+        }
+        assessments
+    }
+
+    /// Assesses one series; `None` when it is not known or no connection start of it is.
+    #[must_use]
+    pub fn assess(&self, key: &SeriesKey, now: Timestamp, context: &Context) -> Option<Assessment> {
+        let series = self.table.get(self.table.find(key)?)?;
+        self.method
+            .assess(series, now, context, &mut Workspace::default())
+    }
+
+    /// Assesses every series with a connection start, also those that a gate stops (their score is 0).
+    pub fn assess_all(
+        &self,
+        now: Timestamp,
+        context: &Context,
+    ) -> impl Iterator<Item = Assessment> {
+        let mut workspace = Workspace::default();
+        self.table
+            .iter()
+            .filter_map(move |series| self.method.assess(series, now, context, &mut workspace))
+    }
+
+    /// What changed since the last call: states to store, and keys to forget.
+    ///
+    /// A detector whose changes nobody takes remembers no evicted keys.
+    pub fn take_changes(&mut self) -> Vec<SeriesChange> {
+        let removed = self.table.take_removed().into_iter();
+        let mut changes: Vec<_> = removed
+            .map(|key| SeriesChange { key, state: None })
+            .collect();
+        for slot in self.table.take_to_store() {
+            if let Some(series) = self.table.get(slot) {
+                let state = SeriesState::of(series, self.table.is_to_analyse(slot));
+                changes.push(SeriesChange {
+                    key: series.key.clone(),
+                    state: Some(state),
+                });
+            }
+        }
+        changes
+    }
+
+    /// Takes a series back as [`Self::take_changes`] gave it. A series that waited to be analysed waits
+    /// again. When there is no room, the series goes that matters least, as in [`Self::observe`].
+    pub fn restore(&mut self, key: SeriesKey, state: SeriesState) -> Result<(), RestoreError> {
+        if self.table.find(&key).is_some() {
+            return Err(RestoreError::Exists(Box::new(key)));
+        }
+        let (series, to_analyse) = state.into_series(key, self.settings.max_starts_per_series)?;
+        self.table.note_latest(series.last_activity);
+        let slot = self.table.insert(series);
+        if to_analyse {
+            self.table.mark_to_analyse(slot);
+        }
+        Ok(())
+    }
+
+    /// What this detector has seen.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            series: u64::try_from(self.table.len()).unwrap_or(u64::MAX),
+            evicted: self.table.evicted(),
+            ..self.counters
+        }
+    }
+
+    /// Kept connection starts of one series, ascending; `None` when it is not known.
+    #[must_use]
+    pub fn times(&self, key: &SeriesKey) -> Option<Vec<Timestamp>> {
+        let series = self.table.get(self.table.find(key)?)?;
+        Some(series.starts.iter().copied().collect())
+    }
+
+    fn reason_to_ignore(&self, now: Timestamp, observation: &Observation) -> Option<Ignored> {
+        let (now, time) = (now.unix_nanos(), observation.time.unix_nanos());
+        if observation.own {
+            Some(Ignored::Own)
+        } else if observation.side == Side::Server {
+            Some(Ignored::ServerSide)
+        } else if time > now.saturating_add(self.max_clock_skew_ns) {
+            Some(Ignored::Future)
+        } else if time < now.saturating_sub(self.max_lateness_ns) {
+            Some(Ignored::Late)
+        } else {
+            let key = &observation.key;
+            let too_long = key.host.len().max(key.namespace.len()) > MAX_NAME_BYTES;
+            too_long.then_some(Ignored::KeyTooLong)
+        }
+    }
+
+    fn ignored_counter(&mut self, reason: Ignored) -> &mut u64 {
+        let counters = &mut self.counters;
+        match reason {
+            Ignored::Own => &mut counters.ignored_own,
+            Ignored::ServerSide => &mut counters.ignored_server_side,
+            Ignored::Future => &mut counters.ignored_future,
+            Ignored::Late => &mut counters.ignored_late,
+            Ignored::KeyTooLong => &mut counters.ignored_key_too_long,
+        }
+    }
+}
+
+/// Seconds of a checked setting as nanoseconds; beyond 292 years it is as good as for ever.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "casts from f64 saturate, which is what is meant"
+)]
+fn nanos(seconds: f64) -> i64 {
+    (seconds * 1e9) as i64
+}
+
+#[cfg(test)]
+mod tests;

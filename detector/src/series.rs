@@ -1,0 +1,195 @@
+//! What is kept of one series.
+//!
+//! Contract: the state depends on *which* observations came, never on their order. Kept are the newest
+//! connection starts (as a sorted multiset), the count of all, the first of all, sums of final sizes, and
+//! of each name the one with the latest time (of equal times the greater name). Sizes are summed when a
+//! connection ends ([`Phase::Closed`], [`Phase::Whole`]); totals of live connections
+//! ([`Phase::Active`]) only say that the series lives.
+//!
+//! Memory: `size_of::<Series>()` and 8 bytes for each kept start; the strings are the caller's shared
+//! ones. Starts grow by doubling up to the setting `max_starts_per_series`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
+
+/// Source ports kept of the newest connections.
+pub(crate) const RECENT_PORTS: usize = 8;
+/// Longest name that is kept; a longer one is left out.
+pub(crate) const MAX_NAME_BYTES: usize = 4096;
+
+/// The latest value of something, by the time at which it was observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Latest<T> {
+    pub(crate) at: Timestamp,
+    pub(crate) value: Option<T>,
+}
+
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Self {
+            at: Timestamp::from_unix_nanos(i64::MIN),
+            value: None,
+        }
+    }
+}
+
+impl<T: Clone + Ord> Latest<T> {
+    fn update(&mut self, at: Timestamp, value: Option<&T>) {
+        let Some(value) = value else { return };
+        match &self.value {
+            Some(kept) if at < self.at || (at == self.at && value <= kept) => {}
+            Some(kept) if kept == value => self.at = at,
+            _ => {
+                *self = Self {
+                    at,
+                    value: Some(value.clone()),
+                }
+            }
+        }
+    }
+}
+
+/// State of one series.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub(crate) key: SeriesKey,
+    /// Newest connection starts, ascending.
+    pub(crate) starts: VecDeque<Timestamp>,
+    /// Source ports of the newest starts, newest first, as many as there are starts; 0 when unknown.
+    pub(crate) ports: [u16; RECENT_PORTS],
+    /// Connections ever started.
+    pub(crate) count: u64,
+    pub(crate) first_seen: Timestamp,
+    /// Latest observation of any phase.
+    pub(crate) last_activity: Timestamp,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) host_name: Latest<Arc<str>>,
+    pub(crate) server_name: Latest<Arc<str>>,
+    pub(crate) process: Latest<Arc<Process>>,
+    /// Score of the last analysis.
+    pub(crate) score: f64,
+    /// Whether a store has heard of this series.
+    pub(crate) stored: bool,
+}
+
+impl Series {
+    pub(crate) fn new(key: SeriesKey) -> Self {
+        Self {
+            key,
+            starts: VecDeque::new(),
+            ports: [0; RECENT_PORTS],
+            count: 0,
+            first_seen: Timestamp::from_unix_nanos(i64::MAX),
+            last_activity: Timestamp::from_unix_nanos(i64::MIN),
+            bytes_out: 0,
+            bytes_in: 0,
+            host_name: Latest::default(),
+            server_name: Latest::default(),
+            process: Latest::default(),
+            score: 0.0,
+            stored: false,
+        }
+    }
+
+    /// Takes one observation; says whether a start came out of order.
+    pub(crate) fn observe(&mut self, observation: &Observation, max_starts: usize) -> bool {
+        let time = observation.time;
+        self.last_activity = self.last_activity.max(time);
+        self.describe(observation);
+        let out_of_order = match observation.phase {
+            Phase::Opened | Phase::Whole => self.start(time, observation.source_port, max_starts),
+            Phase::Active | Phase::Closed => false,
+        };
+        if matches!(observation.phase, Phase::Closed | Phase::Whole) {
+            self.bytes_out = self
+                .bytes_out
+                .saturating_add(observation.bytes_out.unwrap_or(0));
+            self.bytes_in = self
+                .bytes_in
+                .saturating_add(observation.bytes_in.unwrap_or(0));
+        }
+        out_of_order
+    }
+
+    fn describe(&mut self, observation: &Observation) {
+        let fits = |name: &&Arc<str>| name.len() <= MAX_NAME_BYTES;
+        let time = observation.time;
+        self.host_name
+            .update(time, observation.host_name.as_ref().filter(fits));
+        self.server_name
+            .update(time, observation.server_name.as_ref().filter(fits));
+        let process = observation.process.as_ref().filter(|process| {
+            process.name.as_ref().is_none_or(|name| fits(&name))
+                && process.executable.as_ref().is_none_or(|path| fits(&path))
+        });
+        self.process.update(time, process);
+    }
+
+    fn start(&mut self, time: Timestamp, port: u16, max_starts: usize) -> bool {
+        self.count = self.count.saturating_add(1);
+        self.first_seen = self.first_seen.min(time);
+        let after = self.starts.back().is_none_or(|last| *last <= time);
+        self.keep_port(time, port);
+        if self.starts.len() >= max_starts {
+            if self.starts.front().is_some_and(|oldest| time <= *oldest) {
+                return !after;
+            }
+            self.starts.pop_front();
+        } else {
+            self.reserve(max_starts);
+        }
+        if after {
+            self.starts.push_back(time);
+        } else {
+            let place = self.starts.partition_point(|start| *start <= time);
+            self.starts.insert(place, time);
+        }
+        !after
+    }
+
+    /// Grows by doubling, but not past what can ever be kept.
+    fn reserve(&mut self, max_starts: usize) {
+        let length = self.starts.len();
+        if length == self.starts.capacity() {
+            let wanted = (2 * length).clamp(2, max_starts);
+            self.starts
+                .reserve_exact(wanted.saturating_sub(length).max(1));
+        }
+    }
+
+    /// Keeps the ports of the newest starts, the greater port first where times are equal, so that the
+    /// order of arrival does not matter. Called before the start itself is kept.
+    fn keep_port(&mut self, time: Timestamp, port: u16) {
+        let newer = self
+            .starts
+            .iter()
+            .rev()
+            .zip(self.ports)
+            .take_while(|(start, kept)| (**start, *kept) >= (time, port))
+            .count();
+        if let Some(from) = self.ports.get_mut(newer..) {
+            from.rotate_right(1);
+            if let Some(place) = from.first_mut() {
+                *place = port;
+            }
+        }
+    }
+
+    /// Known source ports of the newest connections, newest first.
+    pub(crate) fn recent_ports(&self) -> Vec<u16> {
+        self.ports
+            .iter()
+            .take(self.starts.len())
+            .copied()
+            .filter(|port| *port != 0)
+            .collect()
+    }
+
+    /// Latest connection start; `None` before the first.
+    pub(crate) fn last_seen(&self) -> Option<Timestamp> {
+        self.starts.back().copied()
+    }
+}

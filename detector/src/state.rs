@@ -1,0 +1,216 @@
+//! A series as a store keeps it.
+//!
+//! Contract: what [`crate::Detector::take_changes`] gives and [`crate::Detector::restore`] takes. The format
+//! is an enumeration of versions, so that an encoding that is not self-describing (postcard) stays
+//! readable when a version is added: versions are added and never changed. Times are written as the
+//! differences to the one before, which takes 4 to 6 bytes a start where integers are of variable length.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::series::{Latest, RECENT_PORTS, Series};
+use crate::stats::nanos_between;
+use crate::{Process, SeriesKey, Timestamp};
+
+/// What changed in a series since the last time changes were taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesChange {
+    /// The series.
+    pub key: SeriesKey,
+    /// Its state; `None` when it is gone and a store must forget it.
+    pub state: Option<SeriesState>,
+}
+
+/// State of a series, to be stored and restored as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesState(Versions);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Versions {
+    V1(StateV1),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StateV1 {
+    first_start: Option<Timestamp>,
+    /// Nanoseconds from each kept start to the next.
+    intervals_ns: Vec<u64>,
+    ports: Vec<u16>,
+    count: u64,
+    first_seen: Timestamp,
+    last_activity: Timestamp,
+    bytes_out: u64,
+    bytes_in: u64,
+    host_name: Option<(Timestamp, Arc<str>)>,
+    server_name: Option<(Timestamp, Arc<str>)>,
+    process: Option<(Timestamp, Arc<Process>)>,
+    score: f64,
+    to_analyse: bool,
+}
+
+/// Why a state was not restored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The series is there already.
+    #[error("the series of {0:?} is there already, expected a new one")]
+    Exists(Box<SeriesKey>),
+    /// The state contradicts itself.
+    #[error("state of a series: {field} is {value}, expected {expected}")]
+    Invalid {
+        /// Which part.
+        field: &'static str,
+        /// What it was.
+        value: String,
+        /// What it should have been.
+        expected: &'static str,
+    },
+}
+
+impl SeriesState {
+    /// Version of the format in which this state is.
+    #[must_use]
+    pub const fn version(&self) -> u16 {
+        match &self.0 {
+            Versions::V1(_) => 1,
+        }
+    }
+
+    pub(crate) fn of(series: &Series, to_analyse: bool) -> Self {
+        let starts = &series.starts;
+        Self(Versions::V1(StateV1 {
+            first_start: starts.front().copied(),
+            intervals_ns: starts
+                .iter()
+                .zip(starts.iter().skip(1))
+                .map(|(a, b)| nanos_between(*a, *b))
+                .collect(),
+            ports: series.ports.iter().take(starts.len()).copied().collect(),
+            count: series.count,
+            first_seen: series.first_seen,
+            last_activity: series.last_activity,
+            bytes_out: series.bytes_out,
+            bytes_in: series.bytes_in,
+            host_name: pair(&series.host_name),
+            server_name: pair(&series.server_name),
+            process: pair(&series.process),
+            score: series.score,
+            to_analyse,
+        }))
+    }
+
+    /// The series, and whether it waits to be analysed. Keeps the newest `max_starts` starts.
+    pub(crate) fn into_series(
+        self,
+        key: SeriesKey,
+        max_starts: usize,
+    ) -> Result<(Series, bool), RestoreError> {
+        let Versions::V1(state) = self.0;
+        let mut series = Series::new(key);
+        series.starts = starts(state.first_start, &state.intervals_ns)?.into();
+        check_count(&series, &state)?;
+        let excess = series.starts.len().saturating_sub(max_starts);
+        series.starts.drain(..excess);
+        for (place, port) in series.ports.iter_mut().zip(&state.ports).take(RECENT_PORTS) {
+            *place = *port;
+        }
+        series.count = state.count;
+        series.first_seen = state.first_seen;
+        series.last_activity = state.last_activity;
+        series.bytes_out = state.bytes_out;
+        series.bytes_in = state.bytes_in;
+        series.host_name = latest(state.host_name);
+        series.server_name = latest(state.server_name);
+        series.process = latest(state.process);
+        series.score = state.score;
+        series.stored = true;
+        Ok((series, state.to_analyse))
+    }
+}
+
+fn pair<T: Clone>(latest: &Latest<T>) -> Option<(Timestamp, T)> {
+    latest.value.clone().map(|value| (latest.at, value))
+}
+
+fn latest<T>(pair: Option<(Timestamp, T)>) -> Latest<T>
+where
+    Latest<T>: Default,
+{
+    pair.map_or_else(Latest::default, |(at, value)| Latest {
+        at,
+        value: Some(value),
+    })
+}
+
+fn starts(first: Option<Timestamp>, intervals_ns: &[u64]) -> Result<Vec<Timestamp>, RestoreError> {
+    let Some(first) = first else {
+        if intervals_ns.is_empty() {
+            return Ok(Vec::new());
+        }
+        return Err(invalid(
+            "first_start",
+            "absent",
+            "a time, because there are intervals",
+        ));
+    };
+    let mut time = i128::from(first.unix_nanos());
+    let mut times = Vec::with_capacity(intervals_ns.len() + 1);
+    times.push(first);
+    for interval in intervals_ns {
+        time += i128::from(*interval);
+        let nanos = i64::try_from(time).map_err(|error| {
+            invalid(
+                "intervals_ns",
+                &error.to_string(),
+                "times within ±292 years",
+            )
+        })?;
+        times.push(Timestamp::from_unix_nanos(nanos));
+    }
+    Ok(times)
+}
+
+fn check_count(series: &Series, state: &StateV1) -> Result<(), RestoreError> {
+    let kept = u64::try_from(series.starts.len()).unwrap_or(u64::MAX);
+    if state.count < kept {
+        return Err(invalid(
+            "count",
+            &state.count.to_string(),
+            "at least the kept starts",
+        ));
+    }
+    if series
+        .starts
+        .front()
+        .is_some_and(|oldest| state.first_seen > *oldest)
+    {
+        return Err(invalid(
+            "first_seen",
+            &format!("{:?}", state.first_seen),
+            "the first start",
+        ));
+    }
+    if series
+        .last_seen()
+        .is_some_and(|last| state.last_activity < last)
+    {
+        let value = format!("{:?}", state.last_activity);
+        return Err(invalid(
+            "last_activity",
+            &value,
+            "not before the last start",
+        ));
+    }
+    if !(0.0..=1.0).contains(&state.score) {
+        return Err(invalid("score", &state.score.to_string(), "0 to 1"));
+    }
+    Ok(())
+}
+
+fn invalid(field: &'static str, value: &str, expected: &'static str) -> RestoreError {
+    RestoreError::Invalid {
+        field,
+        value: value.to_owned(),
+        expected,
+    }
+}

@@ -1,0 +1,236 @@
+//! All series: found by key in constant time, bounded in number, with marks for what changed.
+//!
+//! Contract: iteration is in the order of slots, which depends only on the calls made and never on hashes.
+//! Hashes are keyed at random (SipHash-1-3), so that nobody outside can choose addresses and names that
+//! collide; that key is the only randomness here and no result depends on it.
+//!
+//! When full, each new series displaces one: see [`eviction`].
+
+mod eviction;
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use crate::series::Series;
+use crate::{SeriesKey, Timestamp};
+use eviction::Victims;
+
+/// Strings of keys that are shared between series; more only cost memory.
+const MAX_SHARED_STRINGS: usize = 4096;
+
+/// Place of a series; it keeps it for as long as it is kept.
+pub(crate) type Slot = u32;
+
+#[derive(Debug, Default)]
+struct Place {
+    series: Option<Box<Series>>,
+    /// Whether this slot is in [`SeriesTable::to_analyse`].
+    to_analyse: bool,
+    /// Whether this slot is in [`SeriesTable::to_store`].
+    to_store: bool,
+}
+
+/// All series.
+#[derive(Debug)]
+pub(crate) struct SeriesTable {
+    places: Vec<Place>,
+    free: Vec<Slot>,
+    index: HashTable<Slot>,
+    hasher: RandomState,
+    max_series: usize,
+    to_analyse: Vec<Slot>,
+    to_store: Vec<Slot>,
+    /// Keys that a store knows and that are gone.
+    removed: BTreeSet<SeriesKey>,
+    victims: Victims,
+    shared: BTreeSet<Arc<str>>,
+    latest: Timestamp,
+    evicted: u64,
+}
+
+impl SeriesTable {
+    pub(crate) fn new(max_series: usize) -> Self {
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            // Slots are u32, and the settings allow far less.
+            max_series: max_series.clamp(1, Slot::MAX as usize),
+            to_analyse: Vec::new(),
+            to_store: Vec::new(),
+            removed: BTreeSet::new(),
+            victims: Victims::default(),
+            shared: BTreeSet::new(),
+            latest: Timestamp::from_unix_nanos(i64::MIN),
+            evicted: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    pub(crate) fn find(&self, key: &SeriesKey) -> Option<Slot> {
+        let is_key = |slot: &Slot| self.get(*slot).is_some_and(|series| series.key == *key);
+        self.index.find(self.hasher.hash_one(key), is_key).copied()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Series> {
+        self.places.get(slot as usize)?.series.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Series> {
+        self.places.get_mut(slot as usize)?.series.as_deref_mut()
+    }
+
+    /// Every series in the order of slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Series> {
+        self.places
+            .iter()
+            .filter_map(|place| place.series.as_deref())
+    }
+
+    /// The series of a key, made when it is not there; an older one goes when the table is full.
+    pub(crate) fn find_or_insert(&mut self, key: &SeriesKey) -> Slot {
+        match self.find(key) {
+            Some(slot) => slot,
+            None => self.insert(Series::new(key.clone())),
+        }
+    }
+
+    /// Adds a series whose key is not there; an older one goes when the table is full.
+    pub(crate) fn insert(&mut self, mut series: Series) -> Slot {
+        if self.index.len() >= self.max_series {
+            self.evict_one();
+        }
+        series.key.host = self.share(&series.key.host);
+        series.key.namespace = self.share(&series.key.namespace);
+        let hash = self.hasher.hash_one(&series.key);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            // `max_series` is at most Slot::MAX.
+            Slot::try_from(self.places.len() - 1).unwrap_or(Slot::MAX)
+        });
+        if let Some(place) = self.places.get_mut(slot as usize) {
+            place.series = Some(Box::new(series));
+        }
+        let (places, hasher) = (&self.places, &self.hasher);
+        self.index.insert_unique(hash, slot, |slot| {
+            let series = places
+                .get(*slot as usize)
+                .and_then(|place| place.series.as_deref());
+            series.map_or(0, |series| hasher.hash_one(&series.key))
+        });
+        slot
+    }
+
+    /// Notes that a series changed, and the latest time seen.
+    pub(crate) fn mark_changed(&mut self, slot: Slot, at: Timestamp) {
+        self.latest = self.latest.max(at);
+        self.mark_to_analyse(slot);
+        self.mark_to_store(slot);
+    }
+
+    pub(crate) fn mark_to_analyse(&mut self, slot: Slot) {
+        if let Some(place) = self.places.get_mut(slot as usize)
+            && !std::mem::replace(&mut place.to_analyse, true)
+        {
+            self.to_analyse.push(slot);
+        }
+    }
+
+    pub(crate) fn mark_to_store(&mut self, slot: Slot) {
+        if let Some(place) = self.places.get_mut(slot as usize)
+            && !std::mem::replace(&mut place.to_store, true)
+        {
+            self.to_store.push(slot);
+        }
+    }
+
+    /// Takes note of a time without marking anything as changed.
+    pub(crate) fn note_latest(&mut self, at: Timestamp) {
+        self.latest = self.latest.max(at);
+    }
+
+    pub(crate) fn is_to_analyse(&self, slot: Slot) -> bool {
+        self.places
+            .get(slot as usize)
+            .is_some_and(|place| place.to_analyse)
+    }
+
+    /// The series to analyse, in the order in which they changed; a slot may have lost its series.
+    pub(crate) fn take_to_analyse(&mut self) -> Vec<Slot> {
+        let slots = std::mem::take(&mut self.to_analyse);
+        for slot in &slots {
+            if let Some(place) = self.places.get_mut(*slot as usize) {
+                place.to_analyse = false;
+            }
+        }
+        slots
+    }
+
+    /// The series to store, in the order in which they changed; a slot may have lost its series.
+    pub(crate) fn take_to_store(&mut self) -> Vec<Slot> {
+        let slots = std::mem::take(&mut self.to_store);
+        for slot in &slots {
+            if let Some(place) = self.places.get_mut(*slot as usize) {
+                place.to_store = false;
+                if let Some(series) = &mut place.series {
+                    series.stored = true;
+                }
+            }
+        }
+        slots
+    }
+
+    /// Keys that a store knows and that are gone for good.
+    pub(crate) fn take_removed(&mut self) -> Vec<SeriesKey> {
+        let removed = std::mem::take(&mut self.removed);
+        removed
+            .into_iter()
+            .filter(|key| self.find(key).is_none())
+            .collect()
+    }
+
+    fn evict_one(&mut self) {
+        let Some(slot) = self.victims.next(&self.places, self.latest) else {
+            return;
+        };
+        let Some(series) = self
+            .places
+            .get_mut(slot as usize)
+            .and_then(|place| place.series.take())
+        else {
+            return;
+        };
+        let hash = self.hasher.hash_one(&series.key);
+        if let Ok(entry) = self.index.find_entry(hash, |found| *found == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+        self.evicted += 1;
+        if series.stored {
+            self.removed.insert(series.key);
+        }
+    }
+
+    /// One copy of a string for all keys.
+    fn share(&mut self, text: &Arc<str>) -> Arc<str> {
+        if let Some(shared) = self.shared.get(text) {
+            return Arc::clone(shared);
+        }
+        if self.shared.len() >= MAX_SHARED_STRINGS {
+            self.shared.clear();
+        }
+        self.shared.insert(Arc::clone(text));
+        Arc::clone(text)
+    }
+}
