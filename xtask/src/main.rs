@@ -1,2 +1,81 @@
-//! placeholder
-fn main() {}
+//! What `./x` does: `cargo xtask COMMAND`.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command-line tool reports on its standard output"
+)]
+
+mod bench;
+mod graph;
+mod lint;
+mod steps;
+mod test;
+mod workspace;
+
+use anyhow::Result;
+use beaconwatch_tests::servers::Servers;
+use clap::{Parser, Subcommand};
+
+use crate::steps::Steps;
+
+/// Developer commands of this repository (`./x` calls them).
+#[derive(Parser)]
+#[command(name = "x", bin_name = "./x")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that CI checks.
+    Test,
+    /// Formatting, clippy, documentation, crate graph, licences, generated files, kernel object.
+    Lint,
+    /// Format the sources.
+    Fmt,
+    /// Only the end-to-end tests.
+    E2e {
+        /// Only tests whose name contains this.
+        filter: Option<String>,
+    },
+    /// Install the servers of the end-to-end tests and say where they are.
+    Servers,
+    /// Measure: one JSON object a line.
+    Bench,
+}
+
+fn main() -> Result<()> {
+    workspace::enter()?;
+    match Arguments::parse().command {
+        Command::Test => {
+            let mut steps = Steps::default();
+            lint::run(&mut steps);
+            test::run(&mut steps);
+            steps.finish()
+        }
+        Command::Lint => {
+            let mut steps = Steps::default();
+            lint::run(&mut steps);
+            steps.finish()
+        }
+        Command::Fmt => workspace::cargo(&["fmt", "--all"]),
+        Command::E2e { filter } => {
+            let mut steps = Steps::default();
+            test::end_to_end(&mut steps, filter.as_deref());
+            steps.finish()
+        }
+        Command::Servers => show_servers(),
+        Command::Bench => bench::run(),
+    }
+}
+
+fn show_servers() -> Result<()> {
+    let servers = Servers::install(&mut |progress| println!("{progress}"))?;
+    println!("collector   {}", servers.collector.display());
+    println!(
+        "opensearch  {:?}",
+        servers.opensearch.command("DATA_FOLDER".as_ref(), 0)
+    );
+    println!("ecs schema  {}", servers.ecs_schema.display());
+    Ok(())
+}

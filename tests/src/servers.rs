@@ -1,0 +1,32 @@
+//! The real servers that the end-to-end tests run against, and what they are installed from.
+
+pub mod collector;
+pub mod ecs_schema;
+pub mod opensearch;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+/// Everything that has to be downloaded or built before the end-to-end tests.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// The Collector's program.
+    pub collector: PathBuf,
+    /// OpenSearch and the runtime that it runs on.
+    pub opensearch: opensearch::Installed,
+    /// The ECS field table as JSON.
+    pub ecs_schema: PathBuf,
+}
+
+impl Servers {
+    /// Finds everything in the cache, and installs what is not there; `progress` is told what takes
+    /// long.
+    pub fn install(progress: &mut dyn FnMut(&str)) -> Result<Self> {
+        Ok(Self {
+            ecs_schema: ecs_schema::install(progress)?,
+            opensearch: opensearch::install(progress)?,
+            collector: collector::install(progress)?,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! The OpenTelemetry Collector 0.128.0, built from its released modules.
+//!
+//! The registries that a machine may reach need not serve the builder of 0.128.0, so the builder of
+//! 0.130.0 writes the sources and the versions are set afterwards. `go mod tidy` would also resolve the
+//! tests of dependencies, one of which cannot be had: its complaint is not fatal (`-e`), a really
+//! missing module fails the build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{cache, tools};
+
+const COMPONENTS: &str = include_str!("../../servers/collector-builder.yaml");
+const BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.130.0";
+
+/// The Collector's program, built when it is not in the cache yet.
+pub fn install(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    let folder = cache::entry("otelcol-0.128.0", COMPONENTS, |folder| {
+        progress("building the OpenTelemetry Collector 0.128.0 (about 3 minutes on 2 cores)");
+        build(folder)
+    })?;
+    Ok(folder.join("otelcol"))
+}
+
+fn build(folder: &Path) -> Result<()> {
+    let go = tools::go()?;
+    let proxy = tools::go_proxy(&go)?;
+    let log = folder.join("build.log");
+    let go_in = |directory: &Path| {
+        let mut command = Command::new(&go);
+        command
+            .current_dir(directory)
+            .env("GOPROXY", &proxy)
+            .env("CGO_ENABLED", "0");
+        command
+    };
+    let builder_yaml = folder.join("builder.yaml");
+    fs::write(&builder_yaml, COMPONENTS).context("writing builder.yaml")?;
+    let flags = [
+        "--skip-compilation",
+        "--skip-get-modules",
+        "--skip-strict-versioning",
+        "--config",
+    ];
+    tools::run(
+        go_in(folder)
+            .args(["run", BUILDER])
+            .args(flags)
+            .arg(&builder_yaml),
+        &log,
+    )?;
+
+    let source = folder.join("source");
+    let go_mod = source.join("go.mod");
+    let pinned = fs::read_to_string(&go_mod)
+        .context("reading go.mod")?
+        .replace("v0.130.0", "v0.128.0")
+        .replace("v1.36.0", "v1.34.0");
+    fs::write(&go_mod, pinned).context("writing go.mod")?;
+    if let Err(complaint) = tools::run(go_in(&source).args(["mod", "tidy", "-e"]), &log) {
+        let noted = format!("go mod tidy: {complaint:#}\n");
+        fs::write(folder.join("tidy.complaint"), noted).context("noting the complaint")?;
+    }
+    tools::run(
+        go_in(&source)
+            .args(["build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-o"])
+            .arg(folder.join("otelcol"))
+            .arg("."),
+        &log,
+    )?;
+    fs::remove_dir_all(&source).context("removing the Collector's sources")
+}

@@ -1,0 +1,34 @@
+//! Checks that need no server: cheap ones first.
+
+use anyhow::Result;
+
+use crate::steps::Steps;
+use crate::{graph, workspace};
+
+/// Runs every check of `./x lint`.
+pub(crate) fn run(steps: &mut Steps) {
+    steps.run("format", format);
+    steps.run("crate graph", graph::check);
+    steps.run("clippy", || {
+        let targets = ["--workspace", "--all-targets", "--locked"];
+        workspace::cargo(&[&["clippy"], &targets[..], &["--", "--deny", "warnings"]].concat())
+    });
+    steps.run("documentation", || {
+        workspace::run(
+            workspace::cargo_command()
+                .args(["doc", "--workspace", "--no-deps", "--locked"])
+                .env("RUSTDOCFLAGS", "--deny warnings"),
+        )
+    });
+}
+
+fn format() -> Result<()> {
+    workspace::cargo(&["fmt", "--all", "--check"])?;
+    workspace::cargo(&[
+        "fmt",
+        "--manifest-path",
+        "exporter-ebpf/Cargo.toml",
+        "--all",
+        "--check",
+    ])
+}
