@@ -82,8 +82,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Detector {
     settings: Settings,
-    max_lateness_ns: i64,
-    max_clock_skew_ns: i64,
+    max_lateness_ns: i128,
+    max_clock_skew_ns: i128,
     table: SeriesTable,
     method: Method,
     workspace: Workspace,
@@ -221,14 +221,14 @@ impl Detector {
     }
 
     fn reason_to_ignore(&self, now: Timestamp, observation: &Observation) -> Option<Ignored> {
-        let (now, time) = (now.unix_nanos(), observation.time.unix_nanos());
+        let ahead = i128::from(observation.time.unix_nanos()) - i128::from(now.unix_nanos());
         if observation.own {
             Some(Ignored::Own)
         } else if observation.side == Side::Server {
             Some(Ignored::ServerSide)
-        } else if time > now.saturating_add(self.max_clock_skew_ns) {
+        } else if ahead > self.max_clock_skew_ns {
             Some(Ignored::Future)
-        } else if time < now.saturating_sub(self.max_lateness_ns) {
+        } else if ahead < -self.max_lateness_ns {
             Some(Ignored::Late)
         } else {
             let key = &observation.key;
@@ -249,13 +249,13 @@ impl Detector {
     }
 }
 
-/// Seconds of a checked setting as nanoseconds; beyond 292 years it is as good as for ever.
+/// Seconds of a setting, checked to be at most 2e10, as nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "casts from f64 saturate, which is what is meant"
+    reason = "2e19 is far within the range of i128"
 )]
-fn nanos(seconds: f64) -> i64 {
-    (seconds * 1e9) as i64
+fn nanos(seconds: f64) -> i128 {
+    (seconds * 1e9) as i128
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@
 
 mod assessment;
 mod detector;
-//ECS
-//ECSMOD
+#[cfg(feature = "ecs")]
+pub mod ecs;
 mod method;
 mod observation;
 pub mod seed;

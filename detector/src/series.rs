@@ -170,9 +170,9 @@ impl Series {
             .zip(self.ports)
             .take_while(|(start, kept)| (**start, *kept) >= (time, port))
             .count();
-        if let Some(from) = self.ports.get_mut(newer..) {
+        if let Some(from @ [_, ..]) = self.ports.get_mut(newer..) {
             from.rotate_right(1);
-            if let Some(place) = from.first_mut() {
+            if let [place, ..] = from {
                 *place = port;
             }
         }

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Longest duration that a setting may state: about 317 years.
-const MAXIMUM_DURATION_S: f64 = 1e10;
+/// Longest duration that a setting may state: longer than the 585 years that a `Timestamp` spans.
+const MAXIMUM_DURATION_S: f64 = 2e10;
 
 /// Which scoring method answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,11 +40,11 @@ pub struct Settings {
     pub max_series: usize,
     /// Most connection starts to keep of one series: the newest. 4..=65 536.
     pub max_starts_per_series: usize,
-    /// Observations older than this before `now` are ignored. 0..=1e10 s.
+    /// Observations older than this before `now` are ignored. 0..=2e10 s.
     ///
     /// Whatever arrives within it, in whatever order, gives the same assessment.
     pub max_lateness_s: f64,
-    /// Observations further than this after `now` are ignored (a clock that is ahead). 0..=1e10 s.
+    /// Observations further than this after `now` are ignored (a clock that is ahead). 0..=2e10 s.
     pub max_clock_skew_s: f64,
     /// Settings of the seed score.
     pub seed: SeedSettings,
@@ -69,11 +69,11 @@ impl Default for Settings {
 pub struct SeedSettings {
     /// Fewest connections that are scored. 2..=65 536.
     pub min_connections: usize,
-    /// Shortest time from the first to the last scored connection. 0..=1e10 s.
+    /// Shortest time from the first to the last scored connection. 0..=2e10 s.
     pub min_duration_s: f64,
-    /// Shortest median interval that is scored. 0..=1e10 s.
+    /// Shortest median interval that is scored. 0..=2e10 s.
     pub min_interval_s: f64,
-    /// Longest median interval that is scored. `min_interval_s`..=1e10 s.
+    /// Longest median interval that is scored. `min_interval_s`..=2e10 s.
     pub max_interval_s: f64,
     /// Coefficient of variation at which its signal is 0.5. 1e-6..=1e3.
     pub cv_threshold: f64,

@@ -1,15 +1,201 @@
 //! Fields of a detection document.
 //!
 //! One document states one revision of one finding: `event.id` is made from
-//! [`FINDING_ID`] and [`FINDING_REVISION`] and is the document's `_id`.
+//! [`FINDING_ID`] and [`FINDING_REVISION`] and is the document's `_id`. All numbers describe the
+//! connections up to that revision.
+//!
+//! Left out on purpose:
+//! - `source.port` and `network.community_id`: a finding is about many connections with a source port each.
+//!   [`COMMUNITY_IDS`] has the identities of the newest ones, to join them with other logs.
+//! - `network.direction`: a sensor between two networks does not know it.
+//! - `network.protocol`: the times of connections do not tell it.
 
 use crate::field::fields;
+
+/// Value of [`DATA_STREAM_TYPE`].
+pub const STREAM_TYPE: &str = "logs";
+/// Value of [`DATA_STREAM_DATASET`] and of [`EVENT_DATASET`].
+pub const DATASET: &str = "beaconwatch.detection";
+/// Value of [`DATA_STREAM_NAMESPACE`] unless it is configured.
+pub const DEFAULT_NAMESPACE: &str = "default";
 
 fields! {
     TIMESTAMP = "@timestamp", Date, "", Required, Ecs,
         "When this revision of the finding was made.", "2025-11-22T08:26:30.123Z";
+    COMMUNITY_IDS = "beaconwatch.community_ids", Keyword [array], "", Optional, Beaconwatch,
+        "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
+    COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
+        "Connections from event.start to event.end.", "42";
+    EXPLANATION = "beaconwatch.explanation", MatchOnlyText, "", Required, Beaconwatch,
+        "The reasons for the score in one or two sentences.", "42 connections with a median interval of 60.0 s.";
     FINDING_ID = "beaconwatch.finding.id", Keyword, "", Required, Beaconwatch,
         "Identity of the finding through all of its revisions.", "9f1c2a7be03d4f55a1b2c3d4e5f60718";
+    FINDING_OPENED = "beaconwatch.finding.opened", Date, "", Required, Beaconwatch,
+        "When the first revision of the finding was made.", "2025-11-22T08:26:30.123Z";
     FINDING_REVISION = "beaconwatch.finding.revision", Long, "", Required, Beaconwatch,
         "Number of this revision, from 1.", "1";
+    INTERVAL_COEFFICIENT_OF_VARIATION = "beaconwatch.interval.coefficient_of_variation", Double, "1", Optional, Beaconwatch,
+        "Standard deviation over mean of the intervals between connection starts.", "0.08";
+    INTERVAL_JITTER = "beaconwatch.interval.jitter_pct", Double, "%", Optional, Beaconwatch,
+        "Jitter as a percentage of the interval: 20 means ±20 %.", "20.0";
+    INTERVAL_MAD = "beaconwatch.interval.mad_s", Double, "s", Optional, Beaconwatch,
+        "Median absolute deviation of the intervals from their median.", "5.9";
+    INTERVAL_MAXIMUM = "beaconwatch.interval.maximum_s", Double, "s", Optional, Beaconwatch,
+        "Longest interval.", "71.8";
+    INTERVAL_MEAN = "beaconwatch.interval.mean_s", Double, "s", Optional, Beaconwatch,
+        "Mean of the intervals.", "60.2";
+    INTERVAL_MEDIAN = "beaconwatch.interval.median_s", Double, "s", Optional, Beaconwatch,
+        "Median of the intervals.", "60.0";
+    INTERVAL_MINIMUM = "beaconwatch.interval.minimum_s", Double, "s", Optional, Beaconwatch,
+        "Shortest interval.", "48.3";
+    INTERVAL_STANDARD_DEVIATION = "beaconwatch.interval.standard_deviation_s", Double, "s", Optional, Beaconwatch,
+        "Standard deviation of the intervals.", "4.8";
+    METHOD = "beaconwatch.method", Keyword, "", Required, Beaconwatch,
+        "Name of the method that scored.", "seed";
+    NETWORK_NAMESPACE = "beaconwatch.network.namespace", Keyword, "", Optional, Beaconwatch,
+        "Network namespace of the source on its host.", "host";
+    PERIODICITY = "beaconwatch.periodicity", Double, "1", Optional, Beaconwatch,
+        "Value of the signal periodicity, 0 to 1.", "0.93";
+    SCORE = "beaconwatch.score", Double, "1", Required, Beaconwatch,
+        "Score of the finding, 0 to 1.", "0.94";
+    SEVERITY = "beaconwatch.severity", Keyword, "", Required, Beaconwatch,
+        "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical";
+    SIGNALS = "beaconwatch.signals", Nested [array], "", Optional, Beaconwatch,
+        "The signals whose contributions add up to the score.", "";
+    SIGNALS_CONTRIBUTION = "beaconwatch.signals.contribution", Double, "1", Optional, Beaconwatch,
+        "What the signal adds to the score: its value times its weight.", "0.38";
+    SIGNALS_NAME = "beaconwatch.signals.name", Keyword, "", Optional, Beaconwatch,
+        "Name of the signal.", "coefficient_of_variation";
+    SIGNALS_RAW_VALUE = "beaconwatch.signals.raw_value", Double, "", Optional, Beaconwatch,
+        "The measured quantity behind the signal, in the unit that its text states.", "0.08";
+    SIGNALS_SCORE = "beaconwatch.signals.score", Double, "1", Optional, Beaconwatch,
+        "Value of the signal, 0 to 1.", "0.95";
+    SIGNALS_TEXT = "beaconwatch.signals.text", MatchOnlyText, "", Optional, Beaconwatch,
+        "The reason in words.", "the intervals vary by 8.0 % of their mean of 60.2 s (a beacon: below 15.0 %)";
+    SIGNALS_THRESHOLD = "beaconwatch.signals.threshold", Double, "", Optional, Beaconwatch,
+        "What the measured quantity was compared with, in its unit.", "0.15";
+    SIGNALS_WEIGHT = "beaconwatch.signals.weight", Double, "1", Optional, Beaconwatch,
+        "Weight of the signal in the score.", "0.4";
+    DATA_STREAM_DATASET = "data_stream.dataset", ConstantKeyword, "", Required, Ecs,
+        "Always beaconwatch.detection.", "beaconwatch.detection";
+    DATA_STREAM_NAMESPACE = "data_stream.namespace", ConstantKeyword, "", Required, Ecs,
+        "Namespace of the data stream.", "default";
+    DATA_STREAM_TYPE = "data_stream.type", ConstantKeyword, "", Required, Ecs,
+        "Always logs.", "logs";
+    DESTINATION_BYTES = "destination.bytes", Long, "By", Optional, Ecs,
+        "Bytes from destination to source over all connections that have ended.", "352880";
+    DESTINATION_DOMAIN = "destination.domain", Keyword, "", Optional, Ecs,
+        "Last known name of the server (DNS, TLS server name, HTTP host).", "updates.example.org";
+    DESTINATION_IP = "destination.ip", Ip, "", Required, Ecs,
+        "Address of the end that answers.", "198.51.100.7";
+    DESTINATION_PORT = "destination.port", Long, "", Required, Ecs,
+        "Port of the end that answers.", "443";
+    ECS_VERSION = "ecs.version", Keyword, "", Required, Ecs,
+        "Version of the Elastic Common Schema that the document follows.", "9.4.0";
+    EVENT_ACTION = "event.action", Keyword, "", Required, Ecs,
+        "beacon-detected in the first revision, beacon-updated in later ones.", "beacon-detected";
+    EVENT_CATEGORY = "event.category", Keyword [array], "", Required, Ecs,
+        "Always network and intrusion_detection.", "network";
+    EVENT_CREATED = "event.created", Date, "", Required, Ecs,
+        "When the document was made; the same as @timestamp.", "2025-11-22T08:26:30.123Z";
+    EVENT_DATASET = "event.dataset", Keyword, "", Required, Ecs,
+        "Always beaconwatch.detection.", "beaconwatch.detection";
+    EVENT_END = "event.end", Date, "", Required, Ecs,
+        "Start of the last connection.", "2025-11-22T08:26:28.900Z";
+    EVENT_ID = "event.id", Keyword, "", Required, Ecs,
+        "Finding id and revision, joined by a hyphen; also the document's _id, so that a repeated delivery is recognised.", "9f1c2a7be03d4f55a1b2c3d4e5f60718-1";
+    EVENT_KIND = "event.kind", Keyword, "", Required, Ecs,
+        "Always alert.", "alert";
+    EVENT_MODULE = "event.module", Keyword, "", Required, Ecs,
+        "Always beaconwatch.", "beaconwatch";
+    EVENT_PROVIDER = "event.provider", Keyword, "", Required, Ecs,
+        "Always beaconwatch.", "beaconwatch";
+    EVENT_REASON = "event.reason", Keyword, "", Required, Ecs,
+        "Why there is this finding, in one sentence with the numbers of this revision.", "Score 0.94 (critical) over 42 connections about every 60.0 s.";
+    EVENT_RISK_SCORE = "event.risk_score", Float, "1", Required, Ecs,
+        "Score of the finding, 0 to 100.", "94.0";
+    EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
+        "Severity as Elastic's detection rules number it: 21 low, 47 medium, 73 high, 99 critical.", "99";
+    EVENT_START = "event.start", Date, "", Required, Ecs,
+        "Start of the first connection.", "2025-11-22T07:45:30.000Z";
+    EVENT_TYPE = "event.type", Keyword [array], "", Required, Ecs,
+        "Always info.", "info";
+    HOST_ID = "host.id", Keyword, "", Optional, Ecs,
+        "Machine id of the host or id of the sensor that observed.", "8f14e45fceea167a5a36dedd4bea2543";
+    HOST_NAME = "host.name", Keyword, "", Optional, Ecs,
+        "Name of the host that observed.", "web-3";
+    MESSAGE = "message", MatchOnlyText, "", Required, Ecs,
+        "What was found, the same in every revision.", "Beaconing from 192.0.2.10 to 198.51.100.7:443/tcp";
+    NETWORK_BYTES = "network.bytes", Long, "By", Optional, Ecs,
+        "Bytes both ways over all connections that have ended.", "396308";
+    NETWORK_IANA_NUMBER = "network.iana_number", Keyword, "", Required, Ecs,
+        "Transport protocol by its IANA number.", "6";
+    NETWORK_TRANSPORT = "network.transport", Keyword, "", Optional, Ecs,
+        "Transport protocol: tcp, udp, icmp or ipv6-icmp; absent for others.", "tcp";
+    NETWORK_TYPE = "network.type", Keyword, "", Required, Ecs,
+        "Network layer: ipv4 or ipv6.", "ipv4";
+    OBSERVER_NAME = "observer.name", Keyword, "", Optional, Ecs,
+        "Name of the detector that made the finding.", "detector-1";
+    OBSERVER_PRODUCT = "observer.product", Keyword, "", Required, Ecs,
+        "Always Beaconwatch.", "Beaconwatch";
+    OBSERVER_TYPE = "observer.type", Keyword, "", Required, Ecs,
+        "Always ids.", "ids";
+    OBSERVER_VENDOR = "observer.vendor", Keyword, "", Required, Ecs,
+        "Always Beaconwatch.", "Beaconwatch";
+    OBSERVER_VERSION = "observer.version", Keyword, "", Required, Ecs,
+        "Version of the detector.", "0.1.0";
+    PROCESS_EXECUTABLE = "process.executable", Keyword, "", Optional, Ecs,
+        "Path of the last known executable at the source.", "/usr/bin/curl";
+    PROCESS_NAME = "process.name", Keyword, "", Optional, Ecs,
+        "Command name of the last known process at the source.", "curl";
+    PROCESS_PID = "process.pid", Long, "", Optional, Ecs,
+        "Id of the last known process at the source.", "4711";
+    PROCESS_REAL_USER_ID = "process.real_user.id", Keyword, "", Optional, Ecs,
+        "User id of the last known process at the source.", "1000";
+    PROCESS_START = "process.start", Date, "", Optional, Ecs,
+        "When the last known process at the source began.", "2025-11-22T07:44:59.870Z";
+    RELATED_HOSTS = "related.hosts", Keyword [array], "", Optional, Ecs,
+        "Names of the host and of the server.", "web-3";
+    RELATED_IP = "related.ip", Ip [array], "", Required, Ecs,
+        "Addresses of both ends.", "192.0.2.10";
+    RELATED_USER = "related.user", Keyword [array], "", Optional, Ecs,
+        "User id of the process.", "1000";
+    RULE_CATEGORY = "rule.category", Keyword, "", Required, Ecs,
+        "Always Command and Control.", "Command and Control";
+    RULE_DESCRIPTION = "rule.description", Keyword, "", Required, Ecs,
+        "What the method looks for.", "Connections that start at regular intervals.";
+    RULE_ID = "rule.id", Keyword, "", Required, Ecs,
+        "Identity of the method: beaconwatch- and its name.", "beaconwatch-seed";
+    RULE_NAME = "rule.name", Keyword, "", Required, Ecs,
+        "Name of the method for people.", "Periodic connections (seed score)";
+    RULE_RULESET = "rule.ruleset", Keyword, "", Required, Ecs,
+        "Always beaconwatch.", "beaconwatch";
+    RULE_VERSION = "rule.version", Keyword, "", Required, Ecs,
+        "Version of the method.", "1";
+    SOURCE_BYTES = "source.bytes", Long, "By", Optional, Ecs,
+        "Bytes from source to destination over all connections that have ended.", "43428";
+    SOURCE_IP = "source.ip", Ip, "", Required, Ecs,
+        "Address of the end that initiates.", "192.0.2.10";
+    TAGS = "tags", Keyword [array], "", Required, Ecs,
+        "Always beaconing.", "beaconing";
+    THREAT_FRAMEWORK = "threat.framework", Keyword, "", Required, Ecs,
+        "Always MITRE ATT&CK.", "MITRE ATT&CK";
+    THREAT_TACTIC_ID = "threat.tactic.id", Keyword [array], "", Required, Ecs,
+        "Tactic: TA0011.", "TA0011";
+    THREAT_TACTIC_NAME = "threat.tactic.name", Keyword [array], "", Required, Ecs,
+        "Tactic: Command and Control.", "Command and Control";
+    THREAT_TACTIC_REFERENCE = "threat.tactic.reference", Keyword [array], "", Required, Ecs,
+        "Where the tactic is described.", "https://attack.mitre.org/tactics/TA0011/";
+    THREAT_TECHNIQUE_ID = "threat.technique.id", Keyword [array], "", Required, Ecs,
+        "Technique: T1071 for TCP and UDP, T1095 for other protocols.", "T1071";
+    THREAT_TECHNIQUE_NAME = "threat.technique.name", Keyword [array], "", Required, Ecs,
+        "Name of the technique.", "Application Layer Protocol";
+    THREAT_TECHNIQUE_REFERENCE = "threat.technique.reference", Keyword [array], "", Required, Ecs,
+        "Where the technique is described.", "https://attack.mitre.org/techniques/T1071/";
+    THREAT_SUBTECHNIQUE_ID = "threat.technique.subtechnique.id", Keyword [array], "", Optional, Ecs,
+        "Sub-technique that the port suggests: T1071.001 for 80, 443, 8080 and 8443, T1071.004 for 53.", "T1071.001";
+    THREAT_SUBTECHNIQUE_NAME = "threat.technique.subtechnique.name", Keyword [array], "", Optional, Ecs,
+        "Name of the sub-technique.", "Web Protocols";
+    THREAT_SUBTECHNIQUE_REFERENCE = "threat.technique.subtechnique.reference", Keyword [array], "", Optional, Ecs,
+        "Where the sub-technique is described.", "https://attack.mitre.org/techniques/T1071/001/";
 }

@@ -5,10 +5,14 @@
 pub enum FieldType {
     /// Exact string.
     Keyword,
+    /// Exact string that is the same in every document of an index.
+    ConstantKeyword,
     /// String searched by words.
     MatchOnlyText,
     /// Signed 64-bit integer.
     Long,
+    /// IEEE 754 single.
+    Float,
     /// IEEE 754 double.
     Double,
     /// True or false.
@@ -17,6 +21,9 @@ pub enum FieldType {
     Date,
     /// IPv4 or IPv6 address.
     Ip,
+    /// Object that is searched as one whole; its own fields follow in the table, and each of them has one
+    /// value in each object.
+    Nested,
 }
 
 /// How necessary a field is in its document.
@@ -24,7 +31,7 @@ pub enum FieldType {
 pub enum Level {
     /// Always there.
     Required,
-    /// There whenever it is known.
+    /// There when it is known, or when the object that it is part of is there.
     Optional,
 }
 

@@ -1,0 +1,294 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use beaconwatch_schema::{Field, FieldType, Level};
+
+use super::*;
+use crate::{Context, Detector, Observation, Phase, Process, SeriesKey, Settings, Transport};
+
+fn key(source: &str, destination: &str, port: u16, transport: Transport) -> SeriesKey {
+    SeriesKey {
+        host: Arc::from("8f14e45fceea167a5a36dedd4bea2543"),
+        namespace: Arc::from("host"),
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        destination_port: port,
+        transport,
+    }
+}
+
+/// A beacon every 60 s, with all that can be known of it when `full`.
+fn beacon(key: &SeriesKey, full: bool) -> Assessment {
+    let mut detector = Detector::new(Settings::default()).unwrap();
+    let start = 1_763_800_000_123_456_789;
+    for beat in 0..30_u16 {
+        let time = Timestamp::from_unix_nanos(start + i64::from(beat) * 60_000_000_000);
+        let mut observation = Observation::new(time, Phase::Whole, key.clone());
+        if full {
+            observation.host_name = Some(Arc::from("web-3"));
+            observation.server_name = Some(Arc::from("updates.example.org"));
+            observation.source_port = 40_000 + beat;
+            observation.bytes_out = Some(1_034);
+            observation.bytes_in = Some(8_120);
+            observation.process = Some(Arc::new(Process {
+                pid: 4711,
+                started: Some(Timestamp::from_unix_nanos(start - 1)),
+                name: Some(Arc::from("curl")),
+                executable: Some(Arc::from("/usr/bin/curl")),
+                user_id: Some(1000),
+            }));
+        }
+        detector.observe(time, &observation);
+    }
+    let now = Timestamp::from_unix_nanos(start + 1_800_000_000_000);
+    detector.assess(key, now, &Context::default()).unwrap()
+}
+
+fn full_document() -> Value {
+    let assessment = beacon(
+        &key("192.0.2.10", "198.51.100.7", 443, Transport::Tcp),
+        true,
+    );
+    let labels = Labels {
+        namespace: "prod",
+        observer_name: Some("detector-1"),
+    };
+    document_with(
+        &finding(&assessment),
+        Timestamp::from_unix_nanos(0),
+        &labels,
+    )
+    .unwrap()
+}
+
+fn finding(assessment: &Assessment) -> Finding<'_> {
+    Finding {
+        id: "9f1c2a7be03d4f55a1b2c3d4e5f60718",
+        revision: 1,
+        opened: Timestamp::from_unix_nanos(1_763_800_000_000_000_000),
+        assessment,
+    }
+}
+
+/// Values by dotted name; objects inside arrays are looked into.
+fn flatten(prefix: &str, value: &Value, into: &mut BTreeMap<String, Vec<Value>>) {
+    match value {
+        Value::Object(object) => {
+            for (name, inner) in object {
+                let dot = if prefix.is_empty() { "" } else { "." };
+                flatten(&format!("{prefix}{dot}{name}"), inner, into);
+            }
+        }
+        Value::Array(values) if values.iter().all(Value::is_object) => {
+            into.entry(prefix.to_owned())
+                .or_default()
+                .push(value.clone());
+            for inner in values {
+                flatten(prefix, inner, into);
+            }
+        }
+        _ => into
+            .entry(prefix.to_owned())
+            .or_default()
+            .push(value.clone()),
+    }
+}
+
+fn has_type(field: &Field, value: &Value) -> bool {
+    match field.field_type {
+        FieldType::Keyword | FieldType::ConstantKeyword | FieldType::MatchOnlyText => {
+            value.as_str().is_some_and(|text| !text.is_empty())
+        }
+        FieldType::Long => value.is_i64() || value.is_u64(),
+        FieldType::Float | FieldType::Double => value.is_number(),
+        FieldType::Boolean => value.is_boolean(),
+        FieldType::Date => value
+            .as_str()
+            .is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok()),
+        FieldType::Ip => value
+            .as_str()
+            .is_some_and(|text| text.parse::<IpAddr>().is_ok()),
+        FieldType::Nested => value.is_object(),
+    }
+}
+
+/// Every key is in the table with the right type, and all that is required is there.
+fn check_against_the_table(document: &Value) -> BTreeSet<String> {
+    let mut found = BTreeMap::new();
+    flatten("", document, &mut found);
+    let table: BTreeMap<_, _> = field::FIELDS
+        .iter()
+        .map(|field| (field.name, field))
+        .collect();
+    for (name, values) in &found {
+        let field = table
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is in no table"));
+        for value in values {
+            match (field.array, value) {
+                (true, Value::Array(items)) => {
+                    assert!(!items.is_empty(), "{name} is empty");
+                    assert!(
+                        items.iter().all(|item| has_type(field, item)),
+                        "{name}: {value}"
+                    );
+                }
+                (true, _) => panic!("{name} is no array: {value}"),
+                (false, _) => assert!(has_type(field, value), "{name}: {value}"),
+            }
+        }
+    }
+    for field in field::FIELDS
+        .iter()
+        .filter(|field| field.level == Level::Required)
+    {
+        assert!(found.contains_key(field.name), "{} is missing", field.name);
+    }
+    found.into_keys().collect()
+}
+
+#[test]
+fn a_document_with_everything_known_has_every_field_of_the_table() {
+    let found = check_against_the_table(&full_document());
+    let table: BTreeSet<_> = field::FIELDS
+        .iter()
+        .map(|field| field.name.to_owned())
+        .collect();
+    assert_eq!(found, table);
+}
+
+#[test]
+fn a_document_with_little_known_has_every_required_field() {
+    let mut bare = key("2001:db8::10", "2001:db8::7", 0, Transport::Icmp);
+    bare.host = Arc::from("");
+    bare.namespace = Arc::from("");
+    let document = document(
+        &finding(&beacon(&bare, false)),
+        Timestamp::from_unix_nanos(0),
+    )
+    .unwrap();
+    let found = check_against_the_table(&document);
+    for absent in [
+        "host.id",
+        "process.pid",
+        "source.bytes",
+        "beaconwatch.community_ids",
+    ] {
+        assert!(!found.contains(absent), "{absent} is not known");
+    }
+    assert_eq!(document["network"]["transport"], "ipv6-icmp");
+    assert_eq!(document["threat"]["technique"]["id"], json!(["T1095"]));
+}
+
+#[test]
+fn the_values_are_those_of_the_assessment() {
+    let document = full_document();
+    assert_eq!(
+        document["event"]["id"],
+        "9f1c2a7be03d4f55a1b2c3d4e5f60718-1"
+    );
+    assert_eq!(
+        document["message"],
+        "Beaconing from 192.0.2.10 to 198.51.100.7:443/tcp"
+    );
+    assert_eq!(document["event"]["severity"], 99);
+    assert_eq!(document["event"]["start"], "2025-11-22T08:26:40.123Z");
+    assert_eq!(document["beaconwatch"]["count"], 30);
+    assert_eq!(document["beaconwatch"]["interval"]["median_s"], 60.0);
+    assert_eq!(document["source"]["bytes"], 30 * 1_034);
+    assert_eq!(document["data_stream"]["namespace"], "prod");
+    let ids = document["beaconwatch"]["community_ids"].as_array().unwrap();
+    assert_eq!(ids.len(), 8);
+    let newest = community_id(
+        ("192.0.2.10".parse().unwrap(), 40_029),
+        ("198.51.100.7".parse().unwrap(), 443),
+        6,
+    );
+    assert_eq!(ids[0], json!(newest));
+    let contributions: f64 = document["beaconwatch"]["signals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|signal| signal["contribution"].as_f64().unwrap())
+        .sum();
+    assert!((contributions - document["beaconwatch"]["score"].as_f64().unwrap()).abs() < 1e-12);
+}
+
+#[test]
+fn the_message_of_an_ipv6_finding_can_be_read() {
+    let assessment = beacon(
+        &key("2001:db8::10", "2001:db8::7", 443, Transport::Tcp),
+        false,
+    );
+    let document = document(&finding(&assessment), Timestamp::from_unix_nanos(0)).unwrap();
+    assert_eq!(
+        document["message"],
+        "Beaconing from 2001:db8::10 to [2001:db8::7]:443/tcp"
+    );
+}
+
+#[test]
+fn keys_are_in_alphabetical_order_everywhere() {
+    fn check(value: &Value) {
+        if let Value::Object(object) = value {
+            let names: Vec<_> = object.keys().collect();
+            assert!(names.is_sorted(), "{names:?}");
+        }
+        match value {
+            Value::Object(object) => object.values().for_each(check),
+            Value::Array(values) => values.iter().for_each(check),
+            _ => {}
+        }
+    }
+    check(&full_document());
+}
+
+#[test]
+fn a_finding_that_no_store_could_take_is_refused() {
+    let assessment = beacon(
+        &key("192.0.2.10", "198.51.100.7", 443, Transport::Tcp),
+        false,
+    );
+    let good = finding(&assessment);
+    let now = Timestamp::from_unix_nanos(0);
+    assert_eq!(
+        document(&Finding { id: "", ..good }, now),
+        Err(DocumentError::Id(0))
+    );
+    let long = "x".repeat(481);
+    assert_eq!(
+        document(&Finding { id: &long, ..good }, now),
+        Err(DocumentError::Id(481))
+    );
+    assert_eq!(
+        document(
+            &Finding {
+                revision: 0,
+                ..good
+            },
+            now
+        ),
+        Err(DocumentError::Revision)
+    );
+    for namespace in ["", "Prod", "a-b", "a/b"] {
+        let labels = Labels {
+            namespace,
+            observer_name: None,
+        };
+        let error = document_with(&good, now, &labels).unwrap_err();
+        assert_eq!(error, DocumentError::Namespace(namespace.to_owned()));
+    }
+    let broken = Assessment {
+        score: f64::NAN,
+        ..assessment.clone()
+    };
+    let error = document(
+        &Finding {
+            assessment: &broken,
+            ..good
+        },
+        now,
+    )
+    .unwrap_err();
+    assert!(matches!(error, DocumentError::NotFinite(_)), "{error}");
+}
