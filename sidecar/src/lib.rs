@@ -1,1 +1,47 @@
-//! placeholder
+//! Receives flow records over OTLP, finds beacons in them, keeps state, and delivers detections.
+//!
+//! ```text
+//! gRPC, HTTP, in process ─► receive ─► store (journal) ─► observe (detector) ─► store (checkpoint)
+//!                                        │ acknowledged                            │ outbox
+//!                                        ▼                                         ▼
+//!                                     the client                    deliver ─► destination: file, data stream
+//! ```
+//!
+//! [`Sidecar::start`] puts the parts together. What each of them promises stands with its module:
+//! - `receive`: one decoder for all ways in; a bad record is refused alone and counted by reason.
+//! - `store`: one embedded database; an acknowledged request is on disk; input, state and outbox are
+//!   written together.
+//! - `observe`: duplicates and gaps per exporter; findings and their revisions.
+//! - `deliver` and `destination`: at least once, with a stable id.
+//! - `api`: status, scored series, connections.
+//! - [`read`]: observations from files.
+
+mod api;
+mod clock;
+mod config;
+mod deliver;
+mod destination;
+mod listen;
+mod observe;
+pub mod read;
+pub mod receive;
+mod sidecar;
+mod status;
+mod store;
+mod time_text;
+
+pub use clock::Clock;
+pub use config::{ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, StoreConfig};
+pub use deliver::{DestinationStatus, RetryPolicy};
+pub use destination::{
+    AttemptError, Authentication, BuildError, Destination, DestinationConfig, ElasticsearchConfig,
+    FileConfig, Outcome, Secret, SecretError, SecretSource,
+};
+pub use listen::ListenError;
+pub use observe::{AnalysisReport, ExporterStatus};
+pub use receive::{AcceptError, Receiver};
+pub use sidecar::{Addresses, Sidecar, StartError, StopReport};
+pub use status::{
+    DetectorStatus, FindingStatus, ReceiveStatus, RejectedStatus, Status, StatusSource, StoreStatus,
+};
+pub use store::{Backlog, DeadLetter, Document, FormatError, StoreError, Totals};

@@ -11,16 +11,14 @@ use super::report::Report;
 /// Most distinct names that are shared between records; more are kept one by one.
 const SHARED_NAMES_MAX: usize = 1 << 20;
 
-/// Identity of a record for the search for duplicates: Zeek's uid is unique over all sensors, so that
-/// it alone tells; in flows of unknown origin the time must agree too.
-type Identity = (ConnectionId, Option<Timestamp>);
-
 /// Collects records and makes observations of them.
 #[derive(Default)]
 pub(super) struct Joiner {
     connections: Vec<Observation>,
-    by_identity: HashMap<Identity, usize>,
-    by_id: HashMap<ConnectionId, usize>,
+    /// The first connection of each identity, and what told of it.
+    by_id: HashMap<ConnectionId, (usize, Dialect)>,
+    /// Connections of flows whose identity was used before, at another time.
+    by_id_and_time: HashMap<(ConnectionId, Timestamp), usize>,
     /// Records of what connections carried, where the connection itself is not known yet.
     carried: Vec<Observation>,
     activity: Vec<Observation>,
@@ -41,23 +39,44 @@ impl Joiner {
     }
 
     fn add_connection(&mut self, record: &Record) {
-        let dialect = record.dialect;
         let observation = self.observation(record, Phase::Whole);
-        if let Some(id) = observation.connection {
-            let time = (dialect == Dialect::Flows).then_some(observation.time);
-            let next = self.connections.len();
-            let index = *self.by_identity.entry((id, time)).or_insert(next);
-            if let Some(known) = self.connections.get_mut(index) {
+        let known = record.id.and_then(|id| self.known(id, record));
+        match known.and_then(|index| self.connections.get_mut(index)) {
+            Some(known) => {
                 self.duplicates += 1;
-                return keep_longer(known, observation);
+                keep_longer(known, observation);
             }
-            self.by_id.entry(id).or_insert(next);
+            None => self.connections.push(observation),
         }
-        self.connections.push(observation);
+    }
+
+    /// The connection that the record tells of again; else notes that it will be the next one.
+    ///
+    /// Zeek's uid is unique over all sensors, so that it alone tells. Whoever made flows may use one uid
+    /// again: there the time must agree too.
+    fn known(&mut self, id: ConnectionId, record: &Record) -> Option<usize> {
+        let next = self.connections.len();
+        let Some(&(first, dialect)) = self.by_id.get(&id) else {
+            self.by_id.insert(id, (next, record.dialect));
+            return None;
+        };
+        let both_zeek = (dialect, record.dialect) == (Dialect::Zeek, Dialect::Zeek);
+        let time = self
+            .connections
+            .get(first)
+            .map(|connection| connection.time);
+        if both_zeek || time == Some(record.time) {
+            return Some(first);
+        }
+        let index = *self.by_id_and_time.entry((id, record.time)).or_insert(next);
+        (index != next).then_some(index)
     }
 
     fn add_carried(&mut self, record: &Record) {
-        let known = record.id.and_then(|id| self.by_id.get(&id).copied());
+        let known = record
+            .id
+            .and_then(|id| self.by_id.get(&id))
+            .map(|(index, _)| *index);
         let observation = self.observation(record, Phase::Opened);
         match known.and_then(|index| self.connections.get_mut(index)) {
             Some(connection) => name(connection, observation.server_name),
@@ -130,7 +149,7 @@ impl Joiner {
             if let Some(known) = self
                 .by_id
                 .get(&id)
-                .and_then(|at| self.connections.get_mut(*at))
+                .and_then(|(at, _)| self.connections.get_mut(*at))
             {
                 name(known, observation.server_name);
             } else if let Some(first) = opened.get(&id).and_then(|at| self.connections.get_mut(*at))
@@ -157,7 +176,7 @@ impl Joiner {
             let (bytes_out, bytes_in) = totals.entry(id).or_default();
             accumulate(bytes_out, &mut observation.bytes_out);
             accumulate(bytes_in, &mut observation.bytes_in);
-            if let Some(index) = self.by_id.get(&id) {
+            if let Some((index, _)) = self.by_id.get(&id) {
                 active.insert(*index);
             }
         }

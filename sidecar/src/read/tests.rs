@@ -314,6 +314,20 @@ fn a_file_reached_by_two_paths_is_read_once() {
 }
 
 #[test]
+fn a_connection_in_a_zeek_log_and_in_flows_made_of_it_counts_once() {
+    let conn = zeek(
+        "conn",
+        CONN_FIELDS,
+        &["100.5 F1 10.0.0.1 40000 192.0.2.1 443 tcp - 1.5 10 20 SF"],
+    );
+    let again = GOOD_FLOW.replace("100.5", "300.5");
+    let flows = format!("{GOOD_FLOW}\n{again}\n{again}\n");
+    let reading = read_folder(&[("conn.log", conn.as_bytes()), ("flows", flows.as_bytes())]);
+    assert_eq!(reading.observations.len(), 2);
+    assert_eq!(reading.report.duplicates, 2);
+}
+
+#[test]
 fn only_the_first_skips_are_kept_and_all_are_counted() {
     let mut log = GOOD_FLOW.to_owned();
     for _ in 0..50 {

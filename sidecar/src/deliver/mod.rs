@@ -1,0 +1,14 @@
+//! Takes documents from the outbox to their destinations: at least once, with the same id each time.
+//!
+//! One task per destination: take the oldest documents that wait, make one attempt, record what became of
+//! each, and go on; after a failure wait ([`RetryPolicy`]) and take what is left. A destination that does
+//! not answer keeps nobody else waiting.
+
+mod progress;
+mod retry;
+mod worker;
+
+pub use progress::DestinationStatus;
+pub(crate) use progress::Progress;
+pub use retry::RetryPolicy;
+pub(crate) use worker::{Worker, WorkerSettings};

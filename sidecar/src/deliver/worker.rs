@@ -1,0 +1,250 @@
+//! The task that serves one destination.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+use super::retry::RetryPolicy;
+use crate::clock::Clock;
+use crate::destination::{AttemptError, Destination, Outcome};
+use crate::store::{Document, Settled, Settlement, Store, StoreError};
+
+/// What a worker is made with.
+#[derive(Debug)]
+pub(crate) struct WorkerSettings {
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) max_documents: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) max_dead_letters: u64,
+    pub(crate) clock: Clock,
+    /// Once set: deliver what waits, then end.
+    pub(crate) drain: CancellationToken,
+}
+
+/// Serves one destination.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    settings: WorkerSettings,
+    store: Store,
+    destination: Box<dyn Destination>,
+    random: StdRng,
+}
+
+/// What one round came to.
+enum Round {
+    /// Nothing waits.
+    Empty,
+    /// Everything of the batch is settled.
+    Settled,
+    /// Something is left and shall be tried after this time.
+    Wait(Duration),
+}
+
+impl Worker {
+    pub(crate) fn new(
+        settings: WorkerSettings,
+        store: Store,
+        destination: Box<dyn Destination>,
+    ) -> Self {
+        Self {
+            settings,
+            store,
+            destination,
+            random: StdRng::from_os_rng(),
+        }
+    }
+
+    /// Delivers until it is told to drain and nothing waits, or until the store stops.
+    pub(crate) async fn run(mut self) {
+        let mut checkpoints = self.store.checkpoints();
+        loop {
+            checkpoints.mark_unchanged();
+            match self.round().await {
+                Ok(Round::Settled) => {}
+                Ok(Round::Empty) if self.settings.drain.is_cancelled() => return,
+                Ok(Round::Empty) => {
+                    if !self.idle(&mut checkpoints).await {
+                        return;
+                    }
+                }
+                Ok(Round::Wait(time)) => tokio::time::sleep(time).await,
+                Err(StoreError::Stopped) => return,
+                Err(error) => {
+                    let wait = self.store_failed(&error);
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for new documents; false when there can be no more.
+    async fn idle(&self, checkpoints: &mut watch::Receiver<u64>) -> bool {
+        tokio::select! {
+            changed = checkpoints.changed() => changed.is_ok(),
+            () = self.settings.drain.cancelled() => true,
+        }
+    }
+
+    async fn round(&mut self) -> Result<Round, StoreError> {
+        let name = self.settings.progress.name().to_owned();
+        let waiting = self
+            .store
+            .pending(&name, self.settings.max_documents)
+            .await?;
+        let (numbers, documents) = self.batch(waiting);
+        if documents.is_empty() {
+            return Ok(Round::Empty);
+        }
+        match self.destination.deliver(&documents).await {
+            Ok(outcomes) if outcomes.len() == documents.len() => {
+                self.settle(&numbers, outcomes).await
+            }
+            Ok(outcomes) => {
+                let reason = format!(
+                    "the destination answered for {} of {} documents",
+                    outcomes.len(),
+                    documents.len()
+                );
+                Ok(self.failed(
+                    &AttemptError {
+                        reason,
+                        retry_after: None,
+                    },
+                    documents.len(),
+                ))
+            }
+            Err(error) => Ok(self.failed(&error, documents.len())),
+        }
+    }
+
+    /// The first documents that fit into one attempt; at least one.
+    fn batch(&self, waiting: Vec<(u64, Document)>) -> (Vec<u64>, Vec<Document>) {
+        let mut bytes = 0;
+        waiting
+            .into_iter()
+            .enumerate()
+            .take_while(|(index, (_, document))| {
+                bytes += document.body.len();
+                *index == 0 || bytes <= self.settings.max_bytes
+            })
+            .map(|(_, numbered)| numbered)
+            .unzip()
+    }
+
+    async fn settle(
+        &mut self,
+        numbers: &[u64],
+        outcomes: Vec<Outcome>,
+    ) -> Result<Round, StoreError> {
+        let mut settled = Vec::new();
+        let mut left = 0_usize;
+        let mut last_reason = None;
+        for (&number, outcome) in numbers.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Delivered => {
+                    settled.push((
+                        number,
+                        Settled::Delivered {
+                            already_there: false,
+                        },
+                    ));
+                }
+                Outcome::AlreadyThere => {
+                    settled.push((
+                        number,
+                        Settled::Delivered {
+                            already_there: true,
+                        },
+                    ));
+                }
+                Outcome::Refused { reason } => {
+                    let destination = self.settings.progress.name();
+                    tracing::warn!(destination, %reason, "a document was refused: it is in the dead letters");
+                    settled.push((
+                        number,
+                        Settled::Dead {
+                            reason,
+                            at: self.settings.clock.now(),
+                        },
+                    ));
+                }
+                Outcome::Retry { reason } => {
+                    left += 1;
+                    last_reason = Some(reason);
+                }
+            }
+        }
+        if !settled.is_empty() {
+            self.record(settled).await?;
+        }
+        match last_reason {
+            None => {
+                self.settings.progress.succeeded();
+                Ok(Round::Settled)
+            }
+            Some(reason) => Ok(self.failed(
+                &AttemptError {
+                    reason,
+                    retry_after: None,
+                },
+                left,
+            )),
+        }
+    }
+
+    /// Records outcomes, again and again until the store takes them: a document that was delivered must
+    /// not be delivered again only because the disk was full.
+    async fn record(&mut self, settled: Vec<(u64, Settled)>) -> Result<(), StoreError> {
+        let settlement = Settlement {
+            destination: self.settings.progress.name().to_owned(),
+            settled,
+            retries: self.settings.progress.take_retries(),
+            dead_limit: self.settings.max_dead_letters,
+        };
+        loop {
+            match self.store.settle(settlement.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Stopped) => {
+                    self.settings.progress.give_back_retries(settlement.retries);
+                    return Err(StoreError::Stopped);
+                }
+                Err(error) => {
+                    let wait = self.store_failed(&error);
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &AttemptError, documents: usize) -> Round {
+        let destination = self.settings.progress.name().to_owned();
+        let failures = self
+            .settings
+            .progress
+            .failed(error.reason.clone(), documents as u64);
+        let wait = self
+            .settings
+            .policy
+            .wait(failures, error.retry_after, &mut self.random);
+        tracing::warn!(
+            destination,
+            failures,
+            documents,
+            wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            reason = %error.reason,
+            "delivery failed and will be tried again"
+        );
+        Round::Wait(wait)
+    }
+
+    fn store_failed(&mut self, error: &StoreError) -> Duration {
+        let failures = self.settings.progress.failed(error.to_string(), 0);
+        self.settings.policy.wait(failures, None, &mut self.random)
+    }
+}

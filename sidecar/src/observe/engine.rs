@@ -1,0 +1,328 @@
+//! The state behind the scoring thread, and its loop.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use beaconwatch_detector::{
+    Assessment, Context, Detector, SeriesKey, SeriesState, Settings, Timestamp, ecs,
+};
+use tokio::sync::mpsc;
+
+use super::finding::{Finding, Findings, encode_key};
+use super::sequence::{Arrival, Sequences, Tracker};
+use super::{AnalysisReport, Connections, ExporterStatus, Message, ObserveStatus, SharedBoard};
+use crate::clock::Clock;
+use crate::config::Labels;
+use crate::receive::Batch;
+use crate::store::{
+    Checkpoint, Document, FormatError, Restored, Store, StoreError, decode, encode,
+};
+use crate::time_text;
+
+/// Exporters and gaps that a status shows in full.
+const SHOWN_EXPORTERS: usize = 1000;
+const SHOWN_GAPS: usize = 10;
+
+/// What an engine is made with.
+pub(crate) struct EngineSettings {
+    pub(crate) detector: Settings,
+    pub(crate) update_interval: Duration,
+    pub(crate) finding_limit: usize,
+    pub(crate) exporter_limit: usize,
+    pub(crate) clock: Clock,
+    pub(crate) board: SharedBoard,
+    pub(crate) labels: Labels,
+    /// Documents that may wait for a destination.
+    pub(crate) outbox_limit: u64,
+}
+
+/// Detector, sequences and findings, and what of them is not saved yet.
+pub(crate) struct Engine {
+    detector: Detector,
+    sequences: Sequences,
+    findings: Findings,
+    clock: Clock,
+    board: SharedBoard,
+    labels: Labels,
+    outbox_limit: u64,
+    /// Documents that the outbox still takes in this analysis.
+    outbox_room: u64,
+    unsaved: Checkpoint,
+    applied: u64,
+    last_document: u64,
+    /// Series that got no document because the outbox was full.
+    postponed: BTreeSet<SeriesKey>,
+    status: ObserveStatus,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        settings: EngineSettings,
+    ) -> Result<Self, beaconwatch_detector::SettingsError> {
+        Ok(Self {
+            detector: Detector::new(settings.detector)?,
+            sequences: Sequences::new(settings.exporter_limit),
+            findings: Findings::new(settings.update_interval, settings.finding_limit),
+            clock: settings.clock,
+            board: settings.board,
+            labels: settings.labels,
+            outbox_limit: settings.outbox_limit,
+            outbox_room: 0,
+            unsaved: Checkpoint::default(),
+            applied: 0,
+            last_document: 0,
+            postponed: BTreeSet::new(),
+            status: ObserveStatus::default(),
+        })
+    }
+
+    /// Takes one saved value back.
+    pub(crate) fn restore(&mut self, restored: &Restored<'_>) -> Result<(), StoreError> {
+        match *restored {
+            Restored::Counters {
+                applied,
+                last_document,
+            } => {
+                self.applied = applied;
+                self.last_document = last_document;
+            }
+            Restored::Series { key, state } => {
+                let key: SeriesKey = decode("series key", key)?;
+                let state: SeriesState = decode("series", state)?;
+                self.detector
+                    .restore(key, state)
+                    .map_err(|error| StoreError::Series(error.to_string()))?;
+            }
+            Restored::Exporter { id, tracker } => {
+                let tracker: Tracker = decode("exporter", tracker)?;
+                self.sequences.restore(Arc::from(id), tracker);
+            }
+            Restored::Finding { key, finding } => {
+                let finding: Finding = decode("finding", finding)?;
+                self.findings.restore(key.to_vec(), finding);
+            }
+            Restored::Batch { position, batch } => {
+                let batch: Batch = decode("batch", batch)?;
+                self.apply(position, &batch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Scores the records of a batch that were not seen before.
+    fn apply(&mut self, position: u64, batch: &Batch) {
+        for record in &batch.records {
+            let Some(exporter) = usize::try_from(record.exporter)
+                .ok()
+                .and_then(|index| batch.exporters.get(index))
+            else {
+                continue;
+            };
+            match self
+                .sequences
+                .arrive(exporter, record.sequence, batch.received)
+            {
+                Arrival::Duplicate => self.status.duplicates += 1,
+                Arrival::New => {
+                    if let Some(observation) = &record.observation {
+                        self.detector.observe(batch.received, observation);
+                    }
+                }
+            }
+        }
+        self.applied = position;
+    }
+
+    /// Serves messages until [`Message::Stop`].
+    pub(crate) fn serve(mut self, store: &Store, mut messages: mpsc::UnboundedReceiver<Message>) {
+        while let Some(message) = messages.blocking_recv() {
+            match message {
+                Message::Apply(journaled) => {
+                    self.apply(journaled.position, &journaled.batch);
+                    drop(journaled.permit);
+                }
+                Message::Analyse(reply) => drop(reply.send(self.analyse(store))),
+                Message::Connections { limit, reply } => drop(reply.send(self.connections(limit))),
+                Message::Status(reply) => drop(reply.send(self.status())),
+                Message::Stop(reply) => {
+                    drop(reply.send(self.analyse(store)));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn analyse(&mut self, store: &Store) -> Result<AnalysisReport, StoreError> {
+        let now = self.clock.now();
+        let mut report = AnalysisReport::default();
+        let waiting = store.largest_backlog().unwrap_or_default();
+        let unsaved = self.unsaved.documents.len() as u64;
+        self.outbox_room = self.outbox_limit.saturating_sub(waiting + unsaved);
+        for assessment in self.assessments(now) {
+            self.take(assessment, now, &mut report);
+        }
+        self.status.analyses += 1;
+        self.status.last_analysis = Some(now);
+        self.save(store)?;
+        Ok(report)
+    }
+
+    fn assessments(&mut self, now: Timestamp) -> Vec<Assessment> {
+        let context = Context::default();
+        let mut assessments = self.detector.analyse(now, &context);
+        if self.status.analyses == 0 {
+            assessments = self.detector.assess_all(now, &context).collect();
+        }
+        for key in std::mem::take(&mut self.postponed) {
+            assessments.extend(self.detector.assess(&key, now, &context));
+        }
+        assessments
+    }
+
+    fn take(&mut self, assessment: Assessment, now: Timestamp, report: &mut AnalysisReport) {
+        report.assessed += 1;
+        if assessment.detected {
+            report.detected += 1;
+            if self.outbox_room == 0 {
+                self.postponed.insert(assessment.key.clone());
+            } else if let Err(error) = self.document(&assessment, now, report) {
+                self.status.failed_documents += 1;
+                tracing::error!(%error, key = ?assessment.key, "no document was made of a detection");
+            }
+        }
+        let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
+        board.put(Arc::new(assessment));
+    }
+
+    fn document(
+        &mut self,
+        assessment: &Assessment,
+        now: Timestamp,
+        report: &mut AnalysisReport,
+    ) -> Result<(), DocumentError> {
+        let Some(finding) = self.findings.judge(assessment, now)? else {
+            return Ok(());
+        };
+        let revision = ecs::Finding {
+            id: &finding.id,
+            revision: finding.revision,
+            opened: finding.opened,
+            assessment,
+        };
+        let body = ecs::document_with(&revision, now, &self.labels.borrow())?;
+        let document = Document {
+            event_id: finding.event_id(),
+            body: serde_json::to_string(&body)?,
+        };
+        self.last_document += 1;
+        self.outbox_room = self.outbox_room.saturating_sub(1);
+        self.unsaved.documents.insert(self.last_document, document);
+        report.documents += 1;
+        Ok(())
+    }
+
+    /// Adds all changes to the unsaved checkpoint and writes it.
+    fn save(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.collect_changes()?;
+        self.unsaved.through = self.applied;
+        let checkpoint = std::mem::take(&mut self.unsaved);
+        store.checkpoint(checkpoint).map_err(|(error, checkpoint)| {
+            self.unsaved = *checkpoint;
+            self.status.failed_checkpoints += 1;
+            tracing::error!(%error, "a checkpoint was not written: it becomes part of the next one");
+            error
+        })
+    }
+
+    fn collect_changes(&mut self) -> Result<(), FormatError> {
+        for change in self.detector.take_changes() {
+            if change.state.is_none() {
+                let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
+                board.remove(&change.key);
+            }
+            let state = change
+                .state
+                .map(|state| encode("series", &state))
+                .transpose()?;
+            self.unsaved.series.insert(encode_key(&change.key)?, state);
+        }
+        for (id, tracker) in self.sequences.take_changes() {
+            let tracker = tracker
+                .map(|tracker| encode("exporter", tracker))
+                .transpose()?;
+            self.unsaved.exporters.insert(id.to_string(), tracker);
+        }
+        for (key, finding) in self.findings.take_changes() {
+            let finding = finding
+                .map(|finding| encode("finding", finding))
+                .transpose()?;
+            self.unsaved.findings.insert(key, finding);
+        }
+        Ok(())
+    }
+
+    fn connections(&self, limit: usize) -> (usize, Vec<Connections>) {
+        let mut all: Vec<Connections> = self
+            .detector
+            .assess_all(self.clock.now(), &Context::default())
+            .map(|assessment| Connections {
+                key: assessment.key,
+                count: assessment.count,
+                first_seen: assessment.first_seen,
+                last_seen: assessment.last_seen,
+            })
+            .collect();
+        all.sort_by(|a, b| (Reverse(a.count), &a.key).cmp(&(Reverse(b.count), &b.key)));
+        let total = all.len();
+        all.truncate(limit);
+        (total, all)
+    }
+
+    fn status(&self) -> ObserveStatus {
+        let mut exporters: Vec<_> = self.sequences.iter().collect();
+        exporters.sort_by_key(|(id, tracker)| (Reverse(tracker.last_seen()), Arc::clone(id)));
+        ObserveStatus {
+            counters: self.detector.counters(),
+            exporters_known: exporters.len() as u64,
+            exporters: exporters
+                .into_iter()
+                .take(SHOWN_EXPORTERS)
+                .map(|(id, tracker)| exporter_status(id, tracker))
+                .collect(),
+            exporters_forgotten: self.sequences.forgotten(),
+            findings: self.findings.len() as u64,
+            findings_forgotten: self.findings.forgotten(),
+            postponed: self.postponed.len() as u64,
+            ..self.status.clone()
+        }
+    }
+}
+
+fn exporter_status(id: &str, tracker: &Tracker) -> ExporterStatus {
+    ExporterStatus {
+        id: id.to_owned(),
+        last_seen: time_text::rfc3339(tracker.last_seen()),
+        received: tracker.received(),
+        duplicates: tracker.duplicates(),
+        missing: tracker.missing(),
+        before_first_contact: tracker.before_first_contact(),
+        gaps: tracker
+            .gaps()
+            .take(SHOWN_GAPS)
+            .map(|(start, end)| (start, end - 1))
+            .collect(),
+    }
+}
+
+/// Why no document was made of a detection.
+#[derive(Debug, thiserror::Error)]
+enum DocumentError {
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Document(#[from] ecs::DocumentError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}

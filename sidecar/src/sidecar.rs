@@ -1,0 +1,431 @@
+//! Puts the parts together, starts and stops them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::api::{self, Api};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::deliver::{Progress, RetryPolicy, Worker, WorkerSettings};
+use crate::destination::{BuildError, Destination, DestinationConfig};
+use crate::listen::{self, ListenError, Listener};
+use crate::observe::{AnalysisReport, Board, Engine, EngineSettings, Observer, SharedBoard};
+use crate::receive::{self, LogsServer, Receiver};
+use crate::status::{Status, StatusReporter, StatusSource};
+use crate::store::{DeadLetter, Store, StoreError, StoreSettings};
+
+/// Why a sidecar did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be made.
+    #[error("cannot make data directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A destination cannot be made.
+    #[error("destination {name}: {source}")]
+    Destination {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: BuildError,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The addresses that are listened on, with the ports that the kernel chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// OTLP over gRPC.
+    pub grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub http: SocketAddr,
+    /// The status API.
+    pub api: SocketAddr,
+}
+
+/// What a stop left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StopReport {
+    /// Documents that still wait, by destination: they are delivered after the next start.
+    pub pending: Vec<(String, u64)>,
+    /// Why the last checkpoint was not written, if it was not: the journal still has its input.
+    pub checkpoint_error: Option<String>,
+}
+
+/// A running sidecar. Dropping it without [`Self::stop`] loses nothing that was acknowledged.
+#[derive(Debug)]
+pub struct Sidecar {
+    receiver: Receiver,
+    observer: Observer,
+    store: Store,
+    reporter: StatusReporter,
+    addresses: Addresses,
+    /// Ends the receivers.
+    stop_receiving: CancellationToken,
+    /// Ends the timer and the API.
+    stop_serving: CancellationToken,
+    /// Lets the workers end when nothing waits.
+    drain: CancellationToken,
+    receiving: Vec<JoinHandle<()>>,
+    serving: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// The sockets of a sidecar.
+struct Listeners {
+    grpc: Listener,
+    http: Listener,
+    api: Listener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, ListenError> {
+        let connections = config.receive.max_connections;
+        let (grpc, http) = (config.receive.grpc_address, config.receive.http_address);
+        Ok(Self {
+            grpc: Listener::bind(grpc, "OTLP over gRPC", connections).await?,
+            http: Listener::bind(http, "OTLP over HTTP", connections).await?,
+            api: Listener::bind(
+                config.api.address,
+                "the status API",
+                config.api.max_connections,
+            )
+            .await?,
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            grpc: self.grpc.address(),
+            http: self.http.address(),
+            api: self.api.address(),
+        }
+    }
+}
+
+/// The threads behind a sidecar.
+struct Core {
+    store: Store,
+    observer: Observer,
+    board: SharedBoard,
+}
+
+impl Core {
+    /// Opens the store, restores the engine from it and starts both threads. Blocks.
+    fn start(config: &Config, clock: &Clock) -> Result<Self, StartError> {
+        let board: SharedBoard = Arc::new(RwLock::new(Board::new(config.api.max_series)));
+        let mut engine = Engine::new(EngineSettings {
+            detector: config.detector.clone(),
+            labels: config.labels(),
+            update_interval: Duration::from_secs(config.update_interval_s),
+            finding_limit: config.max_findings,
+            exporter_limit: config.receive.max_exporters,
+            outbox_limit: config.delivery.max_pending_documents,
+            clock: clock.clone(),
+            board: Arc::clone(&board),
+        })
+        .map_err(ConfigError::from)?;
+        let (observer, messages) = Observer::channel();
+        let settings = StoreSettings {
+            path: config.store_path(),
+            cache_bytes: config.store.cache_bytes,
+            destinations: config.destinations.keys().cloned().collect(),
+        };
+        let journal = observer.clone();
+        let store = Store::open(
+            settings,
+            &mut |restored| engine.restore(&restored),
+            Arc::new(move |journaled| journal.apply(journaled)),
+        )?;
+        let serving = store.clone();
+        std::thread::Builder::new()
+            .name("detect".to_owned())
+            .spawn(move || engine.serve(&serving, messages))?;
+        Ok(Self {
+            store,
+            observer,
+            board,
+        })
+    }
+}
+
+/// Destinations, and where their progress is told.
+type Destinations = Vec<(Arc<Progress>, Box<dyn Destination>)>;
+
+/// Makes every destination before anything starts: a wrong one is an error of the start.
+fn build_destinations(config: &Config) -> Result<Destinations, StartError> {
+    let build = |(name, destination): (&String, &DestinationConfig)| {
+        let built = destination.build(&config.data_directory, &config.namespace);
+        let failed = |source| StartError::Destination {
+            name: name.clone(),
+            source,
+        };
+        Ok((
+            Arc::new(Progress::new(name.clone(), destination.kind())),
+            built.map_err(failed)?,
+        ))
+    };
+    config.destinations.iter().map(build).collect()
+}
+
+impl Sidecar {
+    /// Opens the store, restores what it holds, and starts to listen, to score and to deliver.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, Clock::system(), Vec::new()).await
+    }
+
+    /// Like [`Self::start`], with a clock and further parts of the status.
+    pub async fn start_with(
+        config: Config,
+        clock: Clock,
+        parts: Vec<Box<dyn StatusSource>>,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        make_directory(&config.data_directory)?;
+        let listeners = Listeners::bind(&config).await?;
+        let destinations = build_destinations(&config)?;
+        let (core, config) = {
+            let clock = clock.clone();
+            let started = tokio::task::spawn_blocking(move || {
+                Core::start(&config, &clock).map(|core| (core, config))
+            });
+            started.await.map_err(std::io::Error::other)??
+        };
+        let receiver = Receiver::new(config.receive.clone(), core.store.clone(), clock.clone());
+        let reporter = StatusReporter {
+            receiver: receiver.clone(),
+            observer: core.observer.clone(),
+            store: core.store.clone(),
+            progress: destinations
+                .iter()
+                .map(|(progress, _)| Arc::clone(progress))
+                .collect(),
+            parts: parts.into(),
+            started: clock.now(),
+            clock: clock.clone(),
+            analysis_interval_s: config.analysis_interval_s,
+        };
+        let mut sidecar = Self {
+            addresses: listeners.addresses(),
+            receiver,
+            observer: core.observer,
+            store: core.store,
+            reporter,
+            stop_receiving: CancellationToken::new(),
+            stop_serving: CancellationToken::new(),
+            drain: CancellationToken::new(),
+            receiving: Vec::new(),
+            serving: Vec::new(),
+            workers: Vec::new(),
+        };
+        sidecar.serve(listeners, &config, core.board);
+        sidecar.deliver(destinations, &config, &clock);
+        Ok(sidecar)
+    }
+
+    fn serve(&mut self, listeners: Listeners, config: &Config, board: SharedBoard) {
+        let api = Api {
+            observer: self.observer.clone(),
+            board,
+            status: self.reporter.clone(),
+        };
+        let api = api::router(api, self.addresses.api, &config.api.allowed_hosts);
+        let stop = &self.stop_serving;
+        self.serving.push(tokio::spawn(listen::serve(
+            listeners.api,
+            api,
+            stop.clone(),
+        )));
+        let observer = self.observer.clone();
+        self.serving.push(tokio::spawn(analyse_regularly(
+            observer,
+            config.analysis_interval(),
+            stop.clone(),
+        )));
+        let router = receive::router(self.receiver.clone());
+        let stop = &self.stop_receiving;
+        self.receiving.push(tokio::spawn(listen::serve(
+            listeners.http,
+            router,
+            stop.clone(),
+        )));
+        let timeout = Duration::from_secs(config.receive.request_timeout_s);
+        let server = LogsServer::new(self.receiver.clone());
+        self.receiving.push(tokio::spawn(serve_grpc(
+            listeners.grpc,
+            server,
+            timeout,
+            stop.clone(),
+        )));
+    }
+
+    fn deliver(&mut self, destinations: Destinations, config: &Config, clock: &Clock) {
+        for (progress, destination) in destinations {
+            let settings = WorkerSettings {
+                progress,
+                policy: RetryPolicy {
+                    initial: Duration::from_millis(config.delivery.initial_backoff_ms),
+                    maximum: Duration::from_secs(config.delivery.max_backoff_s),
+                },
+                max_documents: config.delivery.max_batch_documents,
+                max_bytes: config.delivery.max_batch_bytes,
+                max_dead_letters: config.delivery.max_dead_letters,
+                clock: clock.clone(),
+                drain: self.drain.clone(),
+            };
+            let worker = Worker::new(settings, self.store.clone(), destination);
+            self.workers.push(tokio::spawn(worker.run()));
+        }
+    }
+
+    /// Where requests from inside of the process go.
+    #[must_use]
+    pub fn receiver(&self) -> Receiver {
+        self.receiver.clone()
+    }
+
+    /// The addresses that are listened on.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The state of every part.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        self.reporter.status().await
+    }
+
+    /// Analyses what has come in, without waiting for the interval, and writes a checkpoint.
+    pub async fn analyse(&self) -> Result<AnalysisReport, StoreError> {
+        self.observer.analyse().await
+    }
+
+    /// The oldest dead letters of a destination, with their numbers.
+    pub async fn dead_letters(
+        &self,
+        destination: &str,
+        limit: usize,
+    ) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+        self.store.dead_letters(destination, limit).await
+    }
+
+    /// Stops within `deadline`: receives nothing more, analyses for the last time, writes a checkpoint,
+    /// and tries to deliver what waits. What is left is delivered after the next start.
+    pub async fn stop(mut self, deadline: Duration) -> StopReport {
+        let end = Instant::now() + deadline;
+        self.receiver.stop();
+        self.stop_receiving.cancel();
+        // Requests that are under way get half of the time: the checkpoint needs some, too.
+        join(&mut self.receiving, Instant::now() + deadline / 2).await;
+        self.stop_serving.cancel();
+        let last = self.observer.stop().await;
+        let checkpoint_error = last.err().map(|error| error.to_string());
+        self.drain.cancel();
+        join(&mut self.workers, end).await;
+        join(&mut self.serving, end).await;
+        let totals = self.store.totals().await.unwrap_or_default();
+        self.store.stop().await;
+        let pending = totals
+            .into_iter()
+            .map(|(name, (_, backlog))| (name, backlog.pending))
+            .filter(|(_, pending)| *pending > 0)
+            .collect();
+        StopReport {
+            pending,
+            checkpoint_error,
+        }
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let tasks = self
+            .receiving
+            .iter()
+            .chain(&self.serving)
+            .chain(&self.workers);
+        tasks.for_each(JoinHandle::abort);
+    }
+}
+
+fn make_directory(path: &std::path::Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(path)
+        .map_err(|source| StartError::Directory {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Waits for tasks until `end`; those that are not ready are aborted.
+async fn join(tasks: &mut Vec<JoinHandle<()>>, end: Instant) {
+    for mut task in tasks.drain(..) {
+        match tokio::time::timeout_at(end, &mut task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a task failed"),
+            Err(_elapsed) => task.abort(),
+        }
+    }
+}
+
+async fn analyse_regularly(observer: Observer, interval: Duration, stop: CancellationToken) {
+    let mut timer = tokio::time::interval_at(Instant::now() + interval, interval);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        match observer.analyse().await {
+            Ok(report) => tracing::debug!(?report, "analysed"),
+            Err(StoreError::Stopped) => return,
+            Err(error) => tracing::error!(%error, "the analysis was not saved"),
+        }
+    }
+}
+
+async fn serve_grpc(
+    listener: Listener,
+    server: LogsServer,
+    timeout: Duration,
+    stop: CancellationToken,
+) {
+    let connections = futures::stream::unfold(listener, |listener| async {
+        let connection = listener.accept().await;
+        Some((Ok::<_, std::io::Error>(connection), listener))
+    });
+    let ended = Server::builder()
+        .timeout(timeout)
+        .max_concurrent_streams(64)
+        .http2_keepalive_interval(Some(Duration::from_mins(1)))
+        .add_service(server)
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned());
+    if let Err(error) = ended.await {
+        tracing::error!(%error, "the gRPC receiver ended");
+    }
+}

@@ -1,0 +1,346 @@
+//! The durable store: one embedded database (redb) behind one thread.
+//!
+//! # Contract
+//! - [`Store::append`] answers when the batch is on disk (`fsync`). Requests that wait at the same time
+//!   share one transaction (group commit). Only then the batch is handed on to be scored, in the order
+//!   of the journal.
+//! - [`Store::checkpoint`] writes changed series, exporters, findings and new documents, and removes the
+//!   batches they cover from the journal, in one transaction: input, state and outbox never disagree.
+//!   Writing the same checkpoint again after an error adds nothing twice.
+//! - A crash at any point loses nothing that was acknowledged: what is not in the saved state is still in
+//!   the journal and is scored again from the same input, before anything of it was delivered.
+//! - A document stays until each destination has acknowledged it or refused it for good (dead letter).
+//!
+//! # Limits
+//! Memory held by waiting batches is bounded by the receiver's permits; dead letters per destination by
+//! their limit. When the disk is full or fails, every operation fails with an error that says it can be
+//! tried again; the thread closes the database and opens it again (at most once a second), because redb
+//! takes no further transactions after an I/O error.
+//!
+//! All work on the database happens on the store's own thread, never on an async worker.
+
+mod database;
+mod format;
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use beaconwatch_detector::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use database::Backlog;
+pub use format::{DeadLetter, Document, FormatError, Totals};
+pub(crate) use format::{decode, encode};
+
+use crate::receive::Batch;
+use thread::Command;
+
+/// Changed keys and their values; no value means removed.
+pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database engine reports an error.
+    #[error("store: {0}")]
+    Database(Box<redb::Error>),
+    /// The file or its folder cannot be used.
+    #[error("store: {0}")]
+    Io(#[from] std::io::Error),
+    /// The file has another layout.
+    #[error("store has schema version {found}, this program reads and writes version {expected}")]
+    Schema {
+        /// Version in the file.
+        found: u64,
+        /// Version of this program.
+        expected: u64,
+    },
+    /// A value in the file cannot be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A saved series does not fit the detector.
+    #[error("a stored series cannot be restored: {0}")]
+    Series(String),
+    /// The outbox names a document that is not there.
+    #[error("document {number} is in the outbox's index and not in the outbox")]
+    DocumentMissing {
+        /// Number of the document.
+        number: u64,
+    },
+    /// The database engine gave up on the file.
+    #[error("store {path} cannot be read: the database engine failed: {message}")]
+    Engine {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
+    /// The file could not be opened.
+    #[error("cannot open store {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<StoreError>,
+    },
+    /// The store is closed until its file can be opened again.
+    #[error("store is closed after an error and will be opened again: {0}")]
+    Closed(String),
+    /// The store has stopped.
+    #[error("store has stopped")]
+    Stopped,
+}
+
+impl StoreError {
+    /// Whether the file's content (rather than the disk or the moment) is at fault.
+    #[must_use]
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Database(error) => matches!(**error, redb::Error::Corrupted(_)),
+            Self::Open { source, .. } => source.is_corruption(),
+            Self::Format(_)
+            | Self::Series(_)
+            | Self::DocumentMissing { .. }
+            | Self::Engine { .. } => true,
+            Self::Io(_) | Self::Schema { .. } | Self::Closed(_) | Self::Stopped => false,
+        }
+    }
+}
+
+/// Converts the engine's errors, each of which has a type of its own.
+macro_rules! from_engine {
+    ($($error:ident),*) => {
+        $(impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                Self::Database(Box::new(error.into()))
+            }
+        })*
+    };
+}
+from_engine!(
+    DatabaseError,
+    TransactionError,
+    TableError,
+    StorageError,
+    CommitError
+);
+
+/// One saved value, as [`Store::open`] hands it out.
+pub(crate) enum Restored<'a> {
+    Counters { applied: u64, last_document: u64 },
+    Series { key: &'a [u8], state: &'a [u8] },
+    Exporter { id: &'a str, tracker: &'a [u8] },
+    Finding { key: &'a [u8], finding: &'a [u8] },
+    Batch { position: u64, batch: &'a [u8] },
+}
+
+/// What has changed since the last checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoint {
+    /// The journal up to this position is covered.
+    pub(crate) through: u64,
+    pub(crate) series: Changes,
+    pub(crate) exporters: BTreeMap<String, Option<Vec<u8>>>,
+    pub(crate) findings: Changes,
+    /// New documents by number; numbers only grow.
+    pub(crate) documents: BTreeMap<u64, Document>,
+}
+
+/// What became of one document at one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Delivered { already_there: bool },
+    Dead { reason: String, at: Timestamp },
+}
+
+/// What became of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settlement {
+    pub(crate) destination: String,
+    pub(crate) settled: Vec<(u64, Settled)>,
+    /// Documents that will be tried again.
+    pub(crate) retries: u64,
+    /// Dead letters to keep.
+    pub(crate) dead_limit: u64,
+}
+
+/// A batch that is on disk, on its way to be scored.
+#[derive(Debug)]
+pub(crate) struct Journaled {
+    pub(crate) position: u64,
+    pub(crate) batch: Batch,
+    /// Room in the queue, freed when the batch has been scored.
+    pub(crate) permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// Where the store hands journaled batches.
+pub(crate) type Journal = Arc<dyn Fn(Journaled) + Send + Sync>;
+
+/// What a store is opened with.
+pub(crate) struct StoreSettings {
+    pub(crate) path: PathBuf,
+    pub(crate) cache_bytes: usize,
+    /// Names of the destinations that new documents go to.
+    pub(crate) destinations: Vec<String>,
+}
+
+/// Counters of one destination in the store.
+pub(crate) type DestinationTotals = BTreeMap<String, (Totals, Backlog)>;
+
+/// Size of the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) file_bytes: u64,
+    pub(crate) journal_batches: u64,
+    pub(crate) outbox_documents: u64,
+}
+
+/// Handle to the store's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    commands: mpsc::UnboundedSender<Command>,
+    checkpoints: watch::Receiver<u64>,
+}
+
+impl Store {
+    /// Opens the file and hands every saved value to `restored`, on a thread of its own, which then
+    /// serves this handle. Blocks until everything is restored.
+    pub(crate) fn open(
+        settings: StoreSettings,
+        restored: &mut (dyn FnMut(Restored<'_>) -> Result<(), StoreError> + Send),
+        journal: Journal,
+    ) -> Result<Self, StoreError> {
+        let tables = thread::open(&settings, restored)?;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (sender, checkpoints) = watch::channel(0);
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || thread::serve(tables, settings, receiver, &journal, &sender))?;
+        Ok(Self {
+            commands,
+            checkpoints,
+        })
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(command(reply))
+            .map_err(|_stopped| StoreError::Stopped)?;
+        answer.await.map_err(|_stopped| StoreError::Stopped)?
+    }
+
+    /// Writes the batch to the journal; when this returns it is on disk.
+    pub(crate) async fn append(
+        &self,
+        batch: Batch,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) -> Result<(), StoreError> {
+        let encoded = encode("batch", &batch)?;
+        self.ask(|reply| Command::Append {
+            encoded,
+            batch,
+            permit,
+            reply,
+        })
+        .await
+    }
+
+    /// Writes a checkpoint; gives it back with the error when it could not be written. Blocks: call it
+    /// from a thread of your own.
+    pub(crate) fn checkpoint(
+        &self,
+        checkpoint: Checkpoint,
+    ) -> Result<(), (StoreError, Box<Checkpoint>)> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Checkpoint {
+            checkpoint: Box::new(checkpoint),
+            reply,
+        };
+        if let Err(mpsc::error::SendError(Command::Checkpoint { checkpoint, .. })) =
+            self.commands.send(command)
+        {
+            return Err((StoreError::Stopped, checkpoint));
+        }
+        answer
+            .blocking_recv()
+            .unwrap_or_else(|_stopped| Err((StoreError::Stopped, Box::default())))
+    }
+
+    /// Changes whenever new documents may wait.
+    pub(crate) fn checkpoints(&self) -> watch::Receiver<u64> {
+        self.checkpoints.clone()
+    }
+
+    /// The oldest documents that wait for a destination.
+    pub(crate) async fn pending(
+        &self,
+        destination: &str,
+        limit: usize,
+    ) -> Result<Vec<(u64, Document)>, StoreError> {
+        let destination = destination.to_owned();
+        self.ask(|reply| Command::Pending {
+            destination,
+            limit,
+            reply,
+        })
+        .await
+    }
+
+    /// Records what became of an attempt; the destination's counters afterwards.
+    pub(crate) async fn settle(&self, settlement: Settlement) -> Result<Totals, StoreError> {
+        self.ask(|reply| Command::Settle { settlement, reply })
+            .await
+    }
+
+    /// Counters of all destinations in the store.
+    pub(crate) async fn totals(&self) -> Result<DestinationTotals, StoreError> {
+        self.ask(|reply| Command::Totals { reply }).await
+    }
+
+    /// The oldest dead letters of a destination.
+    pub(crate) async fn dead_letters(
+        &self,
+        destination: &str,
+        limit: usize,
+    ) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+        let destination = destination.to_owned();
+        self.ask(|reply| Command::DeadLetters {
+            destination,
+            limit,
+            reply,
+        })
+        .await
+    }
+
+    /// Size of the store.
+    pub(crate) async fn size(&self) -> Result<Size, StoreError> {
+        self.ask(|reply| Command::Size { reply }).await
+    }
+
+    /// The largest number of documents that wait for one of the configured destinations. Blocks: call it
+    /// from a thread of your own.
+    pub(crate) fn largest_backlog(&self) -> Result<u64, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(Command::LargestBacklog { reply });
+        sent.map_err(|_stopped| StoreError::Stopped)?;
+        answer
+            .blocking_recv()
+            .map_err(|_stopped| StoreError::Stopped)?
+    }
+
+    /// Stops the thread after what was asked before; when this returns the file is closed.
+    pub(crate) async fn stop(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(Command::Stop { reply }).is_err() || answer.await.is_err() {
+            tracing::debug!("the store had stopped before");
+        }
+    }
+}

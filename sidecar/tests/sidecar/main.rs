@@ -1,0 +1,6 @@
+//! The sidecar as its peers see it: OTLP clients, destinations, readers of the API, and crashes.
+
+mod flows;
+mod persistence;
+mod receive;
+mod running;

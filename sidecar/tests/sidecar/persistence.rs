@@ -1,0 +1,1 @@
+//! What survives a stop and a crash.
