@@ -5,15 +5,18 @@
 //! [`detection::FIELDS`] lists the fields of a detection document (Elastic Common Schema
 //! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else). Constants of the same module carry the names,
 //! so that no other crate spells one. Mappings, templates and reference tables are generated from the
-//! tables (`./x generate`).
+//! tables ([`generated_files`], `./x generate`).
 //!
-//! Depends on nothing; no I/O.
+//! Depends on no other crate of this project; no I/O.
 
 pub mod detection;
 mod field;
 pub mod flow;
+mod generate;
+pub mod template;
 
 pub use field::{Field, FieldType, Level, Origin};
+pub use generate::generated_files;
 
 /// Version of the Elastic Common Schema that detection documents follow.
 pub const ECS_VERSION: &str = "9.4.0";

@@ -1,0 +1,141 @@
+//! Files that are made from the field model.
+//!
+//! Contract: pure; the same model gives the same bytes. `./x generate` writes the files and `./x lint` fails
+//! when one of them differs.
+
+use std::fmt::Write as _;
+
+use crate::{ECS_VERSION, Field, FieldType, Level, Origin, detection, flow, template};
+
+/// Every generated file: path from the root of the repository, and content.
+#[must_use]
+pub fn generated_files() -> Vec<(&'static str, String)> {
+    vec![
+        ("docs/fields.md", field_reference()),
+        (
+            "integrations/elastic/index-template-detection.json",
+            format!("{:#}\n", template::index_template()),
+        ),
+    ]
+}
+
+/// Reference of all fields in Markdown.
+fn field_reference() -> String {
+    let mut text = format!(
+        "<!-- Generated from the field model in schema/ by `./x generate`: do not edit. -->\n\
+         # Fields\n\n\
+         Types are those of Elasticsearch and OpenSearch mappings; `[]` marks arrays. Units are UCUM symbols. \
+         Required fields are always there, the others when their value is known.\n\n\
+         ## Detection document\n\n\
+         One JSON document for each revision of a finding, after the Elastic Common Schema {ECS_VERSION}, \
+         in the data stream `{}`.\n\n",
+        template::data_stream("<namespace>"),
+    );
+    table(&mut text, detection::FIELDS);
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        text,
+        "\n## Flow record\n\n\
+         One OTLP log record (event name `{}`) for each event of a flow; names are those of the \
+         OpenTelemetry semantic conventions where they have one.\n\n",
+        flow::EVENT_NAME,
+    );
+    table(&mut text, flow::FIELDS);
+    text
+}
+
+fn table(text: &mut String, fields: &[Field]) {
+    text.push_str("| field | type | unit | required | from | what it says | example |\n");
+    text.push_str("|---|---|---|---|---|---|---|\n");
+    for field in fields {
+        let _infallible = writeln!(
+            text,
+            "| `{}` | {}{} | {} | {} | {} | {} | {} |",
+            field.name,
+            type_name(field.field_type),
+            if field.array { "[]" } else { "" },
+            field.unit,
+            if field.level == Level::Required {
+                "yes"
+            } else {
+                ""
+            },
+            origin_name(field.origin),
+            cell(field.description),
+            if field.example.is_empty() {
+                String::new()
+            } else {
+                format!("`{}`", cell(field.example))
+            },
+        );
+    }
+}
+
+/// Text that does not end its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+const fn type_name(field_type: FieldType) -> &'static str {
+    match field_type {
+        FieldType::Keyword => "keyword",
+        FieldType::ConstantKeyword => "constant_keyword",
+        FieldType::MatchOnlyText => "match_only_text",
+        FieldType::Long => "long",
+        FieldType::Float => "float",
+        FieldType::Double => "double",
+        FieldType::Boolean => "boolean",
+        FieldType::Date => "date",
+        FieldType::Ip => "ip",
+        FieldType::Nested => "nested",
+    }
+}
+
+const fn origin_name(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Ecs => "ECS",
+        Origin::OpenTelemetry => "OpenTelemetry",
+        Origin::Beaconwatch => "Beaconwatch",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_has_a_row_for_every_field() {
+        let text = field_reference();
+        for field in detection::FIELDS.iter().chain(flow::FIELDS) {
+            assert!(
+                text.contains(&format!("\n| `{}` | ", field.name)),
+                "{}",
+                field.name
+            );
+        }
+        let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+        assert!(
+            text.lines()
+                .filter(|line| line.starts_with('|'))
+                .all(|line| columns(line) == 8)
+        );
+    }
+
+    #[test]
+    fn no_field_is_listed_twice_in_a_table() {
+        for fields in [detection::FIELDS, flow::FIELDS] {
+            let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
+            assert_eq!(names.len(), fields.len());
+        }
+    }
+
+    #[test]
+    fn fields_of_this_project_are_under_its_name_and_others_are_not() {
+        for field in detection::FIELDS.iter().chain(flow::FIELDS) {
+            let own = field.name.starts_with("beaconwatch.");
+            assert_eq!(own, field.origin == Origin::Beaconwatch, "{}", field.name);
+        }
+    }
+}
