@@ -62,7 +62,7 @@ pub enum CloseReason {
 pub const FLAG_OWN: u8 = 1;
 /// The socket is older than the capture: `start_ns` is when it was first seen.
 pub const FLAG_START_INFERRED: u8 = 2;
-/// Packet counts, payload bytes, round-trip time and retransmits come from the TCP socket itself.
+/// Payload bytes, round-trip time and retransmits come from the TCP socket itself.
 pub const FLAG_TCP_TOTALS: u8 = 4;
 
 /// Totals of one direction pair, seen from the local socket.
@@ -77,6 +77,16 @@ pub struct CounterSet {
     pub packets_sent: u64,
     /// IP packets received.
     pub packets_received: u64,
+}
+
+impl CounterSet {
+    /// Nothing counted.
+    pub const ZERO: Self = Self {
+        bytes_sent: 0,
+        bytes_received: 0,
+        packets_sent: 0,
+        packets_received: 0,
+    };
 }
 
 /// The process that owns a socket, as it was when the flow began.
@@ -145,6 +155,40 @@ pub struct FlowRecord {
     pub established: u8,
     /// Zero.
     pub padding: [u8; 6],
+}
+
+impl FlowRecord {
+    /// Zero everywhere. Not a valid record: its kind, role and protocol are none.
+    pub const ZERO: Self = Self {
+        cookie: 0,
+        netns_cookie: 0,
+        start_ns: 0,
+        time_ns: 0,
+        last_packet_ns: 0,
+        counters: CounterSet::ZERO,
+        payload_sent: 0,
+        payload_received: 0,
+        owner: Owner {
+            process_start_ns: 0,
+            cgroup_id: 0,
+            pid: 0,
+            uid: 0,
+            comm: [0; 16],
+        },
+        local_address: [0; 16],
+        remote_address: [0; 16],
+        smoothed_rtt_us: 0,
+        retransmits: 0,
+        local_port: 0,
+        remote_port: 0,
+        kind: 0,
+        role: 0,
+        protocol: 0,
+        close_reason: 0,
+        flags: 0,
+        established: 0,
+        padding: [0; 6],
+    };
 }
 
 const _: () = assert!(size_of::<CounterSet>() == 32);

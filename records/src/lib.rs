@@ -7,11 +7,15 @@
 //! Limits: `no_std`, no allocation, nothing that the BPF target lacks.
 #![cfg_attr(not(test), no_std)]
 
+mod decode;
 mod flow;
 mod layout;
 
+pub use decode::{FLOW_RECORD_BYTES, RecordError};
 pub use flow::{
-    CloseReason, CounterSet, FlowRecord, Owner, Protocol, RecordKind, Role, FLAG_OWN,
-    FLAG_START_INFERRED, FLAG_TCP_TOTALS,
+    CloseReason, CounterSet, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Owner,
+    Protocol, RecordKind, Role,
 };
-pub use layout::{LossCounter, ProgramSettings, LAYOUT_VERSION, LOSS_COUNTERS};
+pub use layout::{
+    LAYOUT_VERSION, LOSS_COUNTERS, LossCounter, ProgramSettings, SETTINGS_SYMBOL, TaskOffsets,
+};

@@ -1,0 +1,144 @@
+//! From a [`FlowState`] to a [`FlowRecord`] in the ring buffer.
+//!
+//! The reader comes by itself a few times a second; it is woken only when much waits, because a
+//! wake-up per connection would cost more than all the rest of the kernel part.
+
+use core::mem::offset_of;
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::bpf_ringbuf_query,
+};
+use beaconwatch_records::{
+    CloseReason, FLAG_TCP_TOTALS, FlowRecord, LossCounter, Protocol, RecordKind, Role,
+};
+
+use crate::{
+    maps::{FlowState, RECORDS, lose, wakeup_bytes},
+    words,
+};
+
+const _: () = assert!(offset_of!(FlowRecord, flags) == size_of::<FlowRecord>() - 8);
+const _: () = assert!(offset_of!(FlowRecord, established) == size_of::<FlowRecord>() - 7);
+
+/// What the TCP socket itself counted.
+#[derive(Clone, Copy)]
+pub struct TcpTotals {
+    pub payload_sent: u64,
+    pub payload_received: u64,
+    pub smoothed_rtt_us: u32,
+    pub retransmits: u32,
+    pub established: bool,
+}
+
+/// Writes the record of `flow`.
+///
+/// # Safety
+///
+/// Both pointers are valid.
+#[inline(always)]
+pub unsafe fn fill(
+    record: *mut FlowRecord,
+    flow: *const FlowState,
+    kind: RecordKind,
+    reason: CloseReason,
+    time_ns: u64,
+) {
+    // SAFETY: the caller's promise, checked by the verifier.
+    unsafe {
+        (*record).cookie = (*flow).cookie;
+        (*record).netns_cookie = (*flow).netns_cookie;
+        (*record).start_ns = (*flow).start_ns;
+        (*record).time_ns = time_ns;
+        (*record).last_packet_ns = (*flow).last_packet_ns;
+        words::copy(&raw mut (*record).counters, &raw const (*flow).counters);
+        words::zero(&raw mut (*record).payload_sent);
+        words::zero(&raw mut (*record).payload_received);
+        words::copy(&raw mut (*record).owner, &raw const (*flow).owner);
+        let local = (&raw mut (*record).local_address).cast::<[u64; 2]>();
+        words::copy(local, &raw const (*flow).local_address);
+        let remote = (&raw mut (*record).remote_address).cast::<[u64; 2]>();
+        words::copy(remote, &raw const (*flow).remote_address);
+        (&raw mut (*record).smoothed_rtt_us).write_volatile(0);
+        (&raw mut (*record).retransmits).write_volatile(0);
+        (*record).local_port = (*flow).local_port;
+        (*record).remote_port = (*flow).remote_port;
+        (*record).kind = kind as u8;
+        (*record).role = (*flow).role;
+        (*record).protocol = (*flow).protocol;
+        (*record).close_reason = reason as u8;
+        // The last word: flags, established and padding.
+        let last = (&raw mut (*record).flags).cast::<u64>();
+        last.write_volatile(u64::from((*flow).flags) | (u64::from(established(flow)) << 8));
+    }
+}
+
+/// Whether both ends have spoken. A TCP client that got a packet and lives is established: a refusal
+/// would have ended it.
+#[inline(always)]
+unsafe fn established(flow: *const FlowState) -> bool {
+    // SAFETY: the caller's promise, checked by the verifier.
+    unsafe {
+        if (*flow).protocol == Protocol::Tcp as u8 && (*flow).role == Role::Server as u8 {
+            return true;
+        }
+        (*flow).counters.packets_received != 0
+            && ((*flow).protocol == Protocol::Tcp as u8 || (*flow).counters.packets_sent != 0)
+    }
+}
+
+/// Hands a record of `flow` to user space, or counts that it could not.
+///
+/// # Safety
+///
+/// `flow` is valid.
+#[inline(always)]
+pub unsafe fn emit(flow: *const FlowState, kind: RecordKind, reason: CloseReason, time_ns: u64) {
+    let Some(mut entry) = RECORDS.reserve(0) else {
+        return lose(LossCounter::RingFull);
+    };
+    // SAFETY: the reserved record, and the caller's promise.
+    unsafe { fill(entry.as_mut_ptr(), flow, kind, reason, time_ns) };
+    entry.submit(wakeup());
+}
+
+/// Like [`emit`], for a TCP socket that is about to go.
+///
+/// # Safety
+///
+/// `flow` is valid.
+#[inline(always)]
+pub unsafe fn emit_tcp_close(
+    flow: *const FlowState,
+    reason: CloseReason,
+    time_ns: u64,
+    totals: TcpTotals,
+) {
+    let Some(mut entry) = RECORDS.reserve(0) else {
+        return lose(LossCounter::RingFull);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reserved record, and the caller's promise.
+    unsafe {
+        fill(record, flow, RecordKind::Close, reason, time_ns);
+        (*record).payload_sent = totals.payload_sent;
+        (*record).payload_received = totals.payload_received;
+        (*record).smoothed_rtt_us = totals.smoothed_rtt_us;
+        (*record).retransmits = totals.retransmits;
+        (*record).established = u8::from(totals.established);
+        (*record).flags |= FLAG_TCP_TOTALS;
+    }
+    entry.submit(wakeup());
+}
+
+#[inline(always)]
+fn wakeup() -> u64 {
+    let map = (&raw const RECORDS).cast_mut().cast();
+    // SAFETY: a ring buffer.
+    let waiting = unsafe { bpf_ringbuf_query(map, u64::from(BPF_RB_AVAIL_DATA)) };
+    if waiting > wakeup_bytes() {
+        u64::from(BPF_RB_FORCE_WAKEUP)
+    } else {
+        u64::from(BPF_RB_NO_WAKEUP)
+    }
+}

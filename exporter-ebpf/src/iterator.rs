@@ -1,0 +1,176 @@
+//! Reading of the live flows: user space opens an iterator and gets a record for each.
+//!
+//! The packets of a live flow thus cost no records. An idle UDP flow ends here if no datagram ended
+//! it before. A record that does not fit the kernel's page of output is asked for again, so nothing
+//! is changed before it was written.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_seq_write},
+};
+use beaconwatch_records::{CloseReason, FlowRecord, Protocol, RecordKind};
+
+use crate::{
+    atomic,
+    emit::fill,
+    maps::{
+        FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_OPEN, PeerKey, RELEASED,
+        udp_idle_timeout_ns,
+    },
+};
+
+/// `struct bpf_iter_meta`
+#[repr(C)]
+pub struct Meta {
+    seq: *mut seq_file,
+}
+
+/// `struct bpf_iter__bpf_sk_storage_map`
+#[repr(C)]
+pub struct SocketItem {
+    meta: *mut Meta,
+    map: *mut c_void,
+    socket: *mut c_void,
+    value: *mut FlowState,
+}
+
+/// `struct bpf_iter__bpf_map_elem`
+#[repr(C)]
+pub struct PeerItem {
+    meta: *mut Meta,
+    map: *mut c_void,
+    key: *mut PeerKey,
+    value: *mut FlowState,
+}
+
+/// What to say of a flow.
+#[derive(Clone, Copy)]
+struct Report {
+    kind: RecordKind,
+    reason: CloseReason,
+    time_ns: u64,
+}
+
+/// Tells one socket's flow.
+///
+/// # Safety
+///
+/// `item` is the program's context.
+#[inline(always)]
+pub unsafe fn socket(item: *mut SocketItem) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let flow = (*item).value;
+        if flow.is_null() {
+            return;
+        }
+        let now = bpf_ktime_get_boot_ns();
+        if !is_idle(flow, now) {
+            if (*flow).phase == PHASE_OPEN {
+                write((*item).meta, flow, Report::update(now));
+            }
+        } else if atomic::replace(&raw mut (*flow).phase, PHASE_OPEN, PHASE_FILLING) {
+            // Nobody else touches the flow now: told once, or open again.
+            let told = write((*item).meta, flow, Report::idle(flow));
+            (*flow).phase = if told { PHASE_ENDED } else { PHASE_OPEN };
+        }
+    }
+}
+
+/// Tells one further peer's flow, and removes it when it is over.
+///
+/// # Safety
+///
+/// `item` is the program's context.
+#[inline(always)]
+pub unsafe fn peer(item: *mut PeerItem) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let flow = (*item).value;
+        if flow.is_null() || (*item).key.is_null() {
+            return;
+        }
+        let now = bpf_ktime_get_boot_ns();
+        let report = match released((*flow).cookie) {
+            Some(time_ns) => Report::socket_closed(time_ns),
+            None if is_idle(flow, now) => Report::idle(flow),
+            None => {
+                if (*flow).phase == PHASE_OPEN {
+                    write((*item).meta, flow, Report::update(now));
+                }
+                return;
+            }
+        };
+        let key = PeerKey {
+            cookie: (*flow).cookie,
+            address: (*flow).remote_address,
+            port: u64::from((*flow).remote_port),
+        };
+        if atomic::replace(&raw mut (*flow).phase, PHASE_OPEN, PHASE_FILLING) {
+            if write((*item).meta, flow, report) {
+                let _gone = PEERS.remove(&key);
+            } else {
+                (*flow).phase = PHASE_OPEN;
+            }
+        }
+    }
+}
+
+impl Report {
+    #[inline(always)]
+    const fn update(now: u64) -> Self {
+        Self {
+            kind: RecordKind::Update,
+            reason: CloseReason::None,
+            time_ns: now,
+        }
+    }
+
+    #[inline(always)]
+    const fn socket_closed(time_ns: u64) -> Self {
+        Self {
+            kind: RecordKind::Close,
+            reason: CloseReason::SocketClosed,
+            time_ns,
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn idle(flow: *const FlowState) -> Self {
+        Self {
+            kind: RecordKind::Close,
+            reason: CloseReason::Idle,
+            // SAFETY: the caller's promise.
+            time_ns: unsafe { (*flow).last_packet_ns },
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn is_idle(flow: *const FlowState, now: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*flow).protocol == Protocol::Udp as u8
+            && now > (*flow).last_packet_ns + udp_idle_timeout_ns()
+    }
+}
+
+/// When the socket with this cookie was closed.
+#[inline(always)]
+fn released(cookie: u64) -> Option<u64> {
+    // SAFETY: the value is a copied integer.
+    RELEASED.get_ptr(cookie).map(|time| unsafe { *time })
+}
+
+/// Writes a record; says whether it fitted.
+#[inline(always)]
+unsafe fn write(meta: *mut Meta, flow: *const FlowState, report: Report) -> bool {
+    let mut record = MaybeUninit::<FlowRecord>::uninit();
+    // SAFETY: `fill` writes every field; the verifier checks the rest.
+    unsafe {
+        fill(record.as_mut_ptr(), flow, report.kind, report.reason, report.time_ns);
+        bpf_seq_write((*meta).seq, record.as_ptr().cast(), size_of::<FlowRecord>() as u32) == 0
+    }
+}

@@ -1,0 +1,131 @@
+//! The kernel part of the Beaconwatch exporter: what every TCP and UDP socket of the host does.
+//!
+//! Programs, all attached to the root of the cgroup v2 tree:
+//!
+//! | program | hook | does |
+//! |---|---|---|
+//! | `socket_created` | `cgroup/sock_create` | keeps the owner in the socket's storage |
+//! | `socket_released` | `cgroup/sock_release` | ends UDP flows |
+//! | `socket_operation` | `sockops` | opens and ends TCP flows |
+//! | `packet_received`, `packet_sent` | `cgroup_skb` | count; open UDP flows |
+//! | `live_sockets`, `live_peers` | `iter/*` | tell the live flows when user space asks |
+//!
+//! Output are `FlowRecord`s: open and close through a ring buffer, live counters through the
+//! iterators. What cannot be told is counted (`LossCounter`). No program changes or drops traffic.
+//!
+//! Oldest kernel: 5.15, because `bpf_get_netns_cookie` came to socket operation programs there.
+//! Limits: little-endian; packets with IPv6 extension headers in front of UDP are counted as
+//! unattributed; the owner of an accepted connection is who created the listener.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod address;
+mod atomic;
+mod emit;
+mod iterator;
+mod maps;
+mod owner;
+mod packet;
+mod tcp;
+mod udp;
+mod words;
+
+use aya_ebpf::{
+    bindings::bpf_sock,
+    helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
+    macros::{cgroup_skb, cgroup_sock, sock_ops},
+    programs::{SkBuffContext, SockContext, SockOpsContext},
+};
+use beaconwatch_records::Protocol;
+
+use crate::{
+    maps::{FlowState, SOCKETS},
+    packet::Direction,
+};
+
+const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
+/// The verdict of every program: let it pass.
+const PASS: i32 = 1;
+
+#[cgroup_sock(sock_create)]
+pub fn socket_created(context: SockContext) -> i32 {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let socket = context.sock;
+        let tcp = (*socket).type_ == SOCK_STREAM && (*socket).protocol == Protocol::Tcp as u32;
+        let udp = (*socket).type_ == SOCK_DGRAM && (*socket).protocol == Protocol::Udp as u32;
+        if tcp || udp {
+            let flow = SOCKETS.find_or_make(socket.cast());
+            if !flow.is_null() {
+                prepare(socket, flow);
+            }
+        }
+    }
+    PASS
+}
+
+#[inline(always)]
+unsafe fn prepare(socket: *mut bpf_sock, flow: *mut FlowState) {
+    // SAFETY: the caller's promise; the verifier checks every access.
+    unsafe {
+        (*flow).protocol = (*socket).protocol as u8;
+        (*flow).cookie = bpf_get_socket_cookie(socket.cast());
+        (*flow).netns_cookie = bpf_get_netns_cookie(socket.cast());
+        owner::take_creator(flow);
+    }
+}
+
+#[cgroup_sock(sock_release)]
+pub fn socket_released(context: SockContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { udp::released(context.sock) };
+    PASS
+}
+
+#[sock_ops]
+pub fn socket_operation(context: SockOpsContext) -> u32 {
+    // SAFETY: the context.
+    unsafe { tcp::operation(context.ops) };
+    PASS as u32
+}
+
+#[cgroup_skb]
+pub fn packet_received(context: SkBuffContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { packet::packet(context.skb.skb, Direction::Received) };
+    PASS
+}
+
+#[cgroup_skb]
+pub fn packet_sent(context: SkBuffContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { packet::packet(context.skb.skb, Direction::Sent) };
+    PASS
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+pub extern "C" fn live_sockets(item: *mut iterator::SocketItem) -> i32 {
+    // SAFETY: the context.
+    unsafe { iterator::socket(item) };
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_map_elem")]
+pub extern "C" fn live_peers(item: *mut iterator::PeerItem) -> i32 {
+    // SAFETY: the context.
+    unsafe { iterator::peer(item) };
+    0
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 7] = *b"GPL v2\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

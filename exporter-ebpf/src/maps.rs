@@ -1,0 +1,219 @@
+//! The maps and settings, and what a socket's storage holds.
+//!
+//! Memory: one [`FlowState`] of 160 bytes per socket (with the kernel's header it fits a 256-byte
+//! slab object), one more per further peer of an unconnected UDP socket, at most [`MAX_PEERS`] of
+//! those. Everything else has a fixed size.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    helpers::generated::bpf_sk_storage_get,
+    macros::btf_map,
+};
+use beaconwatch_records::{
+    CounterSet, FlowRecord, LOSS_COUNTERS, LossCounter, Owner, ProgramSettings, TaskOffsets,
+};
+
+use crate::atomic;
+
+/// Bytes of the ring buffer unless the loader says otherwise.
+const RING_BYTES: usize = 4 << 20;
+/// Further peers of unconnected UDP sockets unless the loader says otherwise.
+const MAX_PEERS: usize = 65_536;
+/// Closed sockets whose further peers still wait for their last record.
+const MAX_RELEASED: usize = 4_096;
+
+/// The socket has had no flow yet.
+pub const PHASE_NEW: u64 = 0;
+/// The flow lives.
+pub const PHASE_OPEN: u64 = 1;
+/// One processor writes the start of a flow; the others keep off.
+pub const PHASE_FILLING: u64 = 2;
+/// The flow's end has been told; a datagram starts another.
+pub const PHASE_ENDED: u64 = 3;
+/// The socket is closed: nothing starts here any more.
+pub const PHASE_RELEASED: u64 = 4;
+
+/// A packet with the FIN flag is still to be looked for (see `tcp`).
+pub const WATCH_FIN: u8 = 1;
+/// The remote end's FIN was seen.
+pub const SEEN_FIN: u8 = 2;
+
+/// A live flow; in socket storage and in [`PEERS`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct FlowState {
+    /// Hot: written by every packet.
+    pub counters: CounterSet,
+    /// As in [`FlowRecord`].
+    pub last_packet_ns: u64,
+    /// A `PHASE_*`; changed by compare-and-exchange where several processors compete.
+    pub phase: u64,
+    /// As in [`FlowRecord`].
+    pub remote_address: [u64; 2],
+    /// As in [`FlowRecord`].
+    pub remote_port: u16,
+    /// As in [`FlowRecord`].
+    pub local_port: u16,
+    /// As in [`FlowRecord`].
+    pub protocol: u8,
+    /// As in [`FlowRecord`].
+    pub role: u8,
+    /// As in [`FlowRecord`].
+    pub flags: u8,
+    /// `WATCH_FIN` and `SEEN_FIN`; for UDP 1 once the socket has peers in [`PEERS`].
+    pub state: u8,
+    /// As in [`FlowRecord`].
+    pub local_address: [u64; 2],
+    /// As in [`FlowRecord`].
+    pub start_ns: u64,
+    /// As in [`FlowRecord`].
+    pub cookie: u64,
+    /// As in [`FlowRecord`].
+    pub netns_cookie: u64,
+    /// When a socket older than the capture was first seen; 0 when its creation was seen.
+    pub adopted_ns: u64,
+    /// As in [`FlowRecord`].
+    pub owner: Owner,
+}
+
+const _: () = assert!(size_of::<FlowState>() == 160);
+
+/// Further peers of an unconnected UDP socket.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct PeerKey {
+    /// The socket.
+    pub cookie: u64,
+    /// Remote address.
+    pub address: [u64; 2],
+    /// Remote port.
+    pub port: u64,
+}
+
+/// Socket storage as this kernel part needs it: cloned from a listener to the sockets it accepts.
+#[repr(C)]
+pub struct SocketStorage<T> {
+    r#type: *const [i32; 24],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; 0x201],
+}
+
+// SAFETY: the fields are type information for the loader and never dereferenced.
+unsafe impl<T> Sync for SocketStorage<T> {}
+
+impl<T> SocketStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    /// The socket's value, or null.
+    #[inline(always)]
+    pub fn find(&self, socket: *mut c_void) -> *mut T {
+        self.call(socket, 0)
+    }
+
+    /// The socket's value, made with zeroes if there was none; null, counted, when out of memory.
+    #[inline(always)]
+    pub fn find_or_make(&self, socket: *mut c_void) -> *mut T {
+        let value = self.call(socket, 1);
+        if value.is_null() {
+            lose(LossCounter::StorageFull);
+        }
+        value
+    }
+
+    #[inline(always)]
+    fn call(&self, socket: *mut c_void, flags: u64) -> *mut T {
+        let map = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the verifier proves that `socket` is a socket.
+        unsafe { bpf_sk_storage_get(map, socket, core::ptr::null_mut(), flags).cast() }
+    }
+}
+
+#[btf_map]
+pub static SOCKETS: SocketStorage<FlowState> = SocketStorage::new();
+
+#[btf_map]
+pub static PEERS: HashMap<PeerKey, FlowState, MAX_PEERS, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// Closing times of UDP sockets that had entries in [`PEERS`], by cookie.
+#[btf_map]
+pub static RELEASED: LruHashMap<u64, u64, MAX_RELEASED> = LruHashMap::new();
+
+#[btf_map]
+pub static RECORDS: RingBuf<FlowRecord, RING_BYTES> = RingBuf::new();
+
+#[btf_map]
+pub static LOSSES: PerCpuArray<u64, { LOSS_COUNTERS as usize }> = PerCpuArray::new();
+
+#[unsafe(no_mangle)]
+static PROGRAM_SETTINGS_1: ProgramSettings = ProgramSettings {
+    udp_idle_timeout_ns: 10_000_000_000,
+    wakeup_bytes: 0,
+    own_pid: 0,
+    task: TaskOffsets {
+        tgid: 0,
+        comm: 0,
+        group_leader: 0,
+        start_boottime: 0,
+        cred: 0,
+        cred_uid: 0,
+    },
+    padding: 0,
+};
+
+/// A field of the settings, read at run time because the loader wrote it.
+macro_rules! setting {
+    ($($field:tt)+) => {
+        // SAFETY: points into a static.
+        unsafe { core::ptr::read_volatile(&raw const PROGRAM_SETTINGS_1.$($field)+) }
+    };
+}
+
+#[inline(always)]
+pub fn udp_idle_timeout_ns() -> u64 {
+    setting!(udp_idle_timeout_ns)
+}
+
+#[inline(always)]
+pub fn wakeup_bytes() -> u64 {
+    setting!(wakeup_bytes)
+}
+
+#[inline(always)]
+pub fn own_pid() -> u32 {
+    setting!(own_pid)
+}
+
+#[inline(always)]
+pub fn task_offsets() -> TaskOffsets {
+    TaskOffsets {
+        tgid: setting!(task.tgid),
+        comm: setting!(task.comm),
+        group_leader: setting!(task.group_leader),
+        start_boottime: setting!(task.start_boottime),
+        cred: setting!(task.cred),
+        cred_uid: setting!(task.cred_uid),
+    }
+}
+
+/// Counts a loss.
+#[inline(always)]
+pub fn lose(counter: LossCounter) {
+    if let Some(value) = LOSSES.get_ptr_mut(counter as u32) {
+        // SAFETY: the map's value; per processor, but an interrupt can come between.
+        unsafe { atomic::add(value, 1) };
+    }
+}

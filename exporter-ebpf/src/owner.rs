@@ -1,0 +1,111 @@
+//! Whose socket it is: read from the current process.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+    generated::{
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task,
+        bpf_probe_read_kernel,
+    },
+};
+use beaconwatch_records::{FLAG_OWN, Owner, TaskOffsets};
+
+use crate::maps::{FlowState, own_pid, task_offsets};
+
+/// Copies kernel memory; leaves `target` zeroed when that fails.
+#[inline(always)]
+unsafe fn read<T>(target: *mut T, address: u64) {
+    // SAFETY: the helper checks the address; the target is the caller's.
+    unsafe {
+        bpf_probe_read_kernel(target.cast(), size_of::<T>() as u32, address as *const c_void);
+    }
+}
+
+#[inline(always)]
+unsafe fn pointer(address: u64) -> u64 {
+    let mut value = 0;
+    // SAFETY: as `read`.
+    unsafe { read(&raw mut value, address) };
+    value
+}
+
+/// Writes start and name of the process (not of the thread).
+#[inline(always)]
+unsafe fn process(owner: *mut Owner, task: u64, offsets: &TaskOffsets) {
+    // SAFETY: as `read`; `owner` is the caller's.
+    unsafe {
+        let leader = pointer(task + u64::from(offsets.group_leader));
+        read(
+            &raw mut (*owner).process_start_ns,
+            leader + u64::from(offsets.start_boottime),
+        );
+        read(&raw mut (*owner).comm, leader + u64::from(offsets.comm));
+    }
+}
+
+/// Writes the owner of a socket that the current process is creating.
+///
+/// # Safety
+///
+/// `flow` is valid, and the program type has the helpers (cgroup socket programs have).
+#[inline(always)]
+pub unsafe fn take_creator(flow: *mut FlowState) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let owner = &raw mut (*flow).owner;
+        (*owner).pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        (*owner).uid = bpf_get_current_uid_gid() as u32;
+        (*owner).cgroup_id = bpf_get_current_cgroup_id();
+        let offsets = task_offsets();
+        if offsets.is_complete() {
+            process(owner, bpf_get_current_task(), &offsets);
+        } else {
+            bpf_get_current_comm((&raw mut (*owner).comm).cast(), 16);
+        }
+        mark_own(flow);
+    }
+}
+
+/// Writes the owner of a connecting socket if that is not the process that created it.
+///
+/// Socket operation programs have no helper for the process before kernel 6.10, so this reads the
+/// task; without offsets the creator stays the owner. The cgroup stays the socket's.
+///
+/// # Safety
+///
+/// `flow` is valid, and the current process is the connecting one.
+#[inline(always)]
+pub unsafe fn take_connecting(flow: *mut FlowState) {
+    let offsets = task_offsets();
+    if !offsets.is_complete() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let owner = &raw mut (*flow).owner;
+        let task = bpf_get_current_task();
+        let mut pid = 0u32;
+        read(&raw mut pid, task + u64::from(offsets.tgid));
+        if pid == (*owner).pid {
+            return;
+        }
+        (*owner).pid = pid;
+        let cred = pointer(task + u64::from(offsets.cred));
+        read(&raw mut (*owner).uid, cred + u64::from(offsets.cred_uid));
+        process(owner, task, &offsets);
+        mark_own(flow);
+    }
+}
+
+#[inline(always)]
+unsafe fn mark_own(flow: *mut FlowState) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*flow).owner.pid == own_pid() {
+            (*flow).flags |= FLAG_OWN;
+        } else {
+            (*flow).flags &= !FLAG_OWN;
+        }
+    }
+}

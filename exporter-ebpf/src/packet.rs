@@ -1,0 +1,199 @@
+//! Packets: attributes each to its socket's flow and counts it.
+//!
+//! The path of a packet of a known TCP flow is: find the storage, add to two counters, read the
+//! coarse clock.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::{
+        bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_sk_fullsock, bpf_skb_load_bytes,
+    },
+};
+use beaconwatch_records::{
+    CloseReason, FLAG_START_INFERRED, Protocol, RecordKind, Role,
+};
+
+use crate::{
+    address, atomic,
+    emit::emit,
+    maps::{FlowState, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN},
+    udp,
+};
+
+const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
+const TCP_ESTABLISHED: u32 = 1;
+const TCP_CLOSE_WAIT: u32 = 8;
+/// IPv4, as `protocol` of a packet has it.
+pub const ETH_P_IP: u32 = (0x0800_u16.to_be()) as u32;
+
+/// Which way a packet goes, seen from the local socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Received,
+    Sent,
+}
+
+/// Handles one packet.
+///
+/// # Safety
+///
+/// `skb` is the program's context.
+#[inline(always)]
+pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let socket = (*skb).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return;
+        }
+        let mut flow = SOCKETS.find(socket.cast());
+        if flow.is_null() {
+            flow = adopt(skb, socket);
+            if flow.is_null() {
+                return;
+            }
+        }
+        if (*flow).protocol != Protocol::Tcp as u8 {
+            return udp::datagram(skb, flow, direction);
+        }
+        if (*flow).phase != PHASE_OPEN {
+            return;
+        }
+        if direction == Direction::Received && (*flow).state & WATCH_FIN != 0 {
+            look_for_fin(skb, flow);
+        }
+        let (bytes, packets) = size(skb, Protocol::Tcp);
+        count(flow, direction, bytes, packets);
+        (*flow).last_packet_ns = bpf_ktime_get_boot_ns();
+    }
+}
+
+/// Adds to the counters of one direction. Atomic: several processors can handle one socket.
+///
+/// # Safety
+///
+/// `flow` is valid.
+#[inline(always)]
+pub unsafe fn count(flow: *mut FlowState, direction: Direction, bytes: u64, packets: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let counters = &raw mut (*flow).counters;
+        if direction == Direction::Sent {
+            atomic::add(&raw mut (*counters).bytes_sent, bytes);
+            atomic::add(&raw mut (*counters).packets_sent, packets);
+        } else {
+            atomic::add(&raw mut (*counters).bytes_received, bytes);
+            atomic::add(&raw mut (*counters).packets_received, packets);
+        }
+    }
+}
+
+/// Bytes and packets as on the wire: a segmented buffer stands for several packets, each with
+/// headers of its own.
+///
+/// # Safety
+///
+/// `skb` is the program's context.
+#[inline(always)]
+pub unsafe fn size(skb: *mut __sk_buff, protocol: Protocol) -> (u64, u64) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let bytes = u64::from((*skb).len);
+        let segments = u64::from((*skb).gso_segs);
+        if segments <= 1 {
+            return (bytes, 1);
+        }
+        let transport = match protocol {
+            Protocol::Tcp => {
+                let offset: u8 = load(skb, ip_header(skb) + 12);
+                u64::from(offset >> 4) * 4
+            }
+            Protocol::Udp => 8,
+        };
+        let headers = u64::from(ip_header(skb)) + transport;
+        (bytes + (segments - 1) * headers, segments)
+    }
+}
+
+/// Length of the IP header. IPv6 extension headers are not walked.
+///
+/// # Safety
+///
+/// `skb` is the program's context.
+#[inline(always)]
+pub unsafe fn ip_header(skb: *mut __sk_buff) -> u32 {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        if (*skb).protocol == ETH_P_IP {
+            let first: u8 = load(skb, 0);
+            u32::from(first & 15) * 4
+        } else {
+            40
+        }
+    }
+}
+
+/// One byte of the packet; 0 past its end.
+#[inline(always)]
+unsafe fn load(skb: *mut __sk_buff, offset: u32) -> u8 {
+    let mut value = 0u8;
+    // SAFETY: the context; the helper checks the range.
+    unsafe {
+        bpf_skb_load_bytes(skb.cast(), offset, (&raw mut value).cast(), 1);
+    }
+    value
+}
+
+#[inline(always)]
+unsafe fn look_for_fin(skb: *mut __sk_buff, flow: *mut FlowState) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        if load(skb, ip_header(skb) + 13) & 1 != 0 {
+            (*flow).state |= SEEN_FIN;
+        }
+    }
+}
+
+/// Makes storage for a socket that is older than the capture; null when it carries no flow.
+#[inline(never)]
+unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let socket = bpf_sk_fullsock(socket);
+        if socket.is_null() {
+            return core::ptr::null_mut();
+        }
+        let tcp = (*socket).type_ == SOCK_STREAM && (*socket).protocol == Protocol::Tcp as u32;
+        let udp = (*socket).type_ == SOCK_DGRAM && (*socket).protocol == Protocol::Udp as u32;
+        let live = matches!((*socket).state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+        if !(udp || (tcp && live)) {
+            return core::ptr::null_mut();
+        }
+        let flow = SOCKETS.find_or_make(socket.cast());
+        if flow.is_null() {
+            return flow;
+        }
+        let now = bpf_ktime_get_boot_ns();
+        (*flow).adopted_ns = now;
+        (*flow).cookie = bpf_get_socket_cookie(skb.cast());
+        if udp {
+            (*flow).protocol = Protocol::Udp as u8;
+            return flow;
+        }
+        (*flow).protocol = Protocol::Tcp as u8;
+        (*flow).flags = FLAG_START_INFERRED;
+        address::of_socket(socket, flow);
+        // Nothing tells who connected; services listen on the lower port.
+        (*flow).role = if (*flow).local_port >= (*flow).remote_port {
+            Role::Client as u8
+        } else {
+            Role::Server as u8
+        };
+        (*flow).start_ns = now;
+        (*flow).phase = PHASE_OPEN;
+        emit(flow, RecordKind::Open, CloseReason::None, now);
+        flow
+    }
+}
+

@@ -1,0 +1,229 @@
+//! Loads the kernel part and ties it to a cgroup; dropping it unties everything.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Map, MapData, MapError, PerCpuArray, RingBuf},
+    programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, ProgramFd},
+};
+use beaconwatch_records::{LOSS_COUNTERS, ProgramSettings, SETTINGS_SYMBOL};
+
+use super::{
+    CaptureError, CaptureSettings, offsets,
+    preflight::{BTF_PATH, Cgroup},
+    statistics::ProgramStatistics,
+    syscall::{self, Hook},
+};
+
+const RECORDS: &str = "RECORDS";
+const LOSSES: &str = "LOSSES";
+
+/// The programs on cgroup hooks, in the order of attachment: storage before what reads it.
+const HOOKED: [(&str, Hook); 5] = [
+    ("socket_created", Hook::SockCreate),
+    ("socket_released", Hook::SockRelease),
+    ("socket_operation", Hook::SockOps),
+    ("packet_sent", Hook::Egress),
+    ("packet_received", Hook::Ingress),
+];
+
+/// An iterator program, what it iterates, and the map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IteratorName {
+    pub(super) program: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) map: &'static str,
+}
+
+/// The iterators.
+pub(super) const ITERATORS: [IteratorName; 2] = [
+    IteratorName { program: "live_sockets", kind: "bpf_sk_storage_map", map: "SOCKETS" },
+    IteratorName { program: "live_peers", kind: "bpf_map_elem", map: "PEERS" },
+];
+
+/// The loaded kernel part.
+pub(super) struct Attached {
+    object: Ebpf,
+    losses: PerCpuArray<MapData, u64>,
+}
+
+impl std::fmt::Debug for Attached {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Attached").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+impl Attached {
+    /// Loads maps and programs; nothing runs yet.
+    pub(super) fn load(settings: &CaptureSettings, object: &[u8]) -> Result<Self, CaptureError> {
+        let kernel_types = fs::read(BTF_PATH)
+            .map_err(|source| CaptureError::Btf { path: BTF_PATH, source })?;
+        let values = program_settings(settings, &kernel_types).to_bytes();
+        let mut object = EbpfLoader::new()
+            .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
+            .map_max_entries(RECORDS, settings.ring_bytes)
+            .map_max_entries("PEERS", settings.max_peers)
+            .load(object)
+            .map_err(CaptureError::Object)?;
+        load_programs(&mut object)?;
+        let losses = take_map(&mut object, LOSSES)?;
+        let losses = PerCpuArray::try_from(losses).map_err(map_error(LOSSES))?;
+        Ok(Self { object, losses })
+    }
+
+    /// Hands out the ring buffer, once.
+    pub(super) fn take_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
+        RingBuf::try_from(take_map(&mut self.object, RECORDS)?).map_err(map_error(RECORDS))
+    }
+
+    /// The descriptors of an iterator's program and map.
+    pub(super) fn iterator(
+        &self,
+        name: IteratorName,
+    ) -> Result<(&ProgramFd, BorrowedFd<'_>), CaptureError> {
+        let map = match self.object.map(name.map) {
+            Some(Map::SkStorage(map) | Map::HashMap(map)) => map.fd().as_fd(),
+            _ => return Err(CaptureError::Missing { kind: "map", name: name.map }),
+        };
+        let program = self
+            .object
+            .program(name.program)
+            .ok_or(CaptureError::Missing { kind: "program", name: name.program })?;
+        let program = program
+            .fd()
+            .map_err(|source| CaptureError::Load { program: name.program, source })?;
+        Ok((program, map))
+    }
+
+    /// Ties the programs to the cgroup; from here on they run.
+    pub(super) fn attach(&mut self, cgroup: &Cgroup) -> Result<(), CaptureError> {
+        for (name, hook) in HOOKED {
+            let program = program(&mut self.object, name)?;
+            attach_program(program, hook, cgroup)
+                .map_err(|source| explain(name, hook, cgroup, source))?;
+        }
+        Ok(())
+    }
+
+    /// Sums the loss counters over the processors.
+    pub(super) fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
+        let mut sums = [0; LOSS_COUNTERS as usize];
+        for (index, sum) in (0..LOSS_COUNTERS).zip(&mut sums) {
+            let values = self.losses.get(&index, 0).map_err(map_error(LOSSES))?;
+            *sum = values.iter().sum();
+        }
+        Ok(sums)
+    }
+
+    /// Run statistics of every program.
+    pub(super) fn program_statistics(&self) -> Result<Vec<ProgramStatistics>, CaptureError> {
+        let hooked = HOOKED.iter().map(|(name, _)| *name);
+        let names = hooked.chain(ITERATORS.iter().map(|iterator| iterator.program));
+        names
+            .map(|name| {
+                let program = self
+                    .object
+                    .program(name)
+                    .ok_or(CaptureError::Missing { kind: "program", name })?;
+                let info = program
+                    .info()
+                    .map_err(|source| CaptureError::Load { program: name, source })?;
+                Ok(ProgramStatistics::new(name, &info))
+            })
+            .collect()
+    }
+}
+
+fn program_settings(settings: &CaptureSettings, kernel_types: &[u8]) -> ProgramSettings {
+    let task = offsets::task_offsets(kernel_types);
+    if !task.is_complete() {
+        tracing::warn!(
+            "kernel type information lacks members of task_struct: process starts are unknown"
+        );
+    }
+    let idle_ns = settings.udp_idle_timeout.as_nanos();
+    ProgramSettings {
+        udp_idle_timeout_ns: u64::try_from(idle_ns).unwrap_or(u64::MAX),
+        // An eighth: at a million records a second the reader still has time to come.
+        wakeup_bytes: u64::from(settings.ring_bytes / 8),
+        own_pid: std::process::id(),
+        task,
+        padding: 0,
+    }
+}
+
+fn load_programs(object: &mut Ebpf) -> Result<(), CaptureError> {
+    for (name, _) in HOOKED {
+        let result = match program(object, name)? {
+            Program::CgroupSkb(program) => program.load(),
+            Program::CgroupSock(program) => program.load(),
+            Program::SockOps(program) => program.load(),
+            _ => return Err(CaptureError::Missing { kind: "program", name }),
+        };
+        result.map_err(|source| CaptureError::Load { program: name, source })?;
+    }
+    let types = Btf::from_sys_fs().map_err(|error| CaptureError::Btf {
+        path: BTF_PATH,
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })?;
+    for IteratorName { program: name, kind, .. } in ITERATORS {
+        let Program::Iter(program) = program(object, name)? else {
+            return Err(CaptureError::Missing { kind: "program", name });
+        };
+        program.load(kind, &types).map_err(|source| CaptureError::Load { program: name, source })?;
+    }
+    Ok(())
+}
+
+fn program<'a>(
+    object: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut Program, CaptureError> {
+    object.program_mut(name).ok_or(CaptureError::Missing { kind: "program", name })
+}
+
+fn take_map(object: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
+    object.take_map(name).ok_or(CaptureError::Missing { kind: "map", name })
+}
+
+fn map_error(map: &'static str) -> impl Fn(MapError) -> CaptureError {
+    move |source| CaptureError::Map { map, source }
+}
+
+/// Attaches by a link, which lives beside the links and `multi` programs of others. Its mode must be
+/// `Single`: the kernel refuses flags on links and lets them all run.
+fn attach_program(
+    program: &mut Program,
+    hook: Hook,
+    cgroup: &Cgroup,
+) -> Result<(), ProgramError> {
+    let mode = CgroupAttachMode::Single;
+    match program {
+        Program::CgroupSkb(program) => {
+            let direction = match hook {
+                Hook::Egress => CgroupSkbAttachType::Egress,
+                _ => CgroupSkbAttachType::Ingress,
+            };
+            program.attach(cgroup, direction, mode).map(drop)
+        }
+        Program::CgroupSock(program) => program.attach(cgroup, mode).map(drop),
+        Program::SockOps(program) => program.attach(cgroup, mode).map(drop),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+fn explain(
+    program: &'static str,
+    hook: Hook,
+    cgroup: &Cgroup,
+    source: ProgramError,
+) -> CaptureError {
+    if syscall::is_held_alone(cgroup.as_fd(), hook).unwrap_or_default() {
+        return CaptureError::ForeignProgram { hook: hook.name(), cgroup: cgroup.path.clone() };
+    }
+    CaptureError::Attach { program, cgroup: cgroup.path.clone(), source }
+}

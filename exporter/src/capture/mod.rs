@@ -1,0 +1,170 @@
+//! Capture of every TCP and UDP flow of this host from its sockets, by eBPF.
+//!
+//! [`Capture::start`] checks the machine, loads the kernel part (`exporter-ebpf/`, compiled and
+//! committed as `ebpf/beaconwatch.bpf.o`), attaches it to the root of the cgroup v2 tree and returns
+//! a reader of [`FlowRecord`]s:
+//!
+//! - [`Capture::read`]: openings and ends of flows, in batches, as they happen;
+//! - [`Capture::live_flows`]: the counters of every live flow, when asked;
+//! - [`Capture::losses`]: what the kernel part could not tell, by place.
+//!
+//! Contract: an [`Open`](beaconwatch_records::RecordKind::Open) comes before any other record of its
+//! flow, a `Close` after every other; counters never fall. Exceptions are counted losses. Nothing of
+//! the traffic is changed or held up. Dropping the capture detaches everything.
+//!
+//! Limits: Linux 5.15 or later with BTF and a mounted cgroup v2 tree; flows of sockets in the
+//! captured cgroup only, so not what the host forwards; the owner of an accepted connection is the
+//! process that created its listener.
+
+mod attach;
+pub mod clock;
+mod error;
+mod iterator;
+pub mod namespace;
+mod offsets;
+mod preflight;
+mod ring;
+pub mod statistics;
+mod syscall;
+
+use std::{path::PathBuf, time::Duration};
+
+use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter};
+
+pub use self::error::CaptureError;
+use self::{attach::Attached, iterator::LiveFlows, ring::Ring};
+
+/// The compiled kernel part.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/ebpf/beaconwatch.bpf.o"
+));
+
+/// A flow younger than this when the live flows are read is left to the next reading, because its
+/// opening may still be on its way through the ring buffer.
+const SETTLING_NS: u64 = 10_000_000;
+
+/// How to capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureSettings {
+    /// A UDP flow without a datagram for this long has ended; more than zero.
+    pub udp_idle_timeout: Duration,
+    /// Size of the ring buffer: a power of two of at least 64 KiB. 4 MiB hold 21,845 records.
+    pub ring_bytes: u32,
+    /// Most peers of unconnected UDP sockets beyond the first of each, at one time.
+    pub max_peers: u32,
+    /// Longest time a record waits in the ring buffer while little happens.
+    pub max_latency: Duration,
+    /// Most records that one [`Capture::read`] returns.
+    pub batch_records: usize,
+    /// The cgroup v2 directory whose sockets are captured; by default the root of the tree.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl Default for CaptureSettings {
+    fn default() -> Self {
+        Self {
+            udp_idle_timeout: Duration::from_secs(10),
+            ring_bytes: 4 << 20,
+            max_peers: 65_536,
+            max_latency: Duration::from_millis(100),
+            batch_records: 4096,
+            cgroup: None,
+        }
+    }
+}
+
+/// A running capture.
+#[derive(Debug)]
+pub struct Capture {
+    ring: Ring,
+    live: LiveFlows,
+    attached: Attached,
+}
+
+impl Capture {
+    /// Checks rights and kernel, loads and attaches. Needs a Tokio runtime with time and I/O.
+    pub fn start(settings: &CaptureSettings) -> Result<Self, CaptureError> {
+        settings.check()?;
+        let cgroup = preflight::check(settings.cgroup.as_deref())?;
+        let mut attached = Attached::load(settings, OBJECT)?;
+        let ring = Ring::new(attached.take_ring()?, settings)?;
+        let live = LiveFlows::new(&attached)?;
+        attached.attach(&cgroup)?;
+        tracing::info!(cgroup = %cgroup.path.display(), "capture started");
+        Ok(Self { ring, live, attached })
+    }
+
+    /// Waits for records and appends them to `out`; returns how many came, at least one and at most
+    /// [`CaptureSettings::batch_records`].
+    ///
+    /// Cancel-safe: no record is lost when the future is dropped.
+    pub async fn read(&mut self, out: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
+        self.ring.read(out).await
+    }
+
+    /// Appends what waits in the ring buffer, then a record with the present counters of every live
+    /// flow (kind `Update`), or with its end for a UDP flow that has fallen idle (kind `Close`).
+    ///
+    /// Blocks for about a microsecond per live flow. A flow that opened within the last 10 ms is left
+    /// to the next call, so an opening always comes before its updates.
+    pub fn live_flows(&mut self, out: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
+        let before = out.len();
+        let newest_ns = clock::boottime_ns()?.saturating_sub(SETTLING_NS);
+        self.ring.drain(out, usize::MAX);
+        self.live.read(out, newest_ns)?;
+        Ok(out.len() - before)
+    }
+
+    /// Losses since the start, at the index of each [`LossCounter`].
+    pub fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
+        self.attached.losses()
+    }
+
+    /// Losses at one place since the start.
+    pub fn loss(&self, counter: LossCounter) -> Result<u64, CaptureError> {
+        let losses = self.losses()?;
+        Ok(losses.get(counter as usize).copied().unwrap_or_default())
+    }
+
+    /// Records that were refused because they did not hold what a record holds. Not 0 means a fault.
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        self.ring.malformed() + self.live.malformed()
+    }
+
+    /// What the kernel measured of each program; see [`statistics`].
+    pub fn program_statistics(&self) -> Result<Vec<statistics::ProgramStatistics>, CaptureError> {
+        self.attached.program_statistics()
+    }
+}
+
+impl CaptureSettings {
+    fn check(&self) -> Result<(), CaptureError> {
+        let wrong = |name, found: String, expected| {
+            Err(CaptureError::Setting { name, found, expected })
+        };
+        if self.udp_idle_timeout.is_zero() || self.udp_idle_timeout > Duration::from_secs(86_400) {
+            let found = format!("{:?}", self.udp_idle_timeout);
+            return wrong("udp_idle_timeout", found, "more than 0 and at most a day");
+        }
+        if !self.ring_bytes.is_power_of_two() || self.ring_bytes < 64 << 10 {
+            let found = self.ring_bytes.to_string();
+            return wrong("ring_bytes", found, "a power of two of at least 65536");
+        }
+        if self.max_peers == 0 {
+            return wrong("max_peers", "0".to_owned(), "at least 1");
+        }
+        if self.max_latency.is_zero() || self.max_latency > Duration::from_secs(60) {
+            let found = format!("{:?}", self.max_latency);
+            return wrong("max_latency", found, "more than 0 and at most a minute");
+        }
+        if self.batch_records == 0 {
+            return wrong("batch_records", "0".to_owned(), "at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

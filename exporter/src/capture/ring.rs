@@ -1,0 +1,97 @@
+//! Reads records from the ring buffer.
+//!
+//! The kernel part wakes the reader only when an eighth of the buffer is full; until then the reader
+//! comes by itself after [`CaptureSettings::max_latency`](super::CaptureSettings::max_latency). A
+//! wake-up for every connection would cost more than the capture.
+
+use std::io;
+
+use aya::maps::{MapData, RingBuf};
+use beaconwatch_records::FlowRecord;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::{Interval, MissedTickBehavior},
+};
+
+use super::{CaptureError, CaptureSettings};
+
+/// The reading end of the ring buffer.
+pub(super) struct Ring {
+    buffer: AsyncFd<RingBuf<MapData>>,
+    visits: Interval,
+    batch_records: usize,
+    malformed: u64,
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Ring").field("malformed", &self.malformed).finish_non_exhaustive()
+    }
+}
+
+impl Ring {
+    pub(super) fn new(
+        buffer: RingBuf<MapData>,
+        settings: &CaptureSettings,
+    ) -> Result<Self, CaptureError> {
+        let buffer = watch(buffer)?;
+        let mut visits = tokio::time::interval(settings.max_latency);
+        visits.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self { buffer, visits, batch_records: settings.batch_records, malformed: 0 })
+    }
+
+    /// Waits until there are records and appends a batch.
+    pub(super) async fn read(&mut self, out: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
+        loop {
+            let count = self.drain(out, self.batch_records);
+            if count > 0 {
+                return Ok(count);
+            }
+            self.wait().await.map_err(CaptureError::system("epoll_wait"))?;
+        }
+    }
+
+    /// Waits for a wake-up or the next visit.
+    async fn wait(&mut self) -> io::Result<()> {
+        tokio::select! {
+            ready = self.buffer.readable() => ready?.clear_ready(),
+            _ = self.visits.tick() => {}
+        }
+        Ok(())
+    }
+
+    /// Appends what is there, at most `limit` records; returns how many.
+    pub(super) fn drain(&mut self, out: &mut Vec<FlowRecord>, limit: usize) -> usize {
+        let buffer = self.buffer.get_mut();
+        let mut count = 0;
+        while count < limit {
+            let Some(bytes) = buffer.next() else { break };
+            match FlowRecord::from_bytes(&bytes) {
+                Ok(record) => {
+                    out.push(record);
+                    count += 1;
+                }
+                Err(error) => {
+                    self.malformed += 1;
+                    tracing::error!(%error, "record from the kernel part refused");
+                }
+            }
+        }
+        count
+    }
+
+    pub(super) const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
+
+/// Registers the buffer with the runtime.
+#[expect(unsafe_code, reason = "Tokio cannot know that the descriptor stays")]
+fn watch(buffer: RingBuf<MapData>) -> Result<AsyncFd<RingBuf<MapData>>, CaptureError> {
+    tokio::runtime::Handle::try_current()
+        .map_err(|error| CaptureError::system("finding a Tokio runtime")(io::Error::other(error)))?;
+    // SAFETY: the buffer owns its map's descriptor and neither closes nor exchanges it before it is
+    // dropped.
+    unsafe { AsyncFd::register_with_interest(buffer, Interest::READABLE) }
+        .map_err(|error| CaptureError::system("epoll_ctl")(error.into()))
+}
