@@ -1,1 +1,32 @@
-//! eBPF flow exporter: capture, flows, OTLP.
+//! Flow exporter: every connection of a host, from the kernel to OpenTelemetry.
+//!
+//! ```text
+//! capture (eBPF) -> flow (table) -> enrich (process) -> deliver (queue, retry) -> otlp (encode, send)
+//! ```
+//!
+//! - [`capture`]: records of every socket from the kernel
+//! - [`capture`]: records from the kernel
+//! - [`flow`]: records of the kernel become start, update and end of flows
+//! - [`enrich`]: executable of the process, Beaconwatch's own traffic
+//! - [`otlp`]: OTLP logs and metrics
+//! - [`deliver`]: bounded queue, retry
+//! - [`telemetry`]: what was exported and what was lost, by place
+//! - [`config`]: settings
+//! - [`Exporter`]: the parts in their order, over any [`source`] of records
+//!
+//! Losses are counted at every place that can lose; see [`telemetry::LossPlace`].
+
+pub mod capture;
+pub mod config;
+pub mod deliver;
+pub mod enrich;
+pub mod flow;
+pub mod otlp;
+mod pipeline;
+pub mod source;
+pub mod telemetry;
+
+pub use config::Config;
+pub use otlp::{ExportError, LogsTarget};
+pub use pipeline::{Exporter, RunError, run};
+pub use telemetry::{Counters, LossPlace, Telemetry};

@@ -33,11 +33,12 @@ async fn export(mut config: Config, count: u64, batch: usize) -> Counters {
     config.batch.max_records = batch;
     let (send, receive) = mpsc::unbounded_channel();
     for cookie in 0..count {
-        send.send(vec![closed_flow(cookie, 100 + cookie)]).expect("the source");
+        send.send(vec![closed_flow(cookie, 100 + cookie)])
+            .expect("the source");
     }
     drop(send);
-    let target = client::connect(&config.otlp.logs_connection().expect("settings"))
-        .expect("a client");
+    let target =
+        client::connect(&config.otlp.logs_connection().expect("settings")).expect("a client");
     Exporter::with_source(config, PlayedSource(receive), target)
         .expect("an exporter")
         .run(CancellationToken::new())
@@ -67,10 +68,17 @@ async fn grpc_records_arrive_once_although_the_receiver_is_unavailable_at_first(
     let (peer, address) = GrpcPeer::start(script, 0).await;
     let counters = export(config(url(address), Protocol::Grpc), 25, 10).await;
     assert_each_once(&peer.taken(), 25);
-    assert_eq!((counters.made, counters.delivered, counters.retries), (25, 25, 4));
+    assert_eq!(
+        (counters.made, counters.delivered, counters.retries),
+        (25, 25, 4)
+    );
     assert_eq!(total_lost(&counters), 0);
     let requests = peer.requests.lock().unwrap();
-    assert_eq!(sequences(&requests[0].0), sequences(&requests[3].0), "repeated unchanged");
+    assert_eq!(
+        sequences(&requests[0].0),
+        sequences(&requests[3].0),
+        "repeated unchanged"
+    );
 }
 
 #[tokio::test]
@@ -98,7 +106,10 @@ async fn records_wait_for_a_receiver_that_starts_later() {
     drop(reserved);
     let settings = config(url(address), Protocol::HttpProtobuf);
     let target = client::connect(&settings.otlp.logs_connection().unwrap()).unwrap();
-    let refused = target.export(&ExportLogsServiceRequest::default()).await.unwrap_err();
+    let refused = target
+        .export(&ExportLogsServiceRequest::default())
+        .await
+        .unwrap_err();
     assert!(refused.is_retryable(), "{refused}");
 }
 
@@ -114,7 +125,10 @@ async fn http_records_arrive_once_although_the_receiver_refuses_at_first() {
     let (peer, address) = HttpPeer::start(script, 0).await;
     let counters = export(config(url(address), Protocol::HttpProtobuf), 25, 10).await;
     assert_each_once(&peer.taken(), 25);
-    assert_eq!((counters.made, counters.delivered, counters.retries), (25, 25, 4));
+    assert_eq!(
+        (counters.made, counters.delivered, counters.retries),
+        (25, 25, 4)
+    );
     assert_eq!(total_lost(&counters), 0);
 }
 
@@ -133,7 +147,11 @@ async fn what_a_receiver_refuses_for_good_is_counted_and_the_rest_arrives() {
     assert_eq!(counters.lost(LossPlace::Refused), 20);
     assert_eq!((counters.delivered, counters.retries), (10, 0));
     let arrived: Vec<i64> = peer.taken().iter().flat_map(sequences).collect();
-    assert_eq!(arrived, (20..30).collect::<Vec<i64>>(), "the gap shows in the sequence");
+    assert_eq!(
+        arrived,
+        (20..30).collect::<Vec<i64>>(),
+        "the gap shows in the sequence"
+    );
 
     let (_, address) = HttpPeer::start(vec![Answer::Refuse(400, None)], 0).await;
     let counters = export(config(url(address), Protocol::HttpProtobuf), 30, 10).await;
@@ -147,10 +165,16 @@ async fn rejected_records_are_counted_and_not_repeated() {
         let script = vec![Answer::Partial(3)];
         let (address, requests): (_, Box<dyn Fn() -> usize>) = if protocol == Protocol::Grpc {
             let (peer, address) = GrpcPeer::start(script, 0).await;
-            (address, Box::new(move || peer.requests.lock().unwrap().len()))
+            (
+                address,
+                Box::new(move || peer.requests.lock().unwrap().len()),
+            )
         } else {
             let (peer, address) = HttpPeer::start(script, 0).await;
-            (address, Box::new(move || peer.requests.lock().unwrap().len()))
+            (
+                address,
+                Box::new(move || peer.requests.lock().unwrap().len()),
+            )
         };
         let counters = export(config(url(address), protocol), 10, 10).await;
         assert_eq!(counters.lost(LossPlace::Rejected), 3);
@@ -190,11 +214,21 @@ async fn codes_are_repeated_exactly_as_the_specification_says() {
     // gRPC: CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS.
     for code in 1..=16 {
         let error = error_of(Protocol::Grpc, Answer::Refuse(code, None)).await;
-        assert_eq!(error.is_retryable(), [1, 4, 10, 11, 14, 15].contains(&code), "code {code}");
+        assert_eq!(
+            error.is_retryable(),
+            [1, 4, 10, 11, 14, 15].contains(&code),
+            "code {code}"
+        );
     }
-    for status in [300, 302, 307, 400, 401, 403, 404, 408, 413, 429, 500, 501, 502, 503, 504, 505] {
+    for status in [
+        300, 302, 307, 400, 401, 403, 404, 408, 413, 429, 500, 501, 502, 503, 504, 505,
+    ] {
         let error = error_of(Protocol::HttpProtobuf, Answer::Refuse(status, None)).await;
-        assert_eq!(error.is_retryable(), [429, 502, 503, 504].contains(&status), "{status}");
+        assert_eq!(
+            error.is_retryable(),
+            [429, 502, 503, 504].contains(&status),
+            "{status}"
+        );
     }
 }
 
@@ -206,7 +240,10 @@ async fn a_receiver_that_does_not_answer_is_tried_again_after_the_timeout() {
         let mut config = config(url(address), protocol);
         config.otlp.timeout_s = Duration::from_millis(100);
         let target = client::connect(&config.otlp.logs_connection().unwrap()).unwrap();
-        let error = target.export(&ExportLogsServiceRequest::default()).await.unwrap_err();
+        let error = target
+            .export(&ExportLogsServiceRequest::default())
+            .await
+            .unwrap_err();
         assert!(error.is_retryable(), "{error}");
     }
 }
@@ -216,9 +253,10 @@ async fn headers_and_gzip_reach_the_receiver() {
     let secret = r#"{"authorization": "Bearer s3cret", "x-tenant": "blue"}"#;
     let (grpc, grpc_address) = GrpcPeer::start(Vec::new(), 0).await;
     let (http, http_address) = HttpPeer::start(Vec::new(), 0).await;
-    for (protocol, address) in
-        [(Protocol::Grpc, grpc_address), (Protocol::HttpProtobuf, http_address)]
-    {
+    for (protocol, address) in [
+        (Protocol::Grpc, grpc_address),
+        (Protocol::HttpProtobuf, http_address),
+    ] {
         let mut config = config(url(address), protocol);
         config.otlp.headers = serde_json::from_str(secret).unwrap();
         config.otlp.compression = Compression::Gzip;
@@ -262,8 +300,17 @@ async fn a_flow_keeps_its_meaning_on_the_way() {
     config.host_id = Some("8f14e45f".to_owned());
     export(config, 1, 10).await;
     let request = &peer.taken()[0];
-    let resource = attributes(&request.resource_logs[0].resource.as_ref().unwrap().attributes);
-    assert_eq!(resource[names::HOST_ID], Value::StringValue("8f14e45f".to_owned()));
+    let resource = attributes(
+        &request.resource_logs[0]
+            .resource
+            .as_ref()
+            .unwrap()
+            .attributes,
+    );
+    assert_eq!(
+        resource[names::HOST_ID],
+        Value::StringValue("8f14e45f".to_owned())
+    );
     let record = records(request).next().unwrap();
     assert_eq!(record.event_name, names::EVENT_NAME);
     // The boot clock stands at 8 s; the flow lasted from 5 s to 7 s.
@@ -272,15 +319,24 @@ async fn a_flow_keeps_its_meaning_on_the_way() {
     let text = |value: &str| Value::StringValue(value.to_owned());
     assert_eq!(flow[names::EVENT], text("end"));
     assert_eq!(flow[names::RECORD_NUMBER], Value::IntValue(0));
-    assert_eq!(flow[names::START_TIME], Value::IntValue(1_699_999_997_000_000_000));
-    assert_eq!(flow[names::END_TIME], Value::IntValue(1_699_999_999_000_000_000));
+    assert_eq!(
+        flow[names::START_TIME],
+        Value::IntValue(1_699_999_997_000_000_000)
+    );
+    assert_eq!(
+        flow[names::END_TIME],
+        Value::IntValue(1_699_999_999_000_000_000)
+    );
     assert_eq!(flow[names::SOURCE_ADDRESS], text("192.0.2.10"));
     assert_eq!(flow[names::DESTINATION_ADDRESS], text("198.51.100.7"));
     assert_eq!(flow[names::DESTINATION_PORT], Value::IntValue(443));
     assert_eq!(flow[names::SOURCE_BYTES], Value::IntValue(100));
     assert_eq!(flow[names::DESTINATION_BYTES], Value::IntValue(200));
     assert_eq!(flow[names::CLOSE_REASON], text("fin_local"));
-    assert_eq!(flow[names::EXPORTER_ID], resource[names::SERVICE_INSTANCE_ID]);
+    assert_eq!(
+        flow[names::EXPORTER_ID],
+        resource[names::SERVICE_INSTANCE_ID]
+    );
     assert!(!flow.contains_key(names::OWN));
 }
 
@@ -291,13 +347,20 @@ async fn metrics_reach_the_receiver_over_http() {
     config.metrics.enabled = Some(true);
     assert_eq!(export(config, 10, 10).await.delivered, 10);
     let requests = peer.requests.lock().unwrap();
-    let bodies: Vec<_> =
-        requests.iter().filter(|(path, ..)| path == "/v1/metrics").map(|one| &one.2).collect();
+    let bodies: Vec<_> = requests
+        .iter()
+        .filter(|(path, ..)| path == "/v1/metrics")
+        .map(|one| &one.2)
+        .collect();
     let request = <opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest
         as prost::Message>::decode(bodies[bodies.len() - 1].clone())
     .unwrap();
     let scope = &request.resource_metrics[0].scope_metrics[0];
-    let names: Vec<&str> = scope.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    let names: Vec<&str> = scope
+        .metrics
+        .iter()
+        .map(|metric| metric.name.as_str())
+        .collect();
     for name in [
         "beaconwatch.exporter.records",
         "beaconwatch.exporter.records.delivered",

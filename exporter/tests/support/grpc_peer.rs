@@ -24,18 +24,21 @@ use super::Answer;
 
 /// What the peer got.
 #[derive(Clone, Debug, Default)]
-pub struct GrpcPeer {
+pub(crate) struct GrpcPeer {
     script: Arc<Mutex<VecDeque<Answer>>>,
     /// Every request, with its metadata and whether it was taken.
-    pub requests: Arc<Mutex<Vec<(ExportLogsServiceRequest, MetadataMap, bool)>>>,
+    pub(crate) requests: Arc<Mutex<Vec<(ExportLogsServiceRequest, MetadataMap, bool)>>>,
 }
 
 impl GrpcPeer {
     /// Listens on a free port. The first `resets` connections are cut off after their first bytes.
-    pub async fn start(script: Vec<Answer>, resets: usize) -> (Self, SocketAddr) {
+    pub(crate) async fn start(script: Vec<Answer>, resets: usize) -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port");
-        let peer = Self { script: Arc::new(Mutex::new(script.into())), ..Self::default() };
+        let peer = Self {
+            script: Arc::new(Mutex::new(script.into())),
+            ..Self::default()
+        };
         let service = LogsServiceServer::new(peer.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
@@ -46,15 +49,22 @@ impl GrpcPeer {
                 connection.set_zero_linger().expect("linger");
             }
             let incoming = TcpListenerStream::new(listener).map(|connection| connection);
-            Server::builder().add_service(service).serve_with_incoming(incoming).await
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(incoming)
+                .await
         });
         (peer, address)
     }
 
     /// Requests that were taken.
-    pub fn taken(&self) -> Vec<ExportLogsServiceRequest> {
+    pub(crate) fn taken(&self) -> Vec<ExportLogsServiceRequest> {
         let requests = self.requests.lock().expect("no panic");
-        requests.iter().filter(|(_, _, taken)| *taken).map(|(one, _, _)| one.clone()).collect()
+        requests
+            .iter()
+            .filter(|(_, _, taken)| *taken)
+            .map(|(one, _, _)| one.clone())
+            .collect()
     }
 }
 
@@ -65,9 +75,17 @@ impl LogsService for GrpcPeer {
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<Response<ExportLogsServiceResponse>, Status> {
         let (metadata, _, message) = request.into_parts();
-        let answer = self.script.lock().expect("no panic").pop_front().unwrap_or(Answer::Accept);
+        let answer = self
+            .script
+            .lock()
+            .expect("no panic")
+            .pop_front()
+            .unwrap_or(Answer::Accept);
         let taken = !matches!(answer, Answer::Refuse(..));
-        self.requests.lock().expect("no panic").push((message, metadata, taken));
+        self.requests
+            .lock()
+            .expect("no panic")
+            .push((message, metadata, taken));
         match answer {
             Answer::Accept => Ok(Response::new(ExportLogsServiceResponse::default())),
             Answer::Partial(rejected) => Ok(Response::new(ExportLogsServiceResponse {

@@ -21,18 +21,21 @@ use super::Answer;
 
 /// What the peer got.
 #[derive(Clone, Debug, Default)]
-pub struct HttpPeer {
+pub(crate) struct HttpPeer {
     script: Arc<Mutex<VecDeque<Answer>>>,
     /// Every request: path, headers, body as it came, whether it was taken.
-    pub requests: Arc<Mutex<Vec<(String, HeaderMap, Bytes, bool)>>>,
+    pub(crate) requests: Arc<Mutex<Vec<(String, HeaderMap, Bytes, bool)>>>,
 }
 
 impl HttpPeer {
     /// Listens on a free port. The first `resets` connections are cut off after their first bytes.
-    pub async fn start(script: Vec<Answer>, resets: usize) -> (Self, SocketAddr) {
+    pub(crate) async fn start(script: Vec<Answer>, resets: usize) -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port");
-        let peer = Self { script: Arc::new(Mutex::new(script.into())), ..Self::default() };
+        let peer = Self {
+            script: Arc::new(Mutex::new(script.into())),
+            ..Self::default()
+        };
         let router = Router::new().fallback(answer).with_state(peer.clone());
         tokio::spawn(async move {
             for _ in 0..resets {
@@ -46,17 +49,26 @@ impl HttpPeer {
     }
 
     /// Logs requests that were taken.
-    pub fn taken(&self) -> Vec<ExportLogsServiceRequest> {
+    pub(crate) fn taken(&self) -> Vec<ExportLogsServiceRequest> {
         let requests = self.requests.lock().expect("no panic");
-        let taken = requests.iter().filter(|(path, _, _, taken)| *taken && path == "/v1/logs");
-        taken.map(|(_, headers, body, _)| decode(headers, body)).collect()
+        let taken = requests
+            .iter()
+            .filter(|(path, _, _, taken)| *taken && path == "/v1/logs");
+        taken
+            .map(|(_, headers, body, _)| decode(headers, body))
+            .collect()
     }
 }
 
 fn decode(headers: &HeaderMap, body: &Bytes) -> ExportLogsServiceRequest {
-    let plain = if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
+    let plain = if headers
+        .get("content-encoding")
+        .is_some_and(|encoding| encoding == "gzip")
+    {
         let mut plain = Vec::new();
-        GzDecoder::new(body.as_ref()).read_to_end(&mut plain).expect("gzip");
+        GzDecoder::new(body.as_ref())
+            .read_to_end(&mut plain)
+            .expect("gzip");
         plain
     } else {
         body.to_vec()
@@ -70,11 +82,21 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let answer = peer.script.lock().expect("no panic").pop_front().unwrap_or(Answer::Accept);
+    let answer = peer
+        .script
+        .lock()
+        .expect("no panic")
+        .pop_front()
+        .unwrap_or(Answer::Accept);
     let taken = !matches!(answer, Answer::Refuse(..));
-    peer.requests.lock().expect("no panic").push((uri.path().to_owned(), headers, body, taken));
+    peer.requests
+        .lock()
+        .expect("no panic")
+        .push((uri.path().to_owned(), headers, body, taken));
     match answer {
-        Answer::Accept => ExportLogsServiceResponse::default().encode_to_vec().into_response(),
+        Answer::Accept => ExportLogsServiceResponse::default()
+            .encode_to_vec()
+            .into_response(),
         Answer::Partial(rejected) => ExportLogsServiceResponse {
             partial_success: Some(ExportLogsPartialSuccess {
                 rejected_log_records: rejected,
@@ -87,7 +109,9 @@ async fn answer(
             let status = StatusCode::from_u16(status.try_into().expect("16 bits")).expect("HTTP");
             let mut response = (status, "not now").into_response();
             if let Some(wait) = wait {
-                response.headers_mut().insert("retry-after", wait.as_secs().into());
+                response
+                    .headers_mut()
+                    .insert("retry-after", wait.as_secs().into());
             }
             response
         }

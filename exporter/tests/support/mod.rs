@@ -1,7 +1,7 @@
 //! Records made up for tests, a source that plays them, and peers that receive OTLP.
 
-pub mod grpc_peer;
-pub mod http_peer;
+pub(crate) mod grpc_peer;
+pub(crate) mod http_peer;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 /// What a peer answers to one request.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     Accept,
     /// Rejects so many records.
     Partial(i64),
@@ -33,7 +33,7 @@ pub enum Answer {
 }
 
 /// A whole connection that sent `bytes`.
-pub fn closed_flow(cookie: u64, bytes: u64) -> FlowRecord {
+pub(crate) fn closed_flow(cookie: u64, bytes: u64) -> FlowRecord {
     let mut local_address = [0; 16];
     local_address[10..].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 10]);
     let mut remote_address = [0; 16];
@@ -70,12 +70,14 @@ pub fn closed_flow(cookie: u64, bytes: u64) -> FlowRecord {
 }
 
 /// Plays what is sent to it; the clocks stand still.
-pub struct PlayedSource(pub mpsc::UnboundedReceiver<Vec<FlowRecord>>);
+pub(crate) struct PlayedSource(pub(crate) mpsc::UnboundedReceiver<Vec<FlowRecord>>);
 
 #[async_trait]
 impl FlowSource for PlayedSource {
     async fn read(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
-        let Some(batch) = self.0.recv().await else { return Ok(0) };
+        let Some(batch) = self.0.recv().await else {
+            return Ok(0);
+        };
         records.extend_from_slice(&batch);
         Ok(batch.len())
     }
@@ -93,12 +95,15 @@ impl FlowSource for PlayedSource {
     }
 
     fn now(&self) -> Result<Moment, CaptureError> {
-        Ok(Moment { boot_ns: 8_000_000_000, unix_ns: 1_700_000_000_000_000_000 })
+        Ok(Moment {
+            boot_ns: 8_000_000_000,
+            unix_ns: 1_700_000_000_000_000_000,
+        })
     }
 }
 
 /// Settings for a peer, with short waits.
-pub fn config(endpoint: String, protocol: Protocol) -> Config {
+pub(crate) fn config(endpoint: String, protocol: Protocol) -> Config {
     let mut config = Config::default();
     config.flush_interval_s = Duration::from_millis(20);
     config.retry.initial_s = Duration::from_millis(10);
@@ -111,7 +116,7 @@ pub fn config(endpoint: String, protocol: Protocol) -> Config {
 }
 
 /// Every record of a request.
-pub fn records(request: &ExportLogsServiceRequest) -> impl Iterator<Item = &LogRecord> {
+pub(crate) fn records(request: &ExportLogsServiceRequest) -> impl Iterator<Item = &LogRecord> {
     request
         .resource_logs
         .iter()
@@ -120,7 +125,7 @@ pub fn records(request: &ExportLogsServiceRequest) -> impl Iterator<Item = &LogR
 }
 
 /// Attributes by name.
-pub fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, Value> {
+pub(crate) fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, Value> {
     attributes
         .iter()
         .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?.value?)))
@@ -128,11 +133,13 @@ pub fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, Value> {
 }
 
 /// Sequence numbers in a request.
-pub fn sequences(request: &ExportLogsServiceRequest) -> Vec<i64> {
+pub(crate) fn sequences(request: &ExportLogsServiceRequest) -> Vec<i64> {
     records(request)
-        .filter_map(|record| match attributes(&record.attributes).get(names::EXPORTER_SEQUENCE) {
-            Some(Value::IntValue(sequence)) => Some(*sequence),
-            _ => None,
-        })
+        .filter_map(
+            |record| match attributes(&record.attributes).get(names::EXPORTER_SEQUENCE) {
+                Some(Value::IntValue(sequence)) => Some(*sequence),
+                _ => None,
+            },
+        )
         .collect()
 }

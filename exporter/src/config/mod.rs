@@ -1,0 +1,307 @@
+//! Settings of the exporter: section `[exporter]` of `beaconwatch.toml`.
+//!
+//! Layers, each over the one before: built-in defaults, the file, `OTEL_EXPORTER_OTLP_*`,
+//! `OTEL_EXPORTER_OTLP_LOGS_*` and `_METRICS_*`, `BEACONWATCH_EXPORTER__*` (two underscores nest:
+//! `BEACONWATCH_EXPORTER__OTLP__ENDPOINT`), flags. Unknown keys are refused with their source. Durations are
+//! numbers of seconds, fractions allowed, and end in `_s`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_with::{DurationSecondsWithFrac, serde_as};
+
+mod environment;
+mod error;
+mod load;
+mod otlp;
+mod secret;
+
+#[cfg(test)]
+mod tests;
+
+pub use environment::OtelEnvironment;
+pub use error::ConfigError;
+pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
+pub use otlp::{Otlp, SignalOverrides};
+pub use secret::Secret;
+
+use crate::capture::CaptureSettings;
+use crate::deliver::{BatchLimits, RetryPolicy};
+use crate::flow::TableSettings;
+
+/// Settings of the exporter.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Events are handed to the queue this often; a flow that begins and ends in between is one record.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub flush_interval_s: Duration,
+    /// A living flow whose counters changed is reported this often.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub update_interval_s: Duration,
+    /// The kernel's live flows are read this often: how late the end of an idle UDP flow or an update
+    /// can be.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub snapshot_interval_s: Duration,
+    /// A UDP flow without a datagram for this long has ended.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub udp_idle_timeout_s: Duration,
+    /// When the exporter stops, this long is spent on sending what is queued.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub drain_timeout_s: Duration,
+    /// Flows kept in user space at most.
+    pub max_flows: usize,
+    /// Executables whose traffic counts as Beaconwatch's own and is never scored, besides this one's and
+    /// those named `beaconwatch` and `beaconwatch-exporter` beside it.
+    pub own_executables: Vec<PathBuf>,
+    /// Users whose processes may count as own, besides root and this one's.
+    pub own_user_ids: Vec<u32>,
+    /// Identity of the host; the machine id when absent.
+    pub host_id: Option<String>,
+    /// Name of the host; the kernel's when absent.
+    pub host_name: Option<String>,
+    /// The kernel part.
+    pub capture: CaptureConfig,
+    /// Queue in front of the network.
+    pub queue: QueueConfig,
+    /// Limits of one request.
+    pub batch: BatchConfig,
+    /// Back-off between attempts.
+    pub retry: RetryConfig,
+    /// Where flow records and metrics go.
+    pub otlp: Otlp,
+    /// The exporter's own metrics.
+    pub metrics: MetricsConfig,
+}
+
+/// The kernel part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaptureConfig {
+    /// Size of the ring buffer: a power of two of at least 64 KiB.
+    pub ring_bytes: u32,
+    /// Most peers of unconnected UDP sockets beyond the first of each, at one time.
+    pub max_peers: u32,
+    /// The cgroup v2 directory whose sockets are captured; the root of the tree when absent.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// Bounds of the queue; the tighter one holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueConfig {
+    /// Records at most.
+    pub max_records: usize,
+    /// Bytes of memory at most.
+    pub max_bytes: usize,
+}
+
+/// Limits of one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchConfig {
+    /// Records at most.
+    pub max_records: usize,
+    /// Encoded bytes at most, before compression.
+    pub max_bytes: usize,
+}
+
+/// Back-off between attempts.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Upper bound of the first wait; it doubles.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub initial_s: Duration,
+    /// Upper bound of any wait that the receiver did not ask for.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub max_s: Duration,
+}
+
+/// The exporter's own metrics over OTLP.
+#[serde_as]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Whether metrics are sent. When absent: if an OTLP endpoint is configured.
+    pub enabled: Option<bool>,
+    /// Time between two exports.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub interval_s: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let table = TableSettings::default();
+        Self {
+            flush_interval_s: Duration::from_secs(1),
+            update_interval_s: table.update_interval,
+            snapshot_interval_s: Duration::from_secs(5),
+            udp_idle_timeout_s: table.udp_idle_timeout,
+            drain_timeout_s: Duration::from_secs(5),
+            max_flows: table.max_flows,
+            own_executables: Vec::new(),
+            own_user_ids: Vec::new(),
+            host_id: None,
+            host_name: None,
+            capture: CaptureConfig::default(),
+            queue: QueueConfig::default(),
+            batch: BatchConfig::default(),
+            retry: RetryConfig::default(),
+            otlp: Otlp::default(),
+            metrics: MetricsConfig::default(),
+        }
+    }
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        let settings = CaptureSettings::default();
+        Self {
+            ring_bytes: settings.ring_bytes,
+            max_peers: settings.max_peers,
+            cgroup: settings.cgroup,
+        }
+    }
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            max_records: 200_000,
+            max_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        let limits = BatchLimits::default();
+        Self {
+            max_records: limits.max_records,
+            max_bytes: limits.max_bytes,
+        }
+    }
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        let policy = RetryPolicy::default();
+        Self {
+            initial_s: policy.initial,
+            max_s: policy.max,
+        }
+    }
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            interval_s: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    /// Checks what types cannot say. Opens nothing.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const SHORTEST: Duration = Duration::from_millis(10);
+        const DAY: Duration = Duration::from_secs(86_400);
+        for (key, value) in [
+            ("flush_interval_s", self.flush_interval_s),
+            ("update_interval_s", self.update_interval_s),
+            ("snapshot_interval_s", self.snapshot_interval_s),
+            ("udp_idle_timeout_s", self.udp_idle_timeout_s),
+            ("retry.initial_s", self.retry.initial_s),
+            ("retry.max_s", self.retry.max_s),
+            ("metrics.interval_s", self.metrics.interval_s),
+        ] {
+            if !(SHORTEST..=DAY).contains(&value) {
+                return Err(ConfigError::invalid(
+                    key,
+                    value.as_secs_f64(),
+                    "0.01 to 86400 seconds",
+                ));
+            }
+        }
+        if self.drain_timeout_s > DAY {
+            let value = self.drain_timeout_s.as_secs_f64();
+            return Err(ConfigError::invalid(
+                "drain_timeout_s",
+                value,
+                "0 to 86400 seconds",
+            ));
+        }
+        for (key, value, most) in [
+            ("max_flows", self.max_flows, 1 << 26),
+            ("queue.max_records", self.queue.max_records, 1 << 30),
+            ("queue.max_bytes", self.queue.max_bytes, 1 << 40),
+            ("batch.max_records", self.batch.max_records, 1 << 20),
+            ("batch.max_bytes", self.batch.max_bytes, 64 << 20),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(ConfigError::invalid(key, value, &format!("1 to {most}")));
+            }
+        }
+        self.otlp.logs_connection()?;
+        self.otlp.metrics_connection()?;
+        Ok(())
+    }
+
+    /// How to capture.
+    #[must_use]
+    pub fn capture_settings(&self) -> CaptureSettings {
+        CaptureSettings {
+            udp_idle_timeout: self.udp_idle_timeout_s,
+            ring_bytes: self.capture.ring_bytes,
+            max_peers: self.capture.max_peers,
+            cgroup: self.capture.cgroup.clone(),
+            ..CaptureSettings::default()
+        }
+    }
+
+    /// Limits and intervals of the flow table.
+    #[must_use]
+    pub fn table_settings(&self) -> TableSettings {
+        TableSettings {
+            max_flows: self.max_flows,
+            update_interval: self.update_interval_s,
+            udp_idle_timeout: self.udp_idle_timeout_s,
+            ..TableSettings::default()
+        }
+    }
+
+    /// Limits of one request.
+    #[must_use]
+    pub const fn batch_limits(&self) -> BatchLimits {
+        BatchLimits {
+            max_records: self.batch.max_records,
+            max_bytes: self.batch.max_bytes,
+        }
+    }
+
+    /// Back-off between attempts.
+    #[must_use]
+    pub const fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            initial: self.retry.initial_s,
+            max: self.retry.max_s,
+        }
+    }
+
+    /// Whether the exporter sends its own metrics.
+    #[must_use]
+    pub fn metrics_enabled(&self) -> bool {
+        self.metrics
+            .enabled
+            .unwrap_or_else(|| self.otlp.has_endpoint())
+    }
+}
+
+/// Headers of a request, by name.
+pub type Headers = BTreeMap<String, Secret>;

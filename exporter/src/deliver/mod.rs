@@ -1,0 +1,16 @@
+//! Delivery: from numbered events to requests that a receiver took.
+//!
+//! - [`queue`]: bounded, drops the oldest when full
+//! - [`retry`]: how long to wait before the next attempt
+//! - [`sender`]: makes requests and sends them, one after the other
+//!
+//! The SDK's batch processor drops what does not fit without a number that a receiver could miss; here
+//! every event is numbered before it is queued, so that a loss shows as a gap in the sequence.
+
+pub mod queue;
+pub mod retry;
+pub mod sender;
+
+pub use queue::Queue;
+pub use retry::RetryPolicy;
+pub use sender::{BatchLimits, Sender};

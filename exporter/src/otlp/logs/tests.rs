@@ -1,0 +1,257 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use beaconwatch_records::{FLAG_TCP_TOTALS, Owner, RecordKind};
+use beaconwatch_schema::{Level, flow};
+
+use super::*;
+use crate::flow::{BootId, FlowId};
+
+const STARTED: Moment = Moment {
+    boot_ns: 100_000_000_000,
+    unix_ns: 1_700_000_000_000_000_000,
+};
+
+fn encoder() -> LogEncoder {
+    LogEncoder::new(Identity {
+        exporter_id: "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d".to_owned(),
+        host_id: "8f14e45fceea167a5a36dedd4bea2543".to_owned(),
+        host_name: "web-3".to_owned(),
+        own_namespace: 77,
+        started: STARTED,
+    })
+}
+
+fn flow_record() -> FlowRecord {
+    let mut local_address = [0; 16];
+    local_address[10..].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 10]);
+    let mut remote_address = [0; 16];
+    remote_address[10..].copy_from_slice(&[0xff, 0xff, 198, 51, 100, 7]);
+    let mut comm = [0; 16];
+    comm[..4].copy_from_slice(b"curl");
+    FlowRecord {
+        cookie: 1,
+        netns_cookie: 77,
+        start_ns: 90_000_000_000,
+        time_ns: 92_000_000_000,
+        last_packet_ns: 92_000_000_000,
+        counters: CounterSet {
+            bytes_sent: 100,
+            bytes_received: 200,
+            packets_sent: 3,
+            packets_received: 4,
+        },
+        payload_sent: 10,
+        payload_received: 20,
+        owner: Owner {
+            process_start_ns: 50_000_000_000,
+            cgroup_id: 3251,
+            pid: 4711,
+            uid: 1000,
+            comm,
+        },
+        local_address,
+        remote_address,
+        smoothed_rtt_us: 182,
+        retransmits: 1,
+        local_port: 49_152,
+        remote_port: 443,
+        kind: RecordKind::Close as u8,
+        role: Role::Client as u8,
+        protocol: Protocol::Tcp as u8,
+        close_reason: CloseReason::FinRemote as u8,
+        flags: FLAG_TCP_TOTALS | FLAG_START_INFERRED,
+        established: 1,
+        padding: [0; 6],
+    }
+}
+
+fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
+    NumberedEvent {
+        sequence: 42,
+        observed_unix_ns: STARTED.unix_ns,
+        event: FlowEvent {
+            id: FlowId::of(BootId(1), &record),
+            kind,
+            number: 3,
+            start_unix_ns: STARTED.unix_of(record.start_ns),
+            time_unix_ns: STARTED.unix_of(record.time_ns),
+            delta: record.counters,
+            record,
+        },
+        executable: Some("/usr/bin/curl".into()),
+        own: true,
+    }
+}
+
+fn encoded(record: FlowRecord, kind: FlowEventKind) -> BTreeMap<String, Value> {
+    let log = encoder().record(&numbered(record, kind));
+    let count = log.attributes.len();
+    let attributes: BTreeMap<String, Value> = log
+        .attributes
+        .into_iter()
+        .map(|pair| (pair.key, pair.value.unwrap().value.unwrap()))
+        .collect();
+    assert_eq!(attributes.len(), count, "no attribute twice");
+    attributes
+}
+
+fn text(value: &str) -> Value {
+    Value::StringValue(value.to_owned())
+}
+
+/// Attributes of the resource, which records do not repeat.
+fn in_resource(name: &str) -> bool {
+    name.starts_with("host.") || name.starts_with("service.")
+}
+
+#[test]
+fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
+    let known: BTreeSet<&str> = flow::FIELDS.iter().map(|field| field.name).collect();
+    for kind in [
+        FlowEventKind::Start,
+        FlowEventKind::Update,
+        FlowEventKind::End,
+    ] {
+        let attributes = encoded(flow_record(), kind);
+        for name in attributes.keys() {
+            assert!(known.contains(name.as_str()), "{name}");
+        }
+        let required = flow::FIELDS
+            .iter()
+            .filter(|field| field.level == Level::Required);
+        for field in required.filter(|field| !in_resource(field.name)) {
+            assert!(
+                attributes.contains_key(field.name),
+                "{} in {kind:?}",
+                field.name
+            );
+        }
+    }
+    let resource = encoder()
+        .request(Vec::new())
+        .resource_logs
+        .remove(0)
+        .resource
+        .unwrap();
+    let names: BTreeSet<&str> = resource
+        .attributes
+        .iter()
+        .map(|pair| pair.key.as_str())
+        .collect();
+    let expected: BTreeSet<&str> = flow::FIELDS
+        .iter()
+        .map(|field| field.name)
+        .filter(|name| in_resource(name))
+        .collect();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn an_end_carries_every_field_but_the_servers_name() {
+    let attributes = encoded(flow_record(), FlowEventKind::End);
+    let missing: Vec<&str> = flow::FIELDS
+        .iter()
+        .map(|field| field.name)
+        .filter(|name| !in_resource(name) && !attributes.contains_key(*name))
+        .collect();
+    assert_eq!(missing, [flow::SERVER_ADDRESS]);
+}
+
+#[test]
+fn the_server_end_sees_source_and_destination_swapped() {
+    let client = encoded(flow_record(), FlowEventKind::End);
+    assert_eq!(client[flow::SOURCE_ADDRESS], text("192.0.2.10"));
+    assert_eq!(client[flow::SOURCE_BYTES], Value::IntValue(100));
+    assert_eq!(client[flow::DESTINATION_PAYLOAD_BYTES], Value::IntValue(20));
+    let server = FlowRecord {
+        role: Role::Server as u8,
+        ..flow_record()
+    };
+    let server = encoded(server, FlowEventKind::End);
+    assert_eq!(server[flow::ROLE], text("server"));
+    assert_eq!(server[flow::SOURCE_ADDRESS], text("198.51.100.7"));
+    assert_eq!(server[flow::SOURCE_PORT], Value::IntValue(443));
+    assert_eq!(server[flow::DESTINATION_ADDRESS], text("192.0.2.10"));
+    assert_eq!(server[flow::SOURCE_BYTES], Value::IntValue(200));
+    assert_eq!(server[flow::SOURCE_PACKETS_DELTA], Value::IntValue(4));
+    assert_eq!(server[flow::DESTINATION_PAYLOAD_BYTES], Value::IntValue(10));
+}
+
+#[test]
+fn ipv6_stays_ipv6_and_mapped_ipv4_is_ipv4() {
+    let mut six = flow_record();
+    six.remote_address = "2001:db8::7".parse::<Ipv6Addr>().unwrap().octets();
+    six.local_address = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
+    let six = encoded(six, FlowEventKind::End);
+    assert_eq!(six[flow::DESTINATION_ADDRESS], text("2001:db8::7"));
+    assert_eq!(six[flow::NETWORK_TYPE], text("ipv6"));
+    assert_eq!(
+        encoded(flow_record(), FlowEventKind::End)[flow::NETWORK_TYPE],
+        text("ipv4")
+    );
+}
+
+#[test]
+fn what_is_unknown_is_absent() {
+    let unknown = FlowRecord {
+        netns_cookie: 0,
+        owner: Owner::default(),
+        smoothed_rtt_us: 0,
+        flags: 0,
+        close_reason: CloseReason::None as u8,
+        ..flow_record()
+    };
+    let attributes = encoded(unknown, FlowEventKind::End);
+    for name in [
+        flow::NETWORK_NAMESPACE,
+        flow::PROCESS_PID,
+        flow::PROCESS_REAL_USER_ID,
+        flow::PROCESS_EXECUTABLE_NAME,
+        flow::PROCESS_CREATION_TIME,
+        flow::CGROUP_ID,
+        flow::SMOOTHED_RTT,
+        flow::RETRANSMITS,
+        flow::SOURCE_PAYLOAD_BYTES,
+        flow::START_INFERRED,
+        flow::CLOSE_REASON,
+    ] {
+        assert!(!attributes.contains_key(name), "{name}");
+    }
+    let start = encoded(flow_record(), FlowEventKind::Start);
+    assert!(!start.contains_key(flow::END_TIME));
+}
+
+#[test]
+fn the_own_namespace_is_called_host() {
+    let own = encoded(flow_record(), FlowEventKind::Start);
+    assert_eq!(own[flow::NETWORK_NAMESPACE], text("host"));
+    let other = FlowRecord {
+        netns_cookie: 4123,
+        ..flow_record()
+    };
+    let other = encoded(other, FlowEventKind::Start);
+    assert_eq!(other[flow::NETWORK_NAMESPACE], text("4123"));
+}
+
+#[test]
+fn numbers_beyond_the_signed_range_and_names_that_are_no_text_are_survived() {
+    let mut wild = flow_record();
+    wild.counters.bytes_sent = u64::MAX;
+    wild.owner.comm = [0xff; 16];
+    wild.owner.process_start_ns = u64::MAX;
+    let attributes = encoded(wild, FlowEventKind::End);
+    assert_eq!(attributes[flow::SOURCE_BYTES], Value::IntValue(i64::MAX));
+    assert_eq!(
+        attributes[flow::PROCESS_EXECUTABLE_NAME],
+        text(&"\u{fffd}".repeat(16))
+    );
+}
+
+#[test]
+fn a_process_start_is_an_instant_in_utc() {
+    let attributes = encoded(flow_record(), FlowEventKind::End);
+    assert_eq!(
+        attributes[flow::PROCESS_CREATION_TIME],
+        text("2023-11-14T22:12:30Z")
+    );
+}

@@ -1,0 +1,15 @@
+//! OTLP: logs (flow records) and metrics (the exporter's own health).
+//!
+//! - [`target`]: where requests go, and what an answer means
+//! - [`logs`]: flow events become log records
+//! - [`client`]: targets over the network, gRPC and HTTP/protobuf
+//! - [`connection`]: endpoint, headers, TLS of one signal
+//! - [`metrics`]: self-telemetry by the OpenTelemetry SDK
+
+pub mod client;
+pub mod connection;
+pub mod logs;
+pub mod metrics;
+pub mod target;
+
+pub use target::{ExportError, LogsTarget};

@@ -1,0 +1,344 @@
+//! [`Exporter`]: the parts in their order, from the source to the queue, and the sender beside them.
+//!
+//! One task reads the source, keeps the flow table and fills the queue; another sends. So a slow receiver
+//! never holds up the kernel's ring buffer. Stopping: a last reading of the source, then the queue is
+//! sent until the drain deadline; what remains is counted.
+
+use std::sync::Arc;
+
+use beaconwatch_records::{FLAG_OWN, FlowRecord, LossCounter, RecordKind};
+use tokio::task::JoinError;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::capture::{Capture, CaptureError};
+use crate::config::{Config, ConfigError};
+use crate::deliver::{Queue, Sender};
+use crate::enrich::{OwnProcesses, ProcessLookup, host};
+use crate::flow::{FlowEvent, FlowTable, Moment};
+use crate::otlp::LogsTarget;
+use crate::otlp::logs::{Identity, LogEncoder, NumberedEvent};
+use crate::otlp::metrics::{Metrics, MetricsError};
+use crate::source::FlowSource;
+use crate::telemetry::{Counters, LossPlace, Telemetry};
+
+/// Processes remembered: twice this many.
+const MAX_PROCESSES: usize = 16_384;
+
+/// Why an export cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The capture cannot start or go on.
+    #[error("capture: {0}")]
+    Capture(#[from] CaptureError),
+    /// Metrics cannot be sent.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The sender ended by a fault of its own.
+    #[error("sender: {0}")]
+    Sender(#[from] JoinError),
+}
+
+/// An exporter that is ready to run.
+pub struct Exporter<S> {
+    config: Config,
+    source: S,
+    target: Arc<dyn LogsTarget>,
+    identity: Identity,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Captures this host until `shutdown`; returns what was exported and lost.
+pub async fn run(
+    config: Config,
+    target: Arc<dyn LogsTarget>,
+    shutdown: CancellationToken,
+) -> Result<Counters, RunError> {
+    Exporter::start(config, target)?.run(shutdown).await
+}
+
+impl Exporter<Capture> {
+    /// Starts the capture. Needs a Tokio runtime.
+    pub fn start(config: Config, target: Arc<dyn LogsTarget>) -> Result<Self, RunError> {
+        config.validate()?;
+        let source = Capture::start(&config.capture_settings())?;
+        Self::with_source(config, source, target)
+    }
+}
+
+impl<S: FlowSource> Exporter<S> {
+    /// Exports from any source.
+    pub fn with_source(
+        config: Config,
+        source: S,
+        target: Arc<dyn LogsTarget>,
+    ) -> Result<Self, RunError> {
+        config.validate()?;
+        let own_namespace = crate::capture::namespace::own_cookie().unwrap_or_else(|error| {
+            tracing::warn!(%error, "own network namespace unknown");
+            0
+        });
+        let identity = host::identify(&config, source.now()?, own_namespace);
+        Ok(Self {
+            config,
+            source,
+            target,
+            identity,
+            telemetry: Arc::default(),
+        })
+    }
+
+    /// Counters that may be read while the exporter runs.
+    #[must_use]
+    pub fn telemetry(&self) -> Arc<Telemetry> {
+        Arc::clone(&self.telemetry)
+    }
+
+    /// Identity of this run.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Exports until `shutdown` or until the source ends; returns what was exported and lost.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<Counters, RunError> {
+        let Self {
+            config,
+            source,
+            target,
+            identity,
+            telemetry,
+        } = self;
+        let limits = &config.queue;
+        let queue = Arc::new(Queue::new(
+            limits.max_records,
+            limits.max_bytes,
+            Arc::clone(&telemetry),
+        ));
+        let metrics = start_metrics(&config, &identity, &telemetry, queue.capacity())?;
+        let abandon = CancellationToken::new();
+        let sender = Sender {
+            queue: Arc::clone(&queue),
+            target,
+            encoder: LogEncoder::new(identity),
+            limits: config.batch_limits(),
+            retry: config.retry_policy(),
+            telemetry: Arc::clone(&telemetry),
+        };
+        let mut sending = tokio::spawn(sender.run(abandon.clone()));
+        let mut collector = Collector::new(&config, source, Arc::clone(&queue), &telemetry);
+        let collected = collector.run(&config, &shutdown).await;
+        queue.close();
+        let drained = tokio::time::timeout(config.drain_timeout_s, &mut sending).await;
+        if drained.is_err() {
+            abandon.cancel();
+            sending.await?;
+        }
+        if let Some(metrics) = metrics {
+            metrics.stop(config.drain_timeout_s).await;
+        }
+        collected?;
+        Ok(telemetry.counters())
+    }
+}
+
+fn start_metrics(
+    config: &Config,
+    identity: &Identity,
+    telemetry: &Arc<Telemetry>,
+    queue_capacity: usize,
+) -> Result<Option<Metrics>, RunError> {
+    if !config.metrics_enabled() {
+        return Ok(None);
+    }
+    let connection = config.otlp.metrics_connection()?;
+    let interval = config.metrics.interval_s;
+    Ok(Some(Metrics::start(
+        &connection,
+        interval,
+        identity,
+        telemetry,
+        queue_capacity,
+    )?))
+}
+
+/// From the source to the queue.
+struct Collector<S> {
+    source: S,
+    table: FlowTable,
+    processes: ProcessLookup,
+    queue: Arc<Queue>,
+    telemetry: Arc<Telemetry>,
+    records: Vec<FlowRecord>,
+    events: Vec<FlowEvent>,
+    next_sequence: u64,
+    reported_losses: Vec<(LossPlace, u64)>,
+}
+
+impl<S: FlowSource> Collector<S> {
+    fn new(config: &Config, source: S, queue: Arc<Queue>, telemetry: &Arc<Telemetry>) -> Self {
+        let own = OwnProcesses::of_this_program(&config.own_executables, &config.own_user_ids);
+        Self {
+            source,
+            table: FlowTable::new(host::boot_id(), config.table_settings()),
+            processes: ProcessLookup::new(own, MAX_PROCESSES),
+            queue,
+            telemetry: Arc::clone(telemetry),
+            records: Vec::new(),
+            events: Vec::new(),
+            next_sequence: 0,
+            reported_losses: Vec::new(),
+        }
+    }
+
+    async fn run(
+        &mut self,
+        config: &Config,
+        shutdown: &CancellationToken,
+    ) -> Result<(), CaptureError> {
+        let mut flush = ticks(config.flush_interval_s);
+        let mut snapshot = ticks(config.snapshot_interval_s);
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => Step::Stop,
+                _ = flush.tick() => Step::Flush,
+                _ = snapshot.tick() => Step::Snapshot,
+                read = self.source.read(&mut self.records) => match read? {
+                    0 => Step::Stop,
+                    _ => Step::Apply,
+                },
+            };
+            match step {
+                Step::Apply => self.apply()?,
+                Step::Flush => self.flush()?,
+                Step::Snapshot => self.snapshot()?,
+                Step::Stop => {
+                    self.snapshot()?;
+                    self.flush()?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self) -> Result<(), CaptureError> {
+        let now = self.source.now()?;
+        let records = std::mem::take(&mut self.records);
+        self.look_up(&records);
+        for record in &records {
+            self.table.apply(record, now, &mut self.events);
+        }
+        self.recycle(records);
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<(), CaptureError> {
+        let mut records = std::mem::take(&mut self.records);
+        self.source.live_flows(&mut records)?;
+        let now = self.source.now()?;
+        self.look_up(&records);
+        self.table.apply_snapshot(&records, now, &mut self.events);
+        self.recycle(records);
+        self.report_losses();
+        Ok(())
+    }
+
+    /// Reads processes while they live: an event may be made only when they are gone.
+    fn look_up(&mut self, records: &[FlowRecord]) {
+        for record in records
+            .iter()
+            .filter(|record| record.kind == RecordKind::Open as u8)
+        {
+            self.processes.find(&record.owner);
+        }
+    }
+
+    fn recycle(&mut self, mut records: Vec<FlowRecord>) {
+        const KEPT: usize = 65_536;
+        records.clear();
+        records.shrink_to(KEPT);
+        self.records = records;
+    }
+
+    fn flush(&mut self) -> Result<(), CaptureError> {
+        self.table.announce(&mut self.events);
+        let now = self.source.now()?;
+        let events = std::mem::take(&mut self.events);
+        let numbered: Vec<NumberedEvent> = events
+            .into_iter()
+            .map(|event| self.number(event, now))
+            .collect();
+        self.telemetry.set_made(self.next_sequence);
+        if !numbered.is_empty() {
+            self.queue.push(numbered);
+        }
+        self.telemetry.set_table(self.table.counters());
+        self.publish_kernel_losses()
+    }
+
+    fn number(&mut self, event: FlowEvent, now: Moment) -> NumberedEvent {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        self.telemetry.add_traffic(&event.record, event.delta);
+        let process = self.processes.find(&event.record.owner);
+        NumberedEvent {
+            sequence,
+            observed_unix_ns: now.unix_ns,
+            own: process.own || event.record.flags & FLAG_OWN != 0,
+            executable: process.executable,
+            event,
+        }
+    }
+
+    fn publish_kernel_losses(&self) -> Result<(), CaptureError> {
+        let losses = self.source.losses()?;
+        for (counter, total) in LossCounter::ALL.into_iter().zip(losses) {
+            self.telemetry.set_lost(place_of(counter), total);
+        }
+        let invalid = self.table.counters().invalid + self.source.malformed();
+        self.telemetry.set_lost(LossPlace::InvalidRecord, invalid);
+        Ok(())
+    }
+
+    /// One line per place and snapshot interval that lost something.
+    fn report_losses(&mut self) {
+        let now = self.telemetry.counters().losses;
+        for (index, (place, total)) in now.iter().enumerate() {
+            let before = self
+                .reported_losses
+                .get(index)
+                .map_or(0, |(_, total)| *total);
+            if *total > before {
+                tracing::warn!(place = place.name(), lost = total - before, total, "lost");
+            }
+        }
+        self.reported_losses = now;
+    }
+}
+
+enum Step {
+    Apply,
+    Flush,
+    Snapshot,
+    Stop,
+}
+
+const fn place_of(counter: LossCounter) -> LossPlace {
+    match counter {
+        LossCounter::RingFull => LossPlace::KernelRing,
+        LossCounter::StorageFull => LossPlace::KernelStorage,
+        LossCounter::PeerMapFull => LossPlace::KernelPeers,
+        LossCounter::Unattributed => LossPlace::KernelUnattributed,
+        LossCounter::CloseUnseen => LossPlace::KernelCloseUnseen,
+    }
+}
+
+fn ticks(period: std::time::Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,56 @@
+//! [`FlowSource`]: where kernel records come from.
+//!
+//! The exporter runs the same way over the live capture, over a test's records, or over a replay.
+
+use async_trait::async_trait;
+use beaconwatch_records::{FlowRecord, LOSS_COUNTERS};
+
+use crate::capture::clock::{UnixClock, boottime_ns};
+use crate::capture::{Capture, CaptureError};
+use crate::flow::Moment;
+
+/// A source of records and the clock that they are stamped by.
+#[async_trait]
+pub trait FlowSource: Send {
+    /// Waits for records and appends them; 0 means that no more will come. Cancel-safe.
+    async fn read(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError>;
+
+    /// Appends what waits to be read, then the present counters of every live flow.
+    fn live_flows(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError>;
+
+    /// Losses of the kernel part since the start, by [`beaconwatch_records::LossCounter`].
+    fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError>;
+
+    /// Records that were refused because they did not hold what a record holds.
+    fn malformed(&self) -> u64;
+
+    /// The present, by the clock of the records and by the wall clock.
+    fn now(&self) -> Result<Moment, CaptureError>;
+}
+
+#[async_trait]
+impl FlowSource for Capture {
+    async fn read(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
+        Self::read(self, records).await
+    }
+
+    fn live_flows(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
+        Self::live_flows(self, records)
+    }
+
+    fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
+        Self::losses(self)
+    }
+
+    fn malformed(&self) -> u64 {
+        Self::malformed(self)
+    }
+
+    fn now(&self) -> Result<Moment, CaptureError> {
+        let boot_ns = boottime_ns()?;
+        Ok(Moment {
+            boot_ns,
+            unix_ns: UnixClock::measure()?.unix_ns(boot_ns),
+        })
+    }
+}

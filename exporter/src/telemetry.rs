@@ -1,0 +1,334 @@
+//! What was exported and what was lost, by place.
+//!
+//! For every record that was numbered one of these holds in the end: delivered, lost at a named place, or
+//! still queued or in flight: `made = delivered + lost(queue, rejected, refused, unconfirmed, unsent) +
+//! queued + in_flight`. Losses before numbering (kernel, flow table) are counted in their own places.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use beaconwatch_records::{CounterSet, FlowRecord};
+
+use crate::flow::TableCounters;
+use crate::otlp::logs;
+
+/// A place that can lose, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum LossPlace {
+    /// Kernel: the ring buffer had no room for a record.
+    KernelRing,
+    /// Kernel: no storage for a socket; its flow is not seen.
+    KernelStorage,
+    /// Kernel: no room for a further UDP peer; its flow is not seen.
+    KernelPeers,
+    /// Kernel: a packet could not be attributed to a flow.
+    KernelUnattributed,
+    /// Kernel: a connection's state changes are not reported; its close is inferred later.
+    KernelCloseUnseen,
+    /// A record from the kernel made no sense.
+    InvalidRecord,
+    /// Flow table: flows evicted because it was full. Their updates are lost, not their end.
+    FlowTable,
+    /// Flow table: evicted flows forgotten before their end.
+    FlowMemory,
+    /// Queue: the oldest records made room for new ones.
+    Queue,
+    /// The receiver took the request, but rejected these records.
+    Rejected,
+    /// The receiver refused the request for good.
+    Refused,
+    /// Sent, but the exporter stopped before an answer came.
+    Unconfirmed,
+    /// Not sent when the exporter stopped.
+    Unsent,
+}
+
+impl LossPlace {
+    /// Every place.
+    pub const ALL: [Self; 13] = [
+        Self::KernelRing,
+        Self::KernelStorage,
+        Self::KernelPeers,
+        Self::KernelUnattributed,
+        Self::KernelCloseUnseen,
+        Self::InvalidRecord,
+        Self::FlowTable,
+        Self::FlowMemory,
+        Self::Queue,
+        Self::Rejected,
+        Self::Refused,
+        Self::Unconfirmed,
+        Self::Unsent,
+    ];
+
+    /// Name in metrics and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KernelRing => "kernel_ring",
+            Self::KernelStorage => "kernel_storage",
+            Self::KernelPeers => "kernel_peers",
+            Self::KernelUnattributed => "kernel_unattributed",
+            Self::KernelCloseUnseen => "kernel_close_unseen",
+            Self::InvalidRecord => "invalid_record",
+            Self::FlowTable => "flow_table",
+            Self::FlowMemory => "flow_memory",
+            Self::Queue => "queue",
+            Self::Rejected => "rejected",
+            Self::Refused => "refused",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Unsent => "unsent",
+        }
+    }
+}
+
+/// Traffic of one kind of flow: role, transport and network layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrafficKey {
+    /// `client` or `server`: what the local end is.
+    pub role: &'static str,
+    /// `tcp` or `udp`.
+    pub transport: &'static str,
+    /// `ipv4` or `ipv6`.
+    pub network_type: &'static str,
+}
+
+const ROLES: [&str; 2] = ["client", "server"];
+const TRANSPORTS: [&str; 2] = ["tcp", "udp"];
+const NETWORK_TYPES: [&str; 2] = ["ipv4", "ipv6"];
+const TRAFFIC_KEYS: usize = 8;
+
+#[derive(Debug, Default)]
+struct Traffic {
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
+    packets_sent: AtomicU64,
+    packets_received: AtomicU64,
+}
+
+/// Counters that every part of the exporter writes and any thread may read.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    made: AtomicU64,
+    delivered: AtomicU64,
+    requests: AtomicU64,
+    retries: AtomicU64,
+    queued: AtomicU64,
+    in_flight: AtomicU64,
+    flows_active: AtomicU64,
+    flows: AtomicU64,
+    late: AtomicU64,
+    losses: [AtomicU64; LossPlace::ALL.len()],
+    traffic: [Traffic; TRAFFIC_KEYS],
+    last_error: Mutex<Option<String>>,
+}
+
+/// What [`Telemetry`] holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records made and numbered.
+    pub made: u64,
+    /// Records that a receiver took.
+    pub delivered: u64,
+    /// Requests that a receiver took.
+    pub requests: u64,
+    /// Attempts that failed and were tried again.
+    pub retries: u64,
+    /// Records in the queue.
+    pub queued: u64,
+    /// Records in the request that is being sent.
+    pub in_flight: u64,
+    /// Flows in the flow table.
+    pub flows_active: u64,
+    /// Flows seen since the start.
+    pub flows: u64,
+    /// Records of flows that had ended already; nothing is lost by them.
+    pub late: u64,
+    /// What was lost, by place; in the order of [`LossPlace::ALL`].
+    pub losses: Vec<(LossPlace, u64)>,
+    /// Why the last attempt failed; `None` once one succeeded.
+    pub last_error: Option<String>,
+}
+
+impl Counters {
+    /// What was lost at one place.
+    #[must_use]
+    pub fn lost(&self, place: LossPlace) -> u64 {
+        self.losses
+            .iter()
+            .find(|(at, _)| *at == place)
+            .map_or(0, |(_, count)| *count)
+    }
+}
+
+impl Telemetry {
+    /// Everything as it stands now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            made: read(&self.made),
+            delivered: read(&self.delivered),
+            requests: read(&self.requests),
+            retries: read(&self.retries),
+            queued: read(&self.queued),
+            in_flight: read(&self.in_flight),
+            flows_active: read(&self.flows_active),
+            flows: read(&self.flows),
+            late: read(&self.late),
+            losses: LossPlace::ALL
+                .iter()
+                .map(|&place| (place, self.lost(place)))
+                .collect(),
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+
+    /// Totals of the traffic seen, by kind of flow.
+    #[must_use]
+    pub fn traffic(&self) -> Vec<(TrafficKey, CounterSet)> {
+        self.traffic
+            .iter()
+            .enumerate()
+            .filter_map(|(index, traffic)| Some((traffic_key(index)?, traffic.read())))
+            .collect()
+    }
+
+    pub(crate) fn lose(&self, place: LossPlace, count: u64) {
+        if let Some(counter) = self.losses.get(place as usize) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// For places that keep a total of their own.
+    pub(crate) fn set_lost(&self, place: LossPlace, total: u64) {
+        if let Some(counter) = self.losses.get(place as usize) {
+            counter.store(total, Ordering::Relaxed);
+        }
+    }
+
+    /// What was lost at one place.
+    #[must_use]
+    pub fn lost(&self, place: LossPlace) -> u64 {
+        self.losses.get(place as usize).map_or(0, read)
+    }
+
+    /// Records made and numbered.
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        read(&self.made)
+    }
+
+    /// Records that a receiver took.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        read(&self.delivered)
+    }
+
+    /// Attempts that failed and were tried again.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        read(&self.retries)
+    }
+
+    /// Records in the queue.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        read(&self.queued)
+    }
+
+    /// Flows in the flow table.
+    #[must_use]
+    pub fn flows_active(&self) -> u64 {
+        read(&self.flows_active)
+    }
+
+    /// Flows seen since the start.
+    #[must_use]
+    pub fn flows(&self) -> u64 {
+        read(&self.flows)
+    }
+
+    pub(crate) fn set_made(&self, total: u64) {
+        self.made.store(total, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_queue(&self, queued: usize, in_flight: usize) {
+        self.queued.store(queued as u64, Ordering::Relaxed);
+        self.in_flight.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn took(&self, records: u64) {
+        self.delivered.fetch_add(records, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn failed(&self, error: &str, retried: bool) {
+        self.retries
+            .fetch_add(u64::from(retried), Ordering::Relaxed);
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
+    }
+
+    pub(crate) fn set_table(&self, table: TableCounters) {
+        self.flows_active
+            .store(table.active as u64, Ordering::Relaxed);
+        self.flows.store(table.flows, Ordering::Relaxed);
+        self.late.store(table.late, Ordering::Relaxed);
+        self.set_lost(LossPlace::FlowTable, table.evicted);
+        self.set_lost(LossPlace::FlowMemory, table.forgotten);
+    }
+
+    pub(crate) fn add_traffic(&self, record: &FlowRecord, delta: CounterSet) {
+        let index = usize::from(!logs::is_client(record))
+            + 2 * usize::from(logs::transport(record) == "udp")
+            + 4 * usize::from(logs::network_type(record) == "ipv6");
+        if let Some(traffic) = self.traffic.get(index) {
+            traffic
+                .bytes_sent
+                .fetch_add(delta.bytes_sent, Ordering::Relaxed);
+            traffic
+                .bytes_received
+                .fetch_add(delta.bytes_received, Ordering::Relaxed);
+            traffic
+                .packets_sent
+                .fetch_add(delta.packets_sent, Ordering::Relaxed);
+            traffic
+                .packets_received
+                .fetch_add(delta.packets_received, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Traffic {
+    fn read(&self) -> CounterSet {
+        CounterSet {
+            bytes_sent: read(&self.bytes_sent),
+            bytes_received: read(&self.bytes_received),
+            packets_sent: read(&self.packets_sent),
+            packets_received: read(&self.packets_received),
+        }
+    }
+}
+
+fn traffic_key(index: usize) -> Option<TrafficKey> {
+    Some(TrafficKey {
+        role: ROLES.get(index % 2)?,
+        transport: TRANSPORTS.get(index / 2 % 2)?,
+        network_type: NETWORK_TYPES.get(index / 4)?,
+    })
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
