@@ -1,2 +1,81 @@
-//! placeholder
-fn main() {}
+//! The program `beaconwatch`: composes capture, detection and delivery, scores files, and shows what a
+//! running instance has found.
+//!
+//! Exit codes: 0 when the command did what it was asked (also when beacons were found), 1 when it could
+//! not, 2 for a command line that it does not understand.
+
+mod arguments;
+mod client;
+mod command;
+mod config;
+mod error;
+mod output;
+mod process;
+mod progress;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command, ConfigCommand};
+use config::Flags;
+use error::Error;
+use output::text;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nowhere is left to tell when standard error is closed.
+            let _closed = report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error, its causes and what can be done.
+fn report(error: &Error) -> std::io::Result<()> {
+    let mut out = std::io::stderr().lock();
+    let mut said = error.to_string();
+    writeln!(out, "beaconwatch: {}", text::harmless_lines(&said))?;
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            writeln!(out, "  because: {}", text::harmless_lines(&text))?;
+        }
+        said = text;
+        cause = error.source();
+    }
+    match error.advice() {
+        Some(advice) => writeln!(out, "{advice}"),
+        None => Ok(()),
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Error> {
+    let file = arguments.config.as_deref();
+    process::log_to_stderr(arguments.log.as_deref().unwrap_or(match arguments.command {
+        Command::Detect(_) | Command::Export(_) => "info",
+        _ => "warn",
+    }))?;
+    match arguments.command {
+        Command::Run(run) => command::run::run(file, &run),
+        Command::Detect(detect) => command::detect::run(file, &detect),
+        Command::Export(export) => command::export::run(file, export),
+        Command::Score(score) => {
+            let loaded = config::load(file, Flags::default().detector(&score.detector))?;
+            command::score::run(&score, loaded.config.detector)
+        }
+        Command::Status(instance) => command::inspect::status(&instance),
+        Command::Beacons(beacons) => command::inspect::beacons(&beacons),
+        Command::Connections(connections) => command::inspect::connections(&connections),
+        Command::Config(config) => match config.command {
+            ConfigCommand::Check { file: named } => {
+                command::config::check(named.as_deref().or(file))
+            }
+        },
+    }
+}

@@ -1,0 +1,50 @@
+//! `beaconwatch detect`: the sidecar alone.
+
+use std::path::Path;
+use std::time::Duration;
+
+use beaconwatch_sidecar::Sidecar;
+
+use crate::arguments::DetectArguments;
+use crate::config::{self, Flags};
+use crate::error::Error;
+use crate::process;
+
+/// A stop takes at most so long.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Receives, scores and delivers until a signal comes.
+pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
+    let flags = Flags::default()
+        .detector(&arguments.detector)
+        .path("sidecar.data_directory", arguments.state_dir.as_deref())
+        .set(
+            "sidecar.api.address",
+            arguments.api_address.map(|it| it.to_string()),
+        )
+        .set(
+            "sidecar.receive.grpc_address",
+            arguments.grpc_address.map(|it| it.to_string()),
+        )
+        .set(
+            "sidecar.receive.http_address",
+            arguments.http_address.map(|it| it.to_string()),
+        );
+    let loaded = config::load(file, flags)?;
+    process::warn_all(&loaded.warnings);
+    process::multi_threaded()?.block_on(async {
+        let shutdown = process::shutdown_on_signal()?;
+        let sidecar = Sidecar::start(loaded.config.sidecar).await?;
+        let addresses = sidecar.addresses();
+        tracing::info!(
+            otlp_grpc = %addresses.grpc,
+            otlp_http = %addresses.http,
+            api = %addresses.api,
+            "receiving"
+        );
+        shutdown.cancelled().await;
+        tracing::info!("stopping");
+        process::report_stop(&sidecar.stop(STOP_DEADLINE).await);
+        Ok(())
+    })
+}

@@ -1,0 +1,47 @@
+//! `beaconwatch export`: the exporter alone, as `beaconwatch-exporter`.
+
+use std::path::Path;
+
+use beaconwatch_exporter::Exporter;
+use beaconwatch_exporter::config::Overrides;
+use beaconwatch_exporter::otlp::client;
+
+use crate::arguments::ExportArguments;
+use crate::config::{self, Flags};
+use crate::error::Error;
+use crate::process;
+
+/// Captures and sends until a signal comes.
+pub(crate) fn run(file: Option<&Path>, arguments: ExportArguments) -> Result<(), Error> {
+    let loaded = config::load(file, Flags::default())?;
+    process::warn_all(&loaded.warnings);
+    let mut config = loaded.config.exporter;
+    let overrides = Overrides {
+        endpoint: arguments.endpoint,
+        protocol: arguments.protocol,
+    };
+    overrides.apply(&mut config);
+    config.validate()?;
+    if !config.otlp.has_endpoint() {
+        config.otlp.endpoint = Some(config.otlp.protocol.default_endpoint().to_owned());
+    }
+    process::multi_threaded()?.block_on(async {
+        let shutdown = process::shutdown_on_signal()?;
+        let connection = config.otlp.logs_connection()?;
+        let exporter = Exporter::start(config, client::connect(&connection)?)?;
+        tracing::info!(
+            endpoint = %connection.endpoint,
+            exporter = exporter.identity().exporter_id,
+            host = exporter.identity().host_name,
+            "exporting"
+        );
+        let counters = exporter.run(shutdown).await?;
+        tracing::info!(
+            flows = counters.flows,
+            made = counters.made,
+            delivered = counters.delivered,
+            "stopped"
+        );
+        Ok(())
+    })
+}

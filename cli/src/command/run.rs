@@ -1,0 +1,204 @@
+//! `beaconwatch run`: exporter and sidecar in one process, over the same way in that the network uses.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use beaconwatch_exporter::{Counters, ExportError, Exporter, LogsTarget, RunError, Telemetry};
+use beaconwatch_sidecar::{Clock, DestinationConfig, Receiver, Sidecar, StatusSource};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::RunArguments;
+use crate::config::{self, Config, Flags};
+use crate::error::Error;
+use crate::process;
+use crate::progress::{Progress, print_lines};
+
+/// A stop takes at most so long, apart from what the exporter needs.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Captures, scores and delivers until a signal comes.
+pub(crate) fn run(file: Option<&Path>, arguments: &RunArguments) -> Result<(), Error> {
+    let flags = Flags::default()
+        .detector(&arguments.detector)
+        .path("sidecar.data_directory", arguments.state_dir.as_deref())
+        .set(
+            "sidecar.api.address",
+            arguments.api_address.map(|it| it.to_string()),
+        );
+    let loaded = config::load(file, flags)?;
+    process::warn_all(&loaded.warnings);
+    process::multi_threaded()?.block_on(capture_and_detect(loaded.config))
+}
+
+async fn capture_and_detect(config: Config) -> Result<(), Error> {
+    let shutdown = process::shutdown_on_signal()?;
+    // The capture goes first: without the rights for it nothing else needs to begin.
+    let target = Arc::new(InProcess::default());
+    let exporter = Exporter::start(config.exporter, Arc::clone(&target) as Arc<dyn LogsTarget>)?;
+    let part = Part(exporter.telemetry());
+    let places = Places::of(&config.sidecar);
+    let settings = config.sidecar.detector.seed.clone();
+    let sidecar =
+        Sidecar::start_with(config.sidecar, Clock::system(), vec![Box::new(part)]).await?;
+    target.connect(sidecar.receiver());
+    let stop_exporter = CancellationToken::new();
+    let mut exporting = tokio::spawn(exporter.run(stop_exporter.clone()));
+
+    let mut progress = Progress::new(sidecar.addresses().api, settings)?;
+    print_lines(&places.lines(&sidecar))?;
+    let ended_early = tokio::select! {
+        () = shutdown.cancelled() => None,
+        ended = &mut exporting => Some(ended),
+        failed = progress.watch() => return stop(sidecar, &stop_exporter, exporting, failed).await,
+    };
+    progress.end()?;
+    match ended_early {
+        None => stop(sidecar, &stop_exporter, exporting, Ok(())).await,
+        Some(ended) => {
+            sidecar.stop(STOP_DEADLINE).await;
+            ended.map_err(|panic| Error::Task(panic.to_string()))??;
+            Err(Error::Task("the capture ended by itself".to_owned()))
+        }
+    }
+}
+
+/// Stops in order: what was captured is handed over, scored, stored and, if time allows, delivered.
+async fn stop(
+    sidecar: Sidecar,
+    stop_exporter: &CancellationToken,
+    exporting: JoinHandle<Result<Counters, RunError>>,
+    outcome: Result<(), Error>,
+) -> Result<(), Error> {
+    stop_exporter.cancel();
+    let exported = exporting
+        .await
+        .map_err(|panic| Error::Task(panic.to_string()))?;
+    let report = sidecar.stop(STOP_DEADLINE).await;
+    process::report_stop(&report);
+    let counters = exported?;
+    tracing::info!(
+        flows = counters.flows,
+        records = counters.delivered,
+        "stopped"
+    );
+    outcome
+}
+
+/// Hands requests to the receiver in this process. Before there is one, a request waits.
+#[derive(Default)]
+struct InProcess {
+    receiver: OnceLock<Receiver>,
+}
+
+impl InProcess {
+    fn connect(&self, receiver: Receiver) {
+        // Called once: a second receiver would be ignored.
+        self.receiver.get_or_init(|| receiver);
+    }
+}
+
+#[async_trait]
+impl LogsTarget for InProcess {
+    async fn export(
+        &self,
+        request: &ExportLogsServiceRequest,
+    ) -> Result<ExportLogsServiceResponse, ExportError> {
+        let Some(receiver) = self.receiver.get() else {
+            return Err(ExportError::retryable(
+                "the receiver is not ready yet",
+                None,
+            ));
+        };
+        receiver.accept(request.clone()).await.map_err(|error| {
+            if error.is_retryable() {
+                ExportError::retryable(error.to_string(), error.retry_after())
+            } else {
+                ExportError::permanent(error.to_string())
+            }
+        })
+    }
+}
+
+/// The exporter's counters as a part of the status.
+struct Part(Arc<Telemetry>);
+
+impl StatusSource for Part {
+    fn name(&self) -> &'static str {
+        "exporter"
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let it = self.0.counters();
+        let losses: serde_json::Map<String, serde_json::Value> = it
+            .losses
+            .iter()
+            .filter(|(_, lost)| *lost > 0)
+            .map(|(place, lost)| (place.name().to_owned(), (*lost).into()))
+            .collect();
+        serde_json::json!({
+            "flows": it.flows,
+            "flows_active": it.flows_active,
+            "records_made": it.made,
+            "records_delivered": it.delivered,
+            "records_queued": it.queued,
+            "requests": it.requests,
+            "retries": it.retries,
+            "late": it.late,
+            "losses": losses,
+            "last_error": it.last_error,
+        })
+    }
+}
+
+/// Where things are, for the user.
+struct Places {
+    state: String,
+    findings: Vec<String>,
+}
+
+impl Places {
+    fn of(config: &beaconwatch_sidecar::Config) -> Self {
+        let findings = config
+            .destinations
+            .iter()
+            .map(|(name, destination)| match destination {
+                DestinationConfig::File(file) => {
+                    let default = config.data_directory.join("detections.ndjson");
+                    file.path.as_ref().unwrap_or(&default).display().to_string()
+                }
+                DestinationConfig::Elasticsearch(_) => {
+                    format!("destination {name} ({})", destination.kind())
+                }
+            });
+        Self {
+            state: config.data_directory.display().to_string(),
+            findings: findings.collect(),
+        }
+    }
+
+    fn lines(&self, sidecar: &Sidecar) -> Vec<String> {
+        let api = sidecar.addresses().api;
+        let instance = if api.port() == 9090 && api.ip().is_loopback() {
+            String::new()
+        } else {
+            format!(" --url http://{api}")
+        };
+        vec![
+            "Capturing every TCP and UDP connection of this host.".to_owned(),
+            format!("  state      {}", self.state),
+            format!("  findings   {}", self.findings.join(", ")),
+            format!("  status     http://{api}/api/v1/status"),
+            "Next, in another terminal:".to_owned(),
+            format!("  beaconwatch status{instance}        what it does"),
+            format!("  beaconwatch beacons{instance}       what it found"),
+            format!("  beaconwatch connections{instance}   what it has seen"),
+            "Ctrl-C stops it; state is kept.".to_owned(),
+        ]
+    }
+}

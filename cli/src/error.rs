@@ -1,0 +1,65 @@
+//! What can go wrong, for the last lines that a user sees.
+
+use std::io;
+
+use beaconwatch_detector::SettingsError;
+use beaconwatch_exporter::RunError;
+use beaconwatch_exporter::otlp::client::ConnectError;
+use beaconwatch_sidecar::StartError;
+use beaconwatch_sidecar::read::ReadError;
+
+use crate::client::ClientError;
+use crate::config::ConfigError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The filter of the log cannot be understood.
+    #[error("log filter {filter:?}: {source}")]
+    LogFilter {
+        /// The filter.
+        filter: String,
+        /// Why.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The files could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A setting of the detector is outside its range.
+    #[error("detector.{0}")]
+    Detector(#[from] SettingsError),
+    /// The exporter cannot start or go on.
+    #[error(transparent)]
+    Export(#[from] RunError),
+    /// The exporter's settings are wrong.
+    #[error(transparent)]
+    ExportConfig(#[from] beaconwatch_exporter::config::ConfigError),
+    /// The receiver of flows cannot be connected to.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The sidecar cannot start.
+    #[error(transparent)]
+    Sidecar(#[from] StartError),
+    /// A running instance does not answer as it should.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A task ended by a fault of its own.
+    #[error("{0}")]
+    Task(String),
+    /// Reading or writing failed.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+impl Error {
+    /// What the user can do instead, where there is something.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        matches!(self, Self::Export(RunError::Capture(_))).then_some(
+            "Without capture, `beaconwatch score FILE...` scores Zeek logs and flow NDJSON, and \
+             `beaconwatch detect` scores flows that other hosts send.",
+        )
+    }
+}

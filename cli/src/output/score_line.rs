@@ -1,0 +1,69 @@
+//! A scored series as one JSON object.
+
+use std::net::IpAddr;
+
+use beaconwatch_detector::{Assessment, Severity, Signal};
+use serde::Serialize;
+
+use super::text;
+
+/// One line of `beaconwatch score --format json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ScoreLine<'a> {
+    src: IpAddr,
+    dst: IpAddr,
+    dport: u16,
+    proto: &'static str,
+    server_name: Option<&'a str>,
+    score: f64,
+    severity: Severity,
+    detected: bool,
+    /// First connection start, RFC 3339.
+    first_seen: String,
+    /// Last connection start, RFC 3339.
+    last_seen: String,
+    /// Connections.
+    count: u64,
+    /// Median interval in seconds.
+    interval_s: Option<f64>,
+    /// Half-width of the intervals relative to the median.
+    jitter: Option<f64>,
+    explanation: &'a str,
+    /// Why the series could not be a detection.
+    gate: Option<&'a str>,
+    method: &'a str,
+    /// Sensor, where the input names it.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    host: &'a str,
+    bytes_out: u64,
+    bytes_in: u64,
+    signals: &'a [Signal],
+}
+
+impl<'a> ScoreLine<'a> {
+    pub(crate) fn new(assessment: &'a Assessment) -> Self {
+        let key = &assessment.key;
+        Self {
+            src: key.source,
+            dst: key.destination,
+            dport: key.destination_port,
+            proto: key.transport.name(),
+            server_name: assessment.server_name.as_deref(),
+            score: assessment.score,
+            severity: assessment.severity,
+            detected: assessment.detected,
+            first_seen: text::rfc3339(assessment.first_seen),
+            last_seen: text::rfc3339(assessment.last_seen),
+            count: assessment.count,
+            interval_s: assessment.interval_s,
+            jitter: assessment.jitter,
+            explanation: &assessment.explanation,
+            gate: assessment.gate.as_deref(),
+            method: &assessment.method,
+            host: &key.host,
+            bytes_out: assessment.bytes_out,
+            bytes_in: assessment.bytes_in,
+            signals: &assessment.signals,
+        }
+    }
+}
