@@ -7,6 +7,9 @@
 //! earns; a flood of single connections displaces single connections first, and a slow beacon of few
 //! beats outlives it. Of equal worth the one that was silent longer goes, then the smaller key.
 //!
+//! Limit: a series must beat twice before the table turns over once; until its second connection
+//! nothing tells it from any other.
+//!
 //! Cost: the whole table is looked at once for every 64th part of it that is displaced, so a displacement
 //! costs constant time on average. A chosen series that was heard of since is spared.
 

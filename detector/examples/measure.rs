@@ -1,0 +1,196 @@
+//! Measures the detector: observations into state, series scored, bytes per series.
+//!
+//! `cargo run --release -p beaconwatch-detector --example measure` prints one JSON object a line, on one
+//! thread. The input is made by a fixed recipe: series of 2 to 200 connections, most of them few.
+
+#![expect(clippy::print_stdout, reason = "prints its measurements")]
+#![expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::error::Error;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use beaconwatch_detector::{
+    Context, Detector, Observation, Phase, SeriesKey, Settings, Timestamp, Transport,
+};
+
+/// The system's allocator, counting the bytes that live.
+struct Counting;
+
+static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+#[expect(unsafe_code, reason = "only an allocator can count what is allocated")]
+// SAFETY: every call is handed to the system's allocator unchanged; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same here.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the pointer comes from `alloc` above, that is from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SERIES: u32 = 100_000;
+const SECOND: i64 = 1_000_000_000;
+
+/// A fixed sequence of numbers without a pattern (`SplitMix64`).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Connections of one series: 2 to 200, half of the series fewer than 6.
+fn connections(numbers: &mut Numbers) -> i64 {
+    let steps = 2 << (numbers.next() % 8).min(numbers.next() % 8);
+    2 + i64::try_from(numbers.next() % steps).unwrap_or(0)
+}
+
+/// Observations of all series in the order of their times.
+fn observations() -> Vec<Observation> {
+    let mut numbers = Numbers(1);
+    let (host, namespace) = (
+        Arc::from("8f14e45fceea167a5a36dedd4bea2543"),
+        Arc::from("host"),
+    );
+    let mut all = Vec::new();
+    for series in 0..SERIES {
+        let key = SeriesKey {
+            host: Arc::clone(&host),
+            namespace: Arc::clone(&namespace),
+            source: (0x0a00_0000 + series).to_be_bytes().into(),
+            destination: (0xc633_0000 + series).to_be_bytes().into(),
+            destination_port: 443,
+            transport: Transport::Tcp,
+        };
+        let start = i64::try_from(numbers.next() % 3600).unwrap_or(0) * SECOND;
+        let period = 10 + i64::try_from(numbers.next() % 600).unwrap_or(0);
+        for beat in 0..connections(&mut numbers) {
+            let jitter = i64::try_from(numbers.next() % (5 * 1_000_000_000)).unwrap_or(0);
+            let time = Timestamp::from_unix_nanos(start + beat * period * SECOND + jitter);
+            all.push(Observation::new(time, Phase::Opened, key.clone()));
+        }
+    }
+    all.sort_by_key(|observation| observation.time);
+    all
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn per_second(count: usize, start: Instant) -> f64 {
+    (count as f64 / start.elapsed().as_secs_f64()).round()
+}
+
+fn report(name: &str, value: f64, unit: &str, detail: &str) {
+    println!(r#"{{"measure":"{name}","value":{value},"unit":"{unit}","detail":"{detail}"}}"#);
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let input = observations();
+    let now = input.last().map_or(Timestamp::default(), |last| last.time);
+    let mut detector = Detector::new(Settings::default())?;
+    let start = Instant::now();
+    for observation in &input {
+        black_box(detector.observe(now, observation));
+    }
+    let rate = per_second(input.len(), start);
+    let detail = format!("{} observations of {SERIES} new series", input.len());
+    report("observe_new", rate, "observations/s", &detail);
+
+    let start = Instant::now();
+    let scored = detector.analyse(now, &Context::default());
+    let gated = scored
+        .iter()
+        .filter(|assessment| assessment.gate.is_some())
+        .count();
+    let detail = format!("{} series, {gated} of them stopped by a gate", scored.len());
+    report(
+        "analyse_all",
+        per_second(scored.len(), start),
+        "series/s",
+        &detail,
+    );
+    drop(scored);
+
+    let start = Instant::now();
+    for observation in &input {
+        black_box(detector.observe(now, observation));
+    }
+    report(
+        "observe_known_late",
+        per_second(input.len(), start),
+        "observations/s",
+        "the same again",
+    );
+
+    measure_memory(&input, now)?;
+    measure_lengths()
+}
+
+/// Bytes that live for each series once, from a detector that saw each observation once.
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn measure_memory(input: &[Observation], now: Timestamp) -> Result<(), Box<dyn Error>> {
+    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    let mut detector = Detector::new(Settings::default())?;
+    for observation in input {
+        detector.observe(now, observation);
+    }
+    let bytes = LIVE_BYTES.load(Ordering::Relaxed) - before;
+    let each = (bytes as f64 / f64::from(SERIES)).round();
+    let starts = input.len() as f64 / f64::from(SERIES);
+    report(
+        "memory",
+        each,
+        "bytes/series",
+        &format!("{SERIES} series of {starts:.1} starts"),
+    );
+    Ok(())
+}
+
+/// Series of one length scored again and again.
+fn measure_lengths() -> Result<(), Box<dyn Error>> {
+    for length in [10, 64, 512] {
+        let key = SeriesKey {
+            host: Arc::from("host"),
+            namespace: Arc::from(""),
+            source: [10, 0, 0, 1].into(),
+            destination: [198, 51, 100, 7].into(),
+            destination_port: 443,
+            transport: Transport::Tcp,
+        };
+        let mut detector = Detector::new(Settings::default())?;
+        let mut numbers = Numbers(2);
+        for beat in 0..length {
+            let jitter = i64::try_from(numbers.next() % 6_000_000_000).unwrap_or(0);
+            let time = Timestamp::from_unix_nanos(beat * 60 * SECOND + jitter);
+            detector.observe(time, &Observation::new(time, Phase::Opened, key.clone()));
+        }
+        let rounds = 2000;
+        let start = Instant::now();
+        for _ in 0..rounds {
+            black_box(detector.assess(&key, Timestamp::default(), &Context::default()));
+        }
+        report(
+            "assess",
+            per_second(rounds, start),
+            "series/s",
+            &format!("{length} starts each"),
+        );
+    }
+    Ok(())
+}
