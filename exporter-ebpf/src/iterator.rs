@@ -170,7 +170,17 @@ unsafe fn write(meta: *mut Meta, flow: *const FlowState, report: Report) -> bool
     let mut record = MaybeUninit::<FlowRecord>::uninit();
     // SAFETY: `fill` writes every field; the verifier checks the rest.
     unsafe {
-        fill(record.as_mut_ptr(), flow, report.kind, report.reason, report.time_ns);
-        bpf_seq_write((*meta).seq, record.as_ptr().cast(), size_of::<FlowRecord>() as u32) == 0
+        fill(
+            record.as_mut_ptr(),
+            flow,
+            report.kind,
+            report.reason,
+            report.time_ns,
+        );
+        bpf_seq_write(
+            (*meta).seq,
+            record.as_ptr().cast(),
+            size_of::<FlowRecord>() as u32,
+        ) == 0
     }
 }

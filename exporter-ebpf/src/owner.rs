@@ -18,7 +18,11 @@ use crate::maps::{FlowState, own_pid, task_offsets};
 unsafe fn read<T>(target: *mut T, address: u64) {
     // SAFETY: the helper checks the address; the target is the caller's.
     unsafe {
-        bpf_probe_read_kernel(target.cast(), size_of::<T>() as u32, address as *const c_void);
+        bpf_probe_read_kernel(
+            target.cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
     }
 }
 

@@ -9,9 +9,7 @@ use aya_ebpf::{
         bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_sk_fullsock, bpf_skb_load_bytes,
     },
 };
-use beaconwatch_records::{
-    CloseReason, FLAG_START_INFERRED, Protocol, RecordKind, Role,
-};
+use beaconwatch_records::{CloseReason, FLAG_START_INFERRED, Protocol, RecordKind, Role};
 
 use crate::{
     address, atomic,
@@ -196,4 +194,3 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
         flow
     }
 }
-

@@ -14,16 +14,12 @@ use aya_ebpf::{
         bpf_sock_ops_cb_flags_set,
     },
 };
-use beaconwatch_records::{
-    CloseReason, FLAG_OWN, LossCounter, Protocol, RecordKind, Role,
-};
+use beaconwatch_records::{CloseReason, FLAG_OWN, LossCounter, Protocol, RecordKind, Role};
 
 use crate::{
     address,
     emit::{TcpTotals, emit, emit_tcp_close},
-    maps::{
-        FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, lose,
-    },
+    maps::{FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, lose},
     owner, words,
 };
 

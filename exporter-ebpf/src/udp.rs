@@ -7,12 +7,11 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST, __sk_buff, bpf_sock},
+    bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST, bpf_sock},
     helpers::generated::{bpf_ktime_get_boot_ns, bpf_skb_load_bytes},
 };
 use beaconwatch_records::{
-    CloseReason, FLAG_OWN, FLAG_START_INFERRED, LossCounter, Protocol, RecordKind,
-    Role,
+    CloseReason, FLAG_OWN, FLAG_START_INFERRED, LossCounter, Protocol, RecordKind, Role,
 };
 
 use crate::{
@@ -157,7 +156,12 @@ unsafe fn claim(flow: *mut FlowState, now: u64) -> bool {
                 if !idle(flow, now) || !atomic::replace(phase, PHASE_OPEN, PHASE_FILLING) {
                     return false;
                 }
-                emit(flow, RecordKind::Close, CloseReason::Idle, (*flow).last_packet_ns);
+                emit(
+                    flow,
+                    RecordKind::Close,
+                    CloseReason::Idle,
+                    (*flow).last_packet_ns,
+                );
                 true
             }
             _ => false,
@@ -196,8 +200,7 @@ unsafe fn begin(flow: *mut FlowState, datagram: &Datagram) {
         // On an old socket a first datagram may be one of many; after an idle time it is not.
         let adopted = (*flow).adopted_ns;
         let young = adopted != 0 && datagram.now < adopted + udp_idle_timeout_ns();
-        (*flow).flags =
-            ((*flow).flags & FLAG_OWN) | if young { FLAG_START_INFERRED } else { 0 };
+        (*flow).flags = ((*flow).flags & FLAG_OWN) | if young { FLAG_START_INFERRED } else { 0 };
     }
 }
 

@@ -16,7 +16,11 @@ pub unsafe fn copy<T>(target: *mut T, source: *const T) {
     let mut word = 0;
     while word < size_of::<T>() / 8 {
         // SAFETY: the caller's promise.
-        unsafe { target.add(word).write_volatile(source.add(word).read_volatile()) };
+        unsafe {
+            target
+                .add(word)
+                .write_volatile(source.add(word).read_volatile())
+        };
         word += 1;
     }
 }

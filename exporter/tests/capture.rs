@@ -1,34 +1,36 @@
-//! The capture on a real kernel: sockets of this process and of programs in a network namespace of
+//! The capture on a real kernel: sockets of this process and of programs in network namespaces of
 //! their own, compared with what those ends counted themselves.
 //!
 //! Needs root. Tests run beside each other on one machine and look at their own ports only.
+//! TCP is here, UDP in `capture_udp.rs`, rights and losses in `capture_limits.rs`.
 
 mod capture_support;
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    time::Duration,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
 };
 
-use beaconwatch_exporter::capture::{CaptureSettings, namespace};
+use beaconwatch_exporter::capture::namespace;
 use beaconwatch_records::{
-    CloseReason, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, LossCounter, Protocol,
-    RecordKind, Role,
+    CloseReason, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Protocol, RecordKind,
+    Role,
 };
 
-use crate::capture_support::{Watch, mapped};
+use crate::capture_support::{Namespace, Watch, count, is, mapped, only, python};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST_6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-fn is(record: &FlowRecord, kind: RecordKind, role: Role) -> bool {
-    record.kind == kind as u8 && record.role == role as u8
+fn both_closed(records: &[FlowRecord]) -> bool {
+    count(records, RecordKind::Close, Role::Client) == 1
+        && count(records, RecordKind::Close, Role::Server) == 1
 }
 
-/// Sends `request`, answers `response`, the client closes first. Returns the client's port.
-fn exchange(server: &TcpListener, request: usize, response: usize) -> u16 {
-    let address = server.local_addr().unwrap();
+/// Sends `request`, answers `response`; the client closes first. Returns the client's port.
+fn exchange(server: &TcpListener, host: IpAddr, request: usize, response: usize) -> u16 {
+    let address = SocketAddr::new(host, server.local_addr().unwrap().port());
     let mut client = TcpStream::connect(address).unwrap();
     let port = client.local_addr().unwrap().port();
     let (mut accepted, _) = server.accept().unwrap();
@@ -50,55 +52,439 @@ fn exchange(server: &TcpListener, request: usize, response: usize) -> u16 {
     port
 }
 
-async fn a_connection_is_seen_from_both_ends(host: IpAddr) {
+async fn a_connection_is_seen_from_both_ends(listen: IpAddr, host: IpAddr) {
     let mut watch = Watch::start();
-    let server = TcpListener::bind((host, 0)).unwrap();
+    let server = TcpListener::bind((listen, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
-    let client_port = exchange(&server, 1_000, 300_000);
-    let records = watch
-        .until(port, |records| {
-            let closes = records.iter().filter(|record| record.kind == RecordKind::Close as u8);
-            closes.count() == 2
-        })
-        .await;
-    assert_eq!(records.len(), 4, "two ends, each opened and closed: {records:#?}");
+    let client_port = exchange(&server, host, 1_000, 300_000);
+    let records = watch.until(port, both_closed).await;
+    assert_eq!(
+        records.len(),
+        4,
+        "two ends, each opened and closed: {records:#?}"
+    );
     for (role, local, remote, sent, received) in [
         (Role::Client, client_port, port, 1_000, 300_000),
         (Role::Server, port, client_port, 300_000, 1_000),
     ] {
-        let of = |kind| records.iter().find(|record| is(record, kind, role)).unwrap();
-        let (open, close) = (of(RecordKind::Open), of(RecordKind::Close));
+        let open = only(&records, RecordKind::Open, role);
+        let close = only(&records, RecordKind::Close, role);
         for record in [open, close] {
             assert_eq!((record.local_port, record.remote_port), (local, remote));
             assert_eq!(record.local_address, mapped(host));
             assert_eq!(record.remote_address, mapped(host));
             assert_eq!(record.protocol, Protocol::Tcp as u8);
-            assert_ne!(record.flags & FLAG_OWN, 0, "the sockets of this process are its own");
+            assert_ne!(
+                record.flags & FLAG_OWN,
+                0,
+                "the sockets of this process are its own"
+            );
             assert_eq!(record.flags & FLAG_START_INFERRED, 0);
         }
         assert_eq!((open.cookie, open.start_ns), (close.cookie, close.start_ns));
         assert!(open.start_ns <= close.last_packet_ns && close.last_packet_ns <= close.time_ns);
         assert_eq!(close.established, 1);
         assert_ne!(close.flags & FLAG_TCP_TOTALS, 0);
-        assert_eq!((close.payload_sent, close.payload_received), (sent, received), "{role:?}");
+        assert_eq!(
+            (close.payload_sent, close.payload_received),
+            (sent, received),
+            "{role:?}"
+        );
+        assert!(
+            close.smoothed_rtt_us > 0,
+            "a connection with answers has a round-trip time"
+        );
         let counters = close.counters;
-        assert!(counters.bytes_sent > sent && counters.bytes_received > received);
-        assert!(counters.bytes_sent < sent + 100 * counters.packets_sent);
-        assert!(counters.bytes_received < received + 100 * counters.packets_received);
+        let header_bytes = if host.is_ipv4() { 40..=80 } else { 60..=100 };
+        for (bytes, payload, packets) in [
+            (counters.bytes_sent, sent, counters.packets_sent),
+            (counters.bytes_received, received, counters.packets_received),
+        ] {
+            let headers = bytes - payload;
+            assert!(
+                header_bytes.contains(&(headers / packets)),
+                "{headers} on {packets} packets"
+            );
+        }
     }
-    let reason = |role| {
-        records.iter().find(|record| is(record, RecordKind::Close, role)).unwrap().close_reason
-    };
+    let reason = |role| only(&records, RecordKind::Close, role).close_reason;
     assert_eq!(reason(Role::Client), CloseReason::FinLocal as u8);
     assert_eq!(reason(Role::Server), CloseReason::FinRemote as u8);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ipv4_connection_is_two_flows_with_exact_payload() {
-    a_connection_is_seen_from_both_ends(LOCALHOST).await;
+    a_connection_is_seen_from_both_ends(LOCALHOST, LOCALHOST).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ipv6_connection_is_two_flows_with_exact_payload() {
-    a_connection_is_seen_from_both_ends(LOCALHOST_6).await;
+    a_connection_is_seen_from_both_ends(LOCALHOST_6, LOCALHOST_6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ipv4_connection_to_a_listener_of_both_families_has_ipv4_addresses() {
+    a_connection_is_seen_from_both_ends(IpAddr::V6(Ipv6Addr::UNSPECIFIED), LOCALHOST).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_connect_is_a_client_flow_that_was_refused() {
+    let mut watch = Watch::start();
+    let port = {
+        let gone = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        gone.local_addr().unwrap().port()
+    };
+    let error = TcpStream::connect((LOCALHOST, port)).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    let closed = |records: &[FlowRecord]| count(records, RecordKind::Close, Role::Client) == 1;
+    let records = watch.until(port, closed).await;
+    assert_eq!(records.len(), 2, "no server flow: {records:#?}");
+    let close = only(&records, RecordKind::Close, Role::Client);
+    assert_eq!(close.close_reason, CloseReason::Refused as u8);
+    assert_eq!(close.established, 0);
+    assert_eq!((close.payload_sent, close.payload_received), (0, 0));
+    assert_eq!(
+        (close.counters.packets_sent, close.counters.packets_received),
+        (1, 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
+    let mut watch = Watch::start();
+    let namespace = Namespace::new();
+    namespace.ip("link add near type veth peer name far");
+    namespace.ip("address add 192.0.2.1/24 dev near");
+    namespace.ip("link set near up");
+    namespace.ip("link set far up");
+    let mut program = namespace.python(
+        "import socket\n\
+         s = socket.socket()\n\
+         s.setblocking(False)\n\
+         s.connect_ex(('192.0.2.9', 9))\n\
+         print(s.getsockname()[1], flush=True)\n\
+         input()\n\
+         s.close()\n",
+    );
+    let port = program.port();
+    let opened = watch.until(port, |records| !records.is_empty()).await;
+    assert!(is(&opened[0], RecordKind::Open, Role::Client));
+    program.finish();
+    let records = watch.until(port, |records| records.len() == 2).await;
+    let close = only(&records, RecordKind::Close, Role::Client);
+    assert_eq!(close.close_reason, CloseReason::NoReply as u8);
+    assert_eq!(close.established, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_aborted_was_reset_on_both_ends() {
+    let mut watch = Watch::start();
+    let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    client.write_all(b"hello").unwrap();
+    accepted.read_exact(&mut [0; 5]).unwrap();
+    abort(client);
+    let records = watch.until(port, both_closed).await;
+    for role in [Role::Client, Role::Server] {
+        let close = only(&records, RecordKind::Close, role);
+        assert_eq!(close.close_reason, CloseReason::Reset as u8, "{role:?}");
+        assert_eq!(close.payload_sent + close.payload_received, 5, "{role:?}");
+    }
+}
+
+/// Closes with a reset.
+#[expect(unsafe_code, reason = "a system call")]
+fn abort(stream: TcpStream) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    // SAFETY: the kernel reads one linger.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            libc::socklen_t::try_from(size_of::<libc::linger>()).unwrap(),
+        )
+    };
+    assert_eq!(result, 0);
+    drop(stream);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_closes_first_the_payload_is_exact() {
+    let mut watch = Watch::start();
+    // The server closes without waiting: its socket is orphaned while the client still sends.
+    for (sent, received) in [(0usize, 0usize), (1, 0), (0, 1), (10, 20_000)] {
+        let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
+        let (mut accepted, _) = server.accept().unwrap();
+        client.write_all(&vec![1; sent]).unwrap();
+        accepted.read_exact(&mut vec![0; sent]).unwrap();
+        accepted.write_all(&vec![2; received]).unwrap();
+        drop(accepted);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), received);
+        drop(client);
+        let records = watch.until(port, both_closed).await;
+        let ends = [Role::Client, Role::Server].map(|role| {
+            let close = only(&records, RecordKind::Close, role);
+            (
+                close.payload_sent,
+                close.payload_received,
+                close.close_reason,
+            )
+        });
+        let (sent, received) = (sent as u64, received as u64);
+        let (remote, local) = (CloseReason::FinRemote as u8, CloseReason::FinLocal as u8);
+        assert_eq!(ends, [(sent, received, remote), (received, sent, local)]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_short_connections_are_two_thousand_flows_of_each_role() {
+    let mut watch = Watch::start();
+    let namespace = Namespace::new();
+    let mut program = namespace.python(
+        "import socket, threading\n\
+         server = socket.create_server(('127.0.0.1', 0), backlog=4096)\n\
+         port = server.getsockname()[1]\n\
+         print(port, flush=True)\n\
+         def serve():\n\
+         \tfor _ in range(2000):\n\
+         \t\tend, _ = server.accept()\n\
+         \t\tend.sendall(end.recv(100))\n\
+         \t\tend.close()\n\
+         thread = threading.Thread(target=serve)\n\
+         thread.start()\n\
+         for number in range(2000):\n\
+         \tclient = socket.create_connection(('127.0.0.1', port))\n\
+         \tclient.sendall(b'x' * (number % 100 + 1))\n\
+         \twhile client.recv(100): pass\n\
+         \tclient.close()\n\
+         thread.join()\n",
+    );
+    let port = program.port();
+    let records = watch
+        .until(port, |records| {
+            count(records, RecordKind::Close, Role::Client) >= 2000
+                && count(records, RecordKind::Close, Role::Server) >= 2000
+        })
+        .await;
+    program.finish();
+    let payload: u64 = (0..2000).map(|number| number % 100 + 1).sum();
+    for role in [Role::Client, Role::Server] {
+        let mut flows: Vec<_> = records
+            .iter()
+            .filter(|record| is(record, RecordKind::Close, role))
+            .map(|record| (record.cookie, record.start_ns))
+            .collect();
+        flows.sort_unstable();
+        flows.dedup();
+        assert_eq!(flows.len(), 2000, "{role:?}");
+        assert_eq!(count(&records, RecordKind::Open, role), 2000, "{role:?}");
+        let closes = records
+            .iter()
+            .filter(|record| is(record, RecordKind::Close, role));
+        let (sent, received) = closes.fold((0, 0), |(sent, received), record| {
+            (
+                sent + record.payload_sent,
+                received + record.payload_received,
+            )
+        });
+        assert_eq!((sent, received), (payload, payload), "{role:?}");
+    }
+    assert_eq!(records.len(), 8000);
+    assert_eq!(watch.capture.losses().unwrap(), [0; 5]);
+    assert_eq!(watch.capture.malformed(), 0);
+}
+
+/// Start of a process in clock ticks, as `/proc` shows it.
+fn start_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').nth(19).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_names_process_user_cgroup_and_network_namespace() {
+    let mut watch = Watch::start();
+    let namespace = Namespace::new();
+    let mut program = namespace.python(
+        "import encodings.idna, os, socket\n\
+         os.setuid(65534)\n\
+         server = socket.create_server(('127.0.0.1', 0))\n\
+         client = socket.create_connection(server.getsockname())\n\
+         end, _ = server.accept()\n\
+         cookie = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, 71, 8), 'little')\n\
+         print(server.getsockname()[1], cookie, flush=True)\n\
+         input()\n",
+    );
+    let numbers = program.numbers();
+    let port = u16::try_from(numbers[0]).unwrap();
+    let records = watch.until(port, |records| records.len() == 2).await;
+    let pid = program.pid();
+    let cgroup = cgroup_of(pid);
+    for role in [Role::Client, Role::Server] {
+        let open = only(&records, RecordKind::Open, role);
+        assert_eq!(open.owner.pid, pid);
+        assert_eq!(open.owner.uid, 65534);
+        assert_eq!(&open.owner.comm[..8], b"python3\0");
+        assert_eq!(open.owner.cgroup_id, cgroup);
+        assert_eq!(open.owner.process_start_ns / 10_000_000, start_ticks(pid));
+        assert_eq!(open.netns_cookie, numbers[1]);
+        assert_ne!(open.netns_cookie, namespace::own_cookie().unwrap());
+        assert_eq!(open.flags & FLAG_OWN, 0);
+    }
+    program.finish();
+}
+
+/// Id of the cgroup v2 directory of a process: its inode.
+fn cgroup_of(pid: u32) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let path = groups
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .unwrap();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let root = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(2) == Some("cgroup2"))
+        .unwrap();
+    let root = root.split(' ').nth(1).unwrap();
+    std::fs::metadata(format!("{root}{path}")).unwrap().ino()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flows_of_this_process_have_the_cookie_of_its_namespace() {
+    let mut watch = Watch::start();
+    let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    exchange(&server, LOCALHOST, 1, 1);
+    let records = watch.until(port, both_closed).await;
+    let own = namespace::own_cookie().unwrap();
+    assert!(records.iter().all(|record| record.netns_cookie == own));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_is_who_connects_and_not_who_made_the_socket() {
+    let mut watch = Watch::start();
+    let mut program = python(
+        "import os, socket\n\
+         server = socket.create_server(('127.0.0.1', 0))\n\
+         client = socket.socket()\n\
+         child = os.fork()\n\
+         if child == 0:\n\
+         \topen('/proc/self/comm', 'w').write('connector')\n\
+         \tos.setuid(1234)\n\
+         \tclient.connect(server.getsockname())\n\
+         \tos._exit(0)\n\
+         os.waitpid(child, 0)\n\
+         print(server.getsockname()[1], child, flush=True)\n\
+         input()\n",
+    );
+    let numbers = program.numbers();
+    let port = u16::try_from(numbers[0]).unwrap();
+    let records = watch.until(port, |records| records.len() >= 2).await;
+    let client = only(&records, RecordKind::Open, Role::Client);
+    assert_eq!(u64::from(client.owner.pid), numbers[1]);
+    assert_eq!(client.owner.uid, 1234);
+    assert_eq!(&client.owner.comm[..10], b"connector\0");
+    assert!(client.owner.process_start_ns > 0 && client.owner.process_start_ns < client.start_ns);
+    let server = only(&records, RecordKind::Open, Role::Server);
+    assert_eq!(server.owner.pid, program.pid());
+    program.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_flows_tell_growing_counters_after_the_opening() {
+    let mut watch = Watch::start();
+    let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    let updates = |records: &[FlowRecord]| count(records, RecordKind::Update, Role::Client);
+    let first = watch
+        .until_live(port, |records| updates(records) >= 1)
+        .await;
+    client.write_all(&[0; 5000]).unwrap();
+    accepted.read_exact(&mut [0; 5000]).unwrap();
+    let seen = updates(&first);
+    let records = watch
+        .until_live(port, |records| updates(records) > seen)
+        .await;
+    for role in [Role::Client, Role::Server] {
+        let of_role: Vec<_> = records
+            .iter()
+            .filter(|record| record.role == role as u8)
+            .collect();
+        assert_eq!(
+            of_role[0].kind,
+            RecordKind::Open as u8,
+            "the opening comes first"
+        );
+        assert!(
+            of_role[1..]
+                .iter()
+                .all(|record| record.kind == RecordKind::Update as u8)
+        );
+        assert!(
+            of_role
+                .windows(2)
+                .all(|pair| pair[0].time_ns <= pair[1].time_ns)
+        );
+        assert!(of_role[1..].iter().all(|record| record.established == 1));
+        let (first, last) = (of_role[1], of_role[of_role.len() - 1]);
+        let bytes =
+            |record: &FlowRecord| record.counters.bytes_sent + record.counters.bytes_received;
+        assert!(bytes(last) >= bytes(first) + 5000, "{role:?}");
+        assert_eq!((first.cookie, first.start_ns), (last.cookie, last.start_ns));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_older_than_the_capture_appears_with_its_next_packet() {
+    let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    let mut watch = Watch::start();
+    client.write_all(b"again").unwrap();
+    accepted.read_exact(&mut [0; 5]).unwrap();
+    let records = watch.until(port, |records| records.len() == 2).await;
+    for role in [Role::Client, Role::Server] {
+        let open = only(&records, RecordKind::Open, role);
+        assert_ne!(open.flags & FLAG_START_INFERRED, 0);
+        assert_eq!(open.owner.pid, 0, "its owner is unknown");
+        assert_eq!(open.local_address, mapped(LOCALHOST));
+    }
+    drop(client);
+    drop(accepted);
+    let records = watch.until(port, both_closed).await;
+    for role in [Role::Client, Role::Server] {
+        let close = only(&records, RecordKind::Close, role);
+        assert_eq!(close.close_reason, CloseReason::SocketClosed as u8);
+        assert!(close.counters.packets_sent > 0 && close.counters.packets_received > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_older_than_the_capture_still_gives_whole_flows() {
+    let server = TcpListener::bind((LOCALHOST_6, 0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let mut watch = Watch::start();
+    exchange(&server, LOCALHOST_6, 10, 20);
+    let records = watch.until(port, both_closed).await;
+    let close = only(&records, RecordKind::Close, Role::Server);
+    assert_eq!((close.payload_sent, close.payload_received), (20, 10));
+    assert_eq!(close.flags & FLAG_START_INFERRED, 0, "the start was seen");
+    assert_eq!(close.owner.pid, 0, "who made the listener was not");
+    assert_eq!(close.netns_cookie, namespace::own_cookie().unwrap());
 }

@@ -41,8 +41,16 @@ pub(super) struct IteratorName {
 
 /// The iterators.
 pub(super) const ITERATORS: [IteratorName; 2] = [
-    IteratorName { program: "live_sockets", kind: "bpf_sk_storage_map", map: "SOCKETS" },
-    IteratorName { program: "live_peers", kind: "bpf_map_elem", map: "PEERS" },
+    IteratorName {
+        program: "live_sockets",
+        kind: "bpf_sk_storage_map",
+        map: "SOCKETS",
+    },
+    IteratorName {
+        program: "live_peers",
+        kind: "bpf_map_elem",
+        map: "PEERS",
+    },
 ];
 
 /// The loaded kernel part.
@@ -53,15 +61,20 @@ pub(super) struct Attached {
 
 impl std::fmt::Debug for Attached {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Attached").field("object", &self.object).finish_non_exhaustive()
+        formatter
+            .debug_struct("Attached")
+            .field("object", &self.object)
+            .finish_non_exhaustive()
     }
 }
 
 impl Attached {
     /// Loads maps and programs; nothing runs yet.
     pub(super) fn load(settings: &CaptureSettings, object: &[u8]) -> Result<Self, CaptureError> {
-        let kernel_types = fs::read(BTF_PATH)
-            .map_err(|source| CaptureError::Btf { path: BTF_PATH, source })?;
+        let kernel_types = fs::read(BTF_PATH).map_err(|source| CaptureError::Btf {
+            path: BTF_PATH,
+            source,
+        })?;
         let values = program_settings(settings, &kernel_types).to_bytes();
         let mut object = EbpfLoader::new()
             .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
@@ -87,15 +100,24 @@ impl Attached {
     ) -> Result<(&ProgramFd, BorrowedFd<'_>), CaptureError> {
         let map = match self.object.map(name.map) {
             Some(Map::SkStorage(map) | Map::HashMap(map)) => map.fd().as_fd(),
-            _ => return Err(CaptureError::Missing { kind: "map", name: name.map }),
+            _ => {
+                return Err(CaptureError::Missing {
+                    kind: "map",
+                    name: name.map,
+                });
+            }
         };
         let program = self
             .object
             .program(name.program)
-            .ok_or(CaptureError::Missing { kind: "program", name: name.program })?;
-        let program = program
-            .fd()
-            .map_err(|source| CaptureError::Load { program: name.program, source })?;
+            .ok_or(CaptureError::Missing {
+                kind: "program",
+                name: name.program,
+            })?;
+        let program = program.fd().map_err(|source| CaptureError::Load {
+            program: name.program,
+            source,
+        })?;
         Ok((program, map))
     }
 
@@ -125,13 +147,14 @@ impl Attached {
         let names = hooked.chain(ITERATORS.iter().map(|iterator| iterator.program));
         names
             .map(|name| {
-                let program = self
-                    .object
-                    .program(name)
-                    .ok_or(CaptureError::Missing { kind: "program", name })?;
-                let info = program
-                    .info()
-                    .map_err(|source| CaptureError::Load { program: name, source })?;
+                let program = self.object.program(name).ok_or(CaptureError::Missing {
+                    kind: "program",
+                    name,
+                })?;
+                let info = program.info().map_err(|source| CaptureError::Load {
+                    program: name,
+                    source,
+                })?;
                 Ok(ProgramStatistics::new(name, &info))
             })
             .collect()
@@ -162,32 +185,55 @@ fn load_programs(object: &mut Ebpf) -> Result<(), CaptureError> {
             Program::CgroupSkb(program) => program.load(),
             Program::CgroupSock(program) => program.load(),
             Program::SockOps(program) => program.load(),
-            _ => return Err(CaptureError::Missing { kind: "program", name }),
+            _ => {
+                return Err(CaptureError::Missing {
+                    kind: "program",
+                    name,
+                });
+            }
         };
-        result.map_err(|source| CaptureError::Load { program: name, source })?;
+        result.map_err(|source| CaptureError::Load {
+            program: name,
+            source,
+        })?;
     }
     let types = Btf::from_sys_fs().map_err(|error| CaptureError::Btf {
         path: BTF_PATH,
         source: io::Error::new(io::ErrorKind::InvalidData, error),
     })?;
-    for IteratorName { program: name, kind, .. } in ITERATORS {
+    for IteratorName {
+        program: name,
+        kind,
+        ..
+    } in ITERATORS
+    {
         let Program::Iter(program) = program(object, name)? else {
-            return Err(CaptureError::Missing { kind: "program", name });
+            return Err(CaptureError::Missing {
+                kind: "program",
+                name,
+            });
         };
-        program.load(kind, &types).map_err(|source| CaptureError::Load { program: name, source })?;
+        program
+            .load(kind, &types)
+            .map_err(|source| CaptureError::Load {
+                program: name,
+                source,
+            })?;
     }
     Ok(())
 }
 
-fn program<'a>(
-    object: &'a mut Ebpf,
-    name: &'static str,
-) -> Result<&'a mut Program, CaptureError> {
-    object.program_mut(name).ok_or(CaptureError::Missing { kind: "program", name })
+fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, CaptureError> {
+    object.program_mut(name).ok_or(CaptureError::Missing {
+        kind: "program",
+        name,
+    })
 }
 
 fn take_map(object: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {
-    object.take_map(name).ok_or(CaptureError::Missing { kind: "map", name })
+    object
+        .take_map(name)
+        .ok_or(CaptureError::Missing { kind: "map", name })
 }
 
 fn map_error(map: &'static str) -> impl Fn(MapError) -> CaptureError {
@@ -196,11 +242,7 @@ fn map_error(map: &'static str) -> impl Fn(MapError) -> CaptureError {
 
 /// Attaches by a link, which lives beside the links and `multi` programs of others. Its mode must be
 /// `Single`: the kernel refuses flags on links and lets them all run.
-fn attach_program(
-    program: &mut Program,
-    hook: Hook,
-    cgroup: &Cgroup,
-) -> Result<(), ProgramError> {
+fn attach_program(program: &mut Program, hook: Hook, cgroup: &Cgroup) -> Result<(), ProgramError> {
     let mode = CgroupAttachMode::Single;
     match program {
         Program::CgroupSkb(program) => {
@@ -223,7 +265,14 @@ fn explain(
     source: ProgramError,
 ) -> CaptureError {
     if syscall::is_held_alone(cgroup.as_fd(), hook).unwrap_or_default() {
-        return CaptureError::ForeignProgram { hook: hook.name(), cgroup: cgroup.path.clone() };
+        return CaptureError::ForeignProgram {
+            hook: hook.name(),
+            cgroup: cgroup.path.clone(),
+        };
     }
-    CaptureError::Attach { program, cgroup: cgroup.path.clone(), source }
+    CaptureError::Attach {
+        program,
+        cgroup: cgroup.path.clone(),
+        source,
+    }
 }

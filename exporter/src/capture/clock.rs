@@ -28,7 +28,9 @@ impl UnixClock {
     #[must_use]
     pub const fn from_readings(boot_before_ns: u64, unix_ns: u64, boot_after_ns: u64) -> Self {
         let middle = boot_before_ns.midpoint(boot_after_ns);
-        Self { offset_ns: unix_ns as i128 - middle as i128 }
+        Self {
+            offset_ns: unix_ns as i128 - middle as i128,
+        }
     }
 
     /// Measures the offset: of several readings the one that was interrupted least.
@@ -77,14 +79,21 @@ pub fn boottime_ns() -> Result<u64, CaptureError> {
 
 #[expect(unsafe_code, reason = "a system call")]
 fn read(clock: libc::clockid_t) -> Result<u64, CaptureError> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the kernel writes one timespec.
     if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
-        return Err(CaptureError::system("clock_gettime")(io::Error::last_os_error()));
+        return Err(CaptureError::system("clock_gettime")(
+            io::Error::last_os_error(),
+        ));
     }
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or_default();
-    Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+    Ok(seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanoseconds))
 }
 
 #[cfg(test)]
@@ -103,7 +112,10 @@ mod tests {
     fn times_outside_the_scale_stay_at_its_ends() {
         assert_eq!(UnixClock::from_offset_ns(-10).unix_ns(5), 0);
         assert_eq!(UnixClock::from_offset_ns(10).unix_ns(u64::MAX), u64::MAX);
-        assert_eq!(UnixClock::from_offset_ns(i128::from(u64::MAX)).unix_ns(u64::MAX), u64::MAX);
+        assert_eq!(
+            UnixClock::from_offset_ns(i128::from(u64::MAX)).unix_ns(u64::MAX),
+            u64::MAX
+        );
     }
 
     #[test]

@@ -33,7 +33,10 @@ impl LiveFlows {
                     .map_err(CaptureError::system("bpf link of an iterator"))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { links, malformed: 0 })
+        Ok(Self {
+            links,
+            malformed: 0,
+        })
     }
 
     /// Appends a record for each live flow that began at or before `newest_ns`, and for each end.
@@ -131,7 +134,14 @@ mod tests {
     fn records_split_between_reads_are_put_together() {
         let records: Vec<FlowRecord> = (0..50).map(record).collect();
         let bytes: Vec<u8> = records.iter().flat_map(FlowRecord::to_bytes).collect();
-        for step in [1, 7, FLOW_RECORD_BYTES - 1, FLOW_RECORD_BYTES, 1000, 100_000] {
+        for step in [
+            1,
+            7,
+            FLOW_RECORD_BYTES - 1,
+            FLOW_RECORD_BYTES,
+            1000,
+            100_000,
+        ] {
             let mut found = Vec::new();
             let malformed = read_records(Dribble(&bytes, step), &mut found, u64::MAX).unwrap();
             assert_eq!(found, records, "in steps of {step}");
@@ -141,7 +151,9 @@ mod tests {
 
     #[test]
     fn a_bad_or_cut_record_is_counted_and_its_neighbours_stay() {
-        let mut bytes = [record(1), record(2), record(3)].map(|record| record.to_bytes()).concat();
+        let mut bytes = [record(1), record(2), record(3)]
+            .map(|record| record.to_bytes())
+            .concat();
         bytes[FLOW_RECORD_BYTES + std::mem::offset_of!(FlowRecord, kind)] = 9;
         bytes.extend([1, 2, 3]);
         let mut found = Vec::new();
@@ -152,8 +164,13 @@ mod tests {
 
     #[test]
     fn young_flows_are_left_out_but_their_ends_are_not() {
-        let end = FlowRecord { kind: RecordKind::Close as u8, ..record(9) };
-        let bytes = [record(4), record(5), record(6), end].map(|record| record.to_bytes()).concat();
+        let end = FlowRecord {
+            kind: RecordKind::Close as u8,
+            ..record(9)
+        };
+        let bytes = [record(4), record(5), record(6), end]
+            .map(|record| record.to_bytes())
+            .concat();
         let mut found = Vec::new();
         read_records(bytes.as_slice(), &mut found, 5).unwrap();
         assert_eq!(found, [record(4), record(5), end]);

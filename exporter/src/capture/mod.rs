@@ -92,7 +92,11 @@ impl Capture {
         let live = LiveFlows::new(&attached)?;
         attached.attach(&cgroup)?;
         tracing::info!(cgroup = %cgroup.path.display(), "capture started");
-        Ok(Self { ring, live, attached })
+        Ok(Self {
+            ring,
+            live,
+            attached,
+        })
     }
 
     /// Waits for records and appends them to `out`; returns how many came, at least one and at most
@@ -142,7 +146,11 @@ impl Capture {
 impl CaptureSettings {
     fn check(&self) -> Result<(), CaptureError> {
         let wrong = |name, found: String, expected| {
-            Err(CaptureError::Setting { name, found, expected })
+            Err(CaptureError::Setting {
+                name,
+                found,
+                expected,
+            })
         };
         if self.udp_idle_timeout.is_zero() || self.udp_idle_timeout > Duration::from_secs(86_400) {
             let found = format!("{:?}", self.udp_idle_timeout);

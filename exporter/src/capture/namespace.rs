@@ -1,10 +1,6 @@
 //! The network namespace of this process, by the number that records carry.
 
-use std::{
-    io,
-    net::UdpSocket,
-    os::fd::AsRawFd,
-};
+use std::{io, net::UdpSocket, os::fd::AsRawFd};
 
 use super::CaptureError;
 

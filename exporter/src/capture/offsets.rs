@@ -103,21 +103,30 @@ impl<'a> Types<'a> {
     }
 
     fn is_named(&self, name: u32, expected: &str) -> bool {
-        let Some(rest) = usize::try_from(name).ok().and_then(|at| self.strings.get(at..)) else {
+        let Some(rest) = usize::try_from(name)
+            .ok()
+            .and_then(|at| self.strings.get(at..))
+        else {
             return false;
         };
-        rest.strip_prefix(expected.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+        rest.strip_prefix(expected.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// Byte offset of a member of a struct; 0 when there is none.
     fn offset(&self, structure: &str, member: &str) -> u32 {
-        let mut places = self.places.iter().filter_map(|place| usize::try_from(*place).ok());
+        let mut places = self
+            .places
+            .iter()
+            .filter_map(|place| usize::try_from(*place).ok());
         let found = places.find(|place| {
             self.head(*place).is_some_and(|head| {
                 head.kind == KIND_STRUCT && head.members > 0 && self.is_named(head.name, structure)
             })
         });
-        found.and_then(|place| self.member(place, member, MAX_NESTING)).unwrap_or_default()
+        found
+            .and_then(|place| self.member(place, member, MAX_NESTING))
+            .unwrap_or_default()
     }
 
     /// Looks for a member, also inside anonymous structs and unions.
@@ -130,7 +139,11 @@ impl<'a> Types<'a> {
             let at = place.checked_add(12)?.checked_add(index.checked_mul(12)?)?;
             let member_name = word(self.bytes, at)?;
             let bits = word(self.bytes, at + 8)?;
-            let bytes = if head.with_bit_fields { bits & 0x00ff_ffff } else { bits } / 8;
+            let bytes = if head.with_bit_fields {
+                bits & 0x00ff_ffff
+            } else {
+                bits
+            } / 8;
             if self.is_named(member_name, name) {
                 return Some(bytes);
             }

@@ -40,10 +40,15 @@ pub(super) fn check(cgroup: Option<&Path>) -> Result<Cgroup, CaptureError> {
     check_kernel()?;
     check_capabilities(&read_text("/proc/self/status")?)?;
     check_lockdown()?;
-    File::open(BTF_PATH).map_err(|source| CaptureError::Btf { path: BTF_PATH, source })?;
+    File::open(BTF_PATH).map_err(|source| CaptureError::Btf {
+        path: BTF_PATH,
+        source,
+    })?;
     match cgroup {
-        Some(path) => open_cgroup(path)
-            .map_err(|source| CaptureError::Cgroup { path: path.to_owned(), source }),
+        Some(path) => open_cgroup(path).map_err(|source| CaptureError::Cgroup {
+            path: path.to_owned(),
+            source,
+        }),
         None => find_cgroup(),
     }
 }
@@ -80,12 +85,17 @@ fn check_capabilities(status: &str) -> Result<(), CaptureError> {
         ("CAP_NET_ADMIN", has(CAP_NET_ADMIN)),
         ("CAP_PERFMON", has(CAP_PERFMON) || has(CAP_SYS_ADMIN)),
     ];
-    let missing: Vec<&str> =
-        wanted.iter().filter(|(_, has)| !has).map(|(name, _)| *name).collect();
+    let missing: Vec<&str> = wanted
+        .iter()
+        .filter(|(_, has)| !has)
+        .map(|(name, _)| *name)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(CaptureError::Capability { capabilities: missing.join(" ") })
+    Err(CaptureError::Capability {
+        capabilities: missing.join(" "),
+    })
 }
 
 /// Lockdown is off where the file is missing.
@@ -100,11 +110,16 @@ fn check_lockdown() -> Result<(), CaptureError> {
 /// The root of the cgroup v2 tree in this mount namespace, else in that of process 1: `ip netns exec`
 /// mounts a fresh /sys without the tree.
 fn find_cgroup() -> Result<Cgroup, CaptureError> {
-    for (mounts, prefix) in [("/proc/self/mountinfo", "/"), ("/proc/1/mountinfo", "/proc/1/root")] {
+    for (mounts, prefix) in [
+        ("/proc/self/mountinfo", "/"),
+        ("/proc/1/mountinfo", "/proc/1/root"),
+    ] {
         let mounts = fs::read_to_string(mounts).unwrap_or_default();
         for mount in cgroup_mounts(&mounts) {
             let path = Path::new(prefix).join(mount.path.trim_start_matches('/'));
-            let Ok(cgroup) = open_cgroup(&path) else { continue };
+            let Ok(cgroup) = open_cgroup(&path) else {
+                continue;
+            };
             if mount.root != "/" {
                 tracing::warn!(
                     cgroup = %path.display(), root = %mount.root,
@@ -134,7 +149,10 @@ fn cgroup_mounts(mountinfo: &str) -> Vec<Mount> {
                 return None;
             }
             let mut fields = mount.split(' ').skip(3);
-            Some(Mount { root: unescape(fields.next()?), path: unescape(fields.next()?) })
+            Some(Mount {
+                root: unescape(fields.next()?),
+                path: unescape(fields.next()?),
+            })
         })
         .collect();
     mounts.sort_by_key(|mount| mount.root != "/");
@@ -143,17 +161,30 @@ fn cgroup_mounts(mountinfo: &str) -> Vec<Mount> {
 
 /// Undoes the octal escapes of spaces and the like.
 fn unescape(field: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(field.to_owned(), |text, (escape, character)| text.replace(escape, character))
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(field.to_owned(), |text, (escape, character)| {
+        text.replace(escape, character)
+    })
 }
 
 fn open_cgroup(path: &Path) -> io::Result<Cgroup> {
     let directory = File::open(path)?;
     if file_system(&directory)? != libc::CGROUP2_SUPER_MAGIC {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a cgroup v2 file system"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a cgroup v2 file system",
+        ));
     }
-    Ok(Cgroup { path: path.to_owned(), directory })
+    Ok(Cgroup {
+        path: path.to_owned(),
+        directory,
+    })
 }
 
 #[expect(unsafe_code, reason = "a system call")]
@@ -184,9 +215,7 @@ mod tests {
         let message = |list: &[u32]| check(list).unwrap_err().to_string();
         assert!(message(&[]).starts_with("missing capability CAP_BPF CAP_NET_ADMIN CAP_PERFMON:"));
         assert!(message(&[CAP_SYS_ADMIN]).starts_with("missing capability CAP_NET_ADMIN:"));
-        assert!(
-            message(&[CAP_BPF, CAP_NET_ADMIN]).starts_with("missing capability CAP_PERFMON:"),
-        );
+        assert!(message(&[CAP_BPF, CAP_NET_ADMIN]).starts_with("missing capability CAP_PERFMON:"),);
     }
 
     #[test]
@@ -202,10 +231,16 @@ mod tests {
             31 24 0:27 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
             32 24 0:26 / /sys/fs/cgroup\\040two rw,relatime shared:4 - cgroup2 cgroup2 rw\n\
             cut off line";
-        let mount = |root: &str, path: &str| Mount { root: root.to_owned(), path: path.to_owned() };
+        let mount = |root: &str, path: &str| Mount {
+            root: root.to_owned(),
+            path: path.to_owned(),
+        };
         assert_eq!(
             cgroup_mounts(mountinfo),
-            [mount("/", "/sys/fs/cgroup two"), mount("/pods/a", "/mnt/part")]
+            [
+                mount("/", "/sys/fs/cgroup two"),
+                mount("/pods/a", "/mnt/part")
+            ]
         );
         assert!(cgroup_mounts("").is_empty());
     }

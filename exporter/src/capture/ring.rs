@@ -25,7 +25,10 @@ pub(super) struct Ring {
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Ring").field("malformed", &self.malformed).finish_non_exhaustive()
+        formatter
+            .debug_struct("Ring")
+            .field("malformed", &self.malformed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -37,7 +40,12 @@ impl Ring {
         let buffer = watch(buffer)?;
         let mut visits = tokio::time::interval(settings.max_latency);
         visits.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { buffer, visits, batch_records: settings.batch_records, malformed: 0 })
+        Ok(Self {
+            buffer,
+            visits,
+            batch_records: settings.batch_records,
+            malformed: 0,
+        })
     }
 
     /// Waits until there are records and appends a batch.
@@ -47,7 +55,9 @@ impl Ring {
             if count > 0 {
                 return Ok(count);
             }
-            self.wait().await.map_err(CaptureError::system("epoll_wait"))?;
+            self.wait()
+                .await
+                .map_err(CaptureError::system("epoll_wait"))?;
         }
     }
 
@@ -88,8 +98,9 @@ impl Ring {
 /// Registers the buffer with the runtime.
 #[expect(unsafe_code, reason = "Tokio cannot know that the descriptor stays")]
 fn watch(buffer: RingBuf<MapData>) -> Result<AsyncFd<RingBuf<MapData>>, CaptureError> {
-    tokio::runtime::Handle::try_current()
-        .map_err(|error| CaptureError::system("finding a Tokio runtime")(io::Error::other(error)))?;
+    tokio::runtime::Handle::try_current().map_err(|error| {
+        CaptureError::system("finding a Tokio runtime")(io::Error::other(error))
+    })?;
     // SAFETY: the buffer owns its map's descriptor and neither closes nor exchanges it before it is
     // dropped.
     unsafe { AsyncFd::register_with_interest(buffer, Interest::READABLE) }

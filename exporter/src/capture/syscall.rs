@@ -119,7 +119,10 @@ pub(super) fn is_held_alone(cgroup: BorrowedFd<'_>, hook: Hook) -> io::Result<bo
 
 /// Ties an iterator program to the map that it reads.
 pub(super) fn link_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let target = IteratorTarget { map_fd: number(map), ..IteratorTarget::default() };
+    let target = IteratorTarget {
+        map_fd: number(map),
+        ..IteratorTarget::default()
+    };
     let mut attributes = LinkAttributes {
         prog_fd: number(program),
         attach_type: BPF_TRACE_ITER,

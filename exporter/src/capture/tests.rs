@@ -10,27 +10,45 @@ fn a_setting_out_of_range_is_refused_with_value_and_expectation() {
     let default = CaptureSettings::default;
     let message = |settings: CaptureSettings| settings.check().unwrap_err().to_string();
     assert_eq!(
-        message(CaptureSettings { udp_idle_timeout: Duration::ZERO, ..default() }),
+        message(CaptureSettings {
+            udp_idle_timeout: Duration::ZERO,
+            ..default()
+        }),
         "udp_idle_timeout is 0ns, expected more than 0 and at most a day"
     );
     assert_eq!(
-        message(CaptureSettings { ring_bytes: 100_000, ..default() }),
+        message(CaptureSettings {
+            ring_bytes: 100_000,
+            ..default()
+        }),
         "ring_bytes is 100000, expected a power of two of at least 65536"
     );
     assert_eq!(
-        message(CaptureSettings { ring_bytes: 4096, ..default() }),
+        message(CaptureSettings {
+            ring_bytes: 4096,
+            ..default()
+        }),
         "ring_bytes is 4096, expected a power of two of at least 65536"
     );
     assert_eq!(
-        message(CaptureSettings { max_peers: 0, ..default() }),
+        message(CaptureSettings {
+            max_peers: 0,
+            ..default()
+        }),
         "max_peers is 0, expected at least 1"
     );
     assert_eq!(
-        message(CaptureSettings { max_latency: Duration::ZERO, ..default() }),
+        message(CaptureSettings {
+            max_latency: Duration::ZERO,
+            ..default()
+        }),
         "max_latency is 0ns, expected more than 0 and at most a minute"
     );
     assert_eq!(
-        message(CaptureSettings { batch_records: 0, ..default() }),
+        message(CaptureSettings {
+            batch_records: 0,
+            ..default()
+        }),
         "batch_records is 0, expected at least 1"
     );
 }
@@ -46,7 +64,11 @@ fn an_object_with_another_record_layout_is_refused() {
     let digit = object.get_mut(at + symbol.len() - 1).unwrap();
     *digit = b'9';
     let error = aya::EbpfLoader::new()
-        .override_global(beaconwatch_records::SETTINGS_SYMBOL, [0u8; 48].as_slice(), true)
+        .override_global(
+            beaconwatch_records::SETTINGS_SYMBOL,
+            [0u8; 48].as_slice(),
+            true,
+        )
         .load(&object)
         .unwrap_err();
     assert!(error.to_string().contains("not found"), "{error}");

@@ -1,38 +1,46 @@
-//! A capture and a network namespace for tests.
+//! A capture, a network namespace, a cgroup and programs for tests.
 
 use std::{
     io::{BufRead, BufReader, Write},
     net::IpAddr,
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use beaconwatch_exporter::capture::{Capture, CaptureSettings};
-use beaconwatch_records::FlowRecord;
+use beaconwatch_exporter::capture::{Capture, CaptureSettings, clock};
+use beaconwatch_records::{FlowRecord, RecordKind, Role};
 
 /// Longest wait for what must happen.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running capture and what it told so far.
-pub struct Watch {
-    pub capture: Capture,
+pub(crate) struct Watch {
+    pub(crate) capture: Capture,
     records: Vec<FlowRecord>,
 }
 
 impl Watch {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&CaptureSettings::default())
     }
 
-    pub fn with(settings: &CaptureSettings) -> Self {
+    pub(crate) fn with(settings: &CaptureSettings) -> Self {
         let capture = Capture::start(settings).unwrap_or_else(|error| {
-            panic!("these tests capture real traffic and need root and eBPF: {}", chain(&error))
+            panic!(
+                "these tests capture real traffic and need root and eBPF: {}",
+                chain(&error)
+            )
         });
-        Self { capture, records: Vec::new() }
+        Self {
+            capture,
+            records: Vec::new(),
+        }
     }
 
     /// Reads until the records with this port (at either end) fulfil the condition; returns them.
-    pub async fn until(
+    pub(crate) async fn until(
         &mut self,
         port: u16,
         condition: impl Fn(&[FlowRecord]) -> bool,
@@ -51,20 +59,53 @@ impl Watch {
         }
     }
 
+    /// The same, reading the live flows as well.
+    pub(crate) async fn until_live(
+        &mut self,
+        port: u16,
+        condition: impl Fn(&[FlowRecord]) -> bool,
+    ) -> Vec<FlowRecord> {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            self.live();
+            let own = self.of(port);
+            if condition(&own) {
+                return own;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "condition not met within {DEADLINE:?}; records: {own:#?}"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads the live flows once.
+    pub(crate) fn live(&mut self) {
+        self.capture.live_flows(&mut self.records).unwrap();
+    }
+
     /// The records so far with this port at either end.
-    pub fn of(&self, port: u16) -> Vec<FlowRecord> {
+    pub(crate) fn of(&self, port: u16) -> Vec<FlowRecord> {
         let of_port =
             |record: &&FlowRecord| record.local_port == port || record.remote_port == port;
         self.records.iter().filter(of_port).copied().collect()
     }
 
-    /// Reads the live flows and returns this port's records of that reading, what came through the
-    /// ring buffer before them included.
-    pub fn live(&mut self, port: u16) -> Vec<FlowRecord> {
-        let before = self.records.len();
-        self.capture.live_flows(&mut self.records).unwrap();
-        let of_port = |record: &&FlowRecord| record.local_port == port || record.remote_port == port;
-        self.records[before..].iter().filter(of_port).copied().collect()
+    /// Every record so far.
+    pub(crate) fn all(&self) -> &[FlowRecord] {
+        &self.records
+    }
+}
+
+/// Waits until the kernel's clock shows a time.
+pub(crate) async fn until_boot_time(time_ns: u64) {
+    loop {
+        let now = clock::boottime_ns().unwrap();
+        if now > time_ns {
+            return;
+        }
+        tokio::time::sleep(Duration::from_nanos(time_ns - now + 1)).await;
     }
 }
 
@@ -75,9 +116,194 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// An address as records hold it.
-pub fn mapped(address: IpAddr) -> [u8; 16] {
+pub(crate) fn mapped(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => address.octets(),
+    }
+}
+
+pub(crate) fn is(record: &FlowRecord, kind: RecordKind, role: Role) -> bool {
+    record.kind == kind as u8 && record.role == role as u8
+}
+
+pub(crate) fn count(records: &[FlowRecord], kind: RecordKind, role: Role) -> usize {
+    records
+        .iter()
+        .filter(|record| is(record, kind, role))
+        .count()
+}
+
+/// The only record of its kind and role.
+pub(crate) fn only(records: &[FlowRecord], kind: RecordKind, role: Role) -> FlowRecord {
+    let found: Vec<_> = records
+        .iter()
+        .filter(|record| is(record, kind, role))
+        .collect();
+    assert_eq!(found.len(), 1, "{kind:?} of {role:?} in {records:#?}");
+    *found[0]
+}
+
+/// A name that no other test has.
+fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "bwcap{}n{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+pub(crate) fn run(command: &str) {
+    let mut words = command.split(' ');
+    let output = Command::new(words.next().unwrap())
+        .args(words)
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {message}");
+}
+
+/// A network namespace with its own loopback, gone with the value.
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    pub(crate) fn new() -> Self {
+        let namespace = Self { name: unique() };
+        run(&format!("ip netns add {}", namespace.name));
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Runs an ip command inside.
+    pub(crate) fn ip(&self, arguments: &str) {
+        run(&format!("ip -n {} {arguments}", self.name));
+    }
+
+    /// Starts a Python program inside.
+    pub(crate) fn python(&self, text: &str) -> Program {
+        let file = format!("--net=/run/netns/{}", self.name);
+        Program::start(Command::new("nsenter").args([&file, "python3", "-c", text]))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let result = Command::new("ip")
+            .args(["netns", "delete", &self.name])
+            .status();
+        if let Err(error) = result {
+            eprintln!("network namespace {} stays: {error}", self.name);
+        }
+    }
+}
+
+/// Starts a Python program in the namespace of the test.
+pub(crate) fn python(text: &str) -> Program {
+    Program::start(Command::new("python3").args(["-c", text]))
+}
+
+/// A running program that speaks in lines.
+pub(crate) struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a program");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            input,
+            output,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line of numbers that it prints.
+    pub(crate) fn numbers(&mut self) -> Vec<u64> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the program ended early: {line:?}");
+        line.split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect()
+    }
+
+    /// The next line's only number, a port.
+    pub(crate) fn port(&mut self) -> u16 {
+        let numbers = self.numbers();
+        assert_eq!(numbers.len(), 1);
+        u16::try_from(numbers[0]).unwrap()
+    }
+
+    /// Lets it go on from an `input()`.
+    pub(crate) fn go_on(&mut self) {
+        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
+    }
+
+    /// Lets it go on and waits for its successful end.
+    pub(crate) fn finish(mut self) {
+        if let Some(mut input) = self.input.take() {
+            // It may have ended without waiting.
+            input.write_all(b"\n").ok();
+        }
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+/// A cgroup v2 directory of its own, gone with the value.
+pub(crate) struct Cgroup {
+    pub(crate) path: PathBuf,
+}
+
+impl Cgroup {
+    pub(crate) fn new() -> Self {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let root = mounts
+            .lines()
+            .find(|line| line.split(' ').nth(2) == Some("cgroup2"))
+            .and_then(|line| line.split(' ').nth(1))
+            .expect("a cgroup v2 mount");
+        let path = PathBuf::from(root).join(unique());
+        std::fs::create_dir(&path).expect("root makes a cgroup");
+        Self { path }
+    }
+
+    /// Starts a Python program in this cgroup; it begins when `go_on` is called.
+    pub(crate) fn python(&self, text: &str) -> Program {
+        let program = python(&format!("input()\n{text}"));
+        let processes = self.path.join("cgroup.procs");
+        std::fs::write(processes, program.pid().to_string()).unwrap();
+        program
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir(&self.path) {
+            eprintln!("cgroup {} stays: {error}", self.path.display());
+        }
     }
 }
