@@ -1,12 +1,24 @@
 //! End-to-end tests of Beaconwatch: its built binaries, real programs, real servers.
 //!
 //! This library is what the tests in `tests/tests/` are written with: [`servers`] installs and runs the
-//! servers. Nothing in it is linked with the product: what is true is said by the programs that make
+//! servers, [`network`] and [`program`] make the traffic, [`flows`] and [`ecs`] read back what came of
+//! it. Nothing in it is linked with the product: what is true is said by the programs that make
 //! the traffic and by the servers that received the data.
 //!
 //! The tests need root (network namespaces, eBPF), and fail with a message when they do not have it or
 //! when a server cannot be had.
 
 pub mod cache;
+pub mod deployment;
+pub mod ecs;
+pub mod findings;
+pub mod flows;
+pub mod http;
+pub mod matching;
+pub mod network;
+pub mod process;
+pub mod program;
 pub mod servers;
 pub mod tools;
+pub mod traffic;
+pub mod wait;

@@ -6,12 +6,15 @@
 //! missing module fails the build.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::{cache, tools};
+use crate::process::Process;
+use crate::{cache, http, tools, wait};
 
 const COMPONENTS: &str = include_str!("../../servers/collector-builder.yaml");
 const BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.130.0";
@@ -72,4 +75,70 @@ fn build(folder: &Path) -> Result<()> {
         &log,
     )?;
     fs::remove_dir_all(&source).context("removing the Collector's sources")
+}
+
+/// How long the Collector may take until it listens.
+const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// A running Collector, configured by the file that the documentation shows.
+#[derive(Debug)]
+pub struct Collector {
+    process: Process,
+    grpc_port: u16,
+    folder: PathBuf,
+}
+
+impl Collector {
+    /// Starts the Collector with `packaging/collector.yaml`: it listens on free ports, keeps queue and files in
+    /// `folder`, and sends on to the sidecar on `sidecar_port`.
+    pub fn start(program: &Path, folder: &Path, sidecar_port: u16) -> Result<Self> {
+        fs::create_dir_all(folder).context("creating the folder of the Collector")?;
+        let configuration =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/collector.yaml");
+        let [grpc_port, http_port] = http::free_ports()?;
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config=file:{}", configuration.display()))
+            .env("OTLP_GRPC_ENDPOINT", format!("127.0.0.1:{grpc_port}"))
+            .env("OTLP_HTTP_ENDPOINT", format!("127.0.0.1:{http_port}"))
+            .env(
+                "BEACONWATCH_SIDECAR_ENDPOINT",
+                format!("127.0.0.1:{sidecar_port}"),
+            )
+            .env("COLLECTOR_STATE_FOLDER", folder);
+        let log = folder.join("collector.log");
+        let mut process = Process::start("the Collector", &command, None, &log)?;
+        wait::wait_for("the Collector", START_DEADLINE, || {
+            process.expect_running()?;
+            Ok(TcpStream::connect(("127.0.0.1", grpc_port)).ok())
+        })?;
+        Ok(Self {
+            process,
+            grpc_port,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Base address for OTLP over gRPC.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.grpc_port)
+    }
+
+    /// The file of flow records.
+    #[must_use]
+    pub fn flows(&self) -> PathBuf {
+        self.folder.join("flows.ndjson")
+    }
+
+    /// The file of metrics.
+    #[must_use]
+    pub fn metrics(&self) -> PathBuf {
+        self.folder.join("metrics.ndjson")
+    }
+
+    /// An error when it is not running any more.
+    pub fn expect_running(&mut self) -> Result<()> {
+        self.process.expect_running()
+    }
 }

@@ -6,10 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 
-use crate::{cache, tools};
+use crate::process::Process;
+use crate::{cache, http, tools, wait};
 
 const POM: &str = include_str!("../../servers/opensearch-pom.xml");
 const NODE: &str = include_str!("../../servers/OpenSearchNode.java");
@@ -84,4 +87,145 @@ fn fetch(folder: &Path, java: &Path) -> Result<()> {
         &log,
     )?;
     fs::remove_file(compiler).context("removing the compiler from the server's class path")
+}
+
+/// How long a node may take until it serves.
+const START_DEADLINE: Duration = Duration::from_mins(3);
+/// Most documents that a search gives.
+const MOST_HITS: usize = 10_000;
+
+/// A running node. Its data stay in its folder, so it can be killed and started again.
+#[derive(Debug)]
+pub struct Node {
+    installed: Installed,
+    folder: PathBuf,
+    port: u16,
+    process: Process,
+}
+
+/// A document as the server has it.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Backing index that holds it.
+    pub index: String,
+    /// Its id.
+    pub id: String,
+    /// Its text.
+    pub source: Value,
+}
+
+impl Node {
+    /// Starts a node with its data in `folder` on a free port, and waits until it serves.
+    pub fn start(installed: &Installed, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).context("creating the folder of OpenSearch")?;
+        let (process, port) = launch(installed, folder, 0)?;
+        Ok(Self {
+            installed: installed.clone(),
+            folder: folder.to_owned(),
+            port,
+            process,
+        })
+    }
+
+    /// Base address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills the node as a power failure would.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts the node again on its old port with its old data.
+    pub fn start_again(&mut self) -> Result<()> {
+        let (process, port) = launch(&self.installed, &self.folder, self.port)?;
+        ensure!(
+            port == self.port,
+            "OpenSearch came back on port {port}, not {}",
+            self.port
+        );
+        self.process = process;
+        Ok(())
+    }
+
+    /// Every document in all backing indices of `data_stream`; none when it is not there yet.
+    pub fn documents(&self, data_stream: &str) -> Result<Vec<Hit>> {
+        let refresh = format!("{}/{data_stream}/_refresh", self.url());
+        if http::post(&refresh, &json!({}))?.status == 404 {
+            return Ok(Vec::new());
+        }
+        let search = format!("{}/{data_stream}/_search", self.url());
+        let query =
+            json!({"size": MOST_HITS, "track_total_hits": true, "query": {"match_all": {}}});
+        let answer = http::post(&search, &query)?.expect_success(&search)?;
+        ensure!(answer["_shards"]["failed"] == 0, "a shard failed: {answer}");
+        let hits = answer["hits"]["hits"]
+            .as_array()
+            .context("an answer without hits")?;
+        ensure!(
+            answer["hits"]["total"]["value"] == hits.len(),
+            "more than {MOST_HITS} documents"
+        );
+        hits.iter().map(hit).collect()
+    }
+
+    /// Names of the data streams.
+    pub fn data_streams(&self) -> Result<Vec<String>> {
+        let url = format!("{}/_data_stream", self.url());
+        let answer = http::get(&url)?.expect_success(&url)?;
+        let streams = answer["data_streams"]
+            .as_array()
+            .context("an answer without data streams")?;
+        Ok(streams
+            .iter()
+            .filter_map(|s| s["name"].as_str())
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+fn hit(hit: &Value) -> Result<Hit> {
+    let text = |name: &str| {
+        hit[name]
+            .as_str()
+            .with_context(|| format!("a hit without {name}"))
+    };
+    Ok(Hit {
+        index: text("_index")?.to_owned(),
+        id: text("_id")?.to_owned(),
+        source: hit["_source"].clone(),
+    })
+}
+
+fn launch(installed: &Installed, folder: &Path, port: u16) -> Result<(Process, u16)> {
+    let address_file = folder.join("http.address");
+    if address_file.exists() {
+        fs::remove_file(&address_file).context("removing the old address")?;
+    }
+    let mut command = installed.command(folder, port);
+    // The server writes some files into its working directory.
+    command.current_dir(folder);
+    let log = folder.join("opensearch.log");
+    let mut process = Process::start("OpenSearch", &command, None, &log)?;
+    let address = wait::wait_for("OpenSearch", START_DEADLINE, || {
+        process.expect_running()?;
+        Ok(fs::read_to_string(&address_file).ok())
+    })?;
+    let Some(port) = address
+        .trim()
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok())
+    else {
+        bail!("OpenSearch says that it serves at {address:?}");
+    };
+    let health = format!("http://127.0.0.1:{port}/_cluster/health");
+    wait::wait_for("the health of OpenSearch", START_DEADLINE, || {
+        process.expect_running()?;
+        let answer = http::get(&health)?.expect_success(&health)?;
+        Ok((answer["initializing_shards"] == 0 && answer["status"] != "red").then_some(()))
+    })?;
+    Ok((process, port))
 }

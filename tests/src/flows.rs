@@ -1,0 +1,244 @@
+//! What the Collector wrote: the exporter's flow records, read as OTLP JSON by their public names.
+//!
+//! Attribute names are spelt out here on purpose: they are a contract with every receiver, and a renamed
+//! constant in the product must fail a test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// One flow record with the attributes of its resource.
+#[derive(Clone, Debug)]
+pub struct Record {
+    attributes: BTreeMap<String, Value>,
+}
+
+impl Record {
+    /// Value of a text attribute.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        self.value(name)?
+            .as_str()
+            .with_context(|| format!("{name} is no text"))
+    }
+
+    /// Value of an integer attribute.
+    pub fn number(&self, name: &str) -> Result<i64> {
+        self.value(name)?
+            .as_i64()
+            .with_context(|| format!("{name} is no integer"))
+    }
+
+    /// Value of a boolean attribute; false when it is not there.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        self.attributes
+            .get(name)
+            .and_then(Value::as_bool)
+            .unwrap_or_default()
+    }
+
+    /// Value of an attribute that holds an IP address.
+    pub fn address(&self, name: &str) -> Result<IpAddr> {
+        self.text(name)?
+            .parse()
+            .with_context(|| format!("{name} is no address"))
+    }
+
+    fn value(&self, name: &str) -> Result<&Value> {
+        self.attributes
+            .get(name)
+            .with_context(|| format!("no {name} in the flow record {:?}", self.attributes))
+    }
+}
+
+/// One flow: all of its records in their order.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// `beaconwatch.flow.id`.
+    pub id: String,
+    /// Its records, by `beaconwatch.flow.record`.
+    pub records: Vec<Record>,
+}
+
+impl Flow {
+    /// The record that announced the flow.
+    #[must_use]
+    pub fn first(&self) -> &Record {
+        &self.records[0]
+    }
+
+    /// The last record so far.
+    #[must_use]
+    pub fn last(&self) -> &Record {
+        &self.records[self.records.len() - 1]
+    }
+
+    /// Whether the flow has ended.
+    pub fn has_ended(&self) -> Result<bool> {
+        Ok(self.last().text("beaconwatch.flow.event")? == "end")
+    }
+
+    /// Checks what must hold for the records of any flow.
+    fn check(&self) -> Result<()> {
+        for (expected, record) in self.records.iter().enumerate() {
+            let number = record.number("beaconwatch.flow.record")?;
+            ensure!(
+                usize::try_from(number).ok() == Some(expected),
+                "flow {}: record {number} where {expected} was expected",
+                self.id
+            );
+            for same in ["beaconwatch.flow.start", "source.port", "destination.port"] {
+                ensure!(
+                    record.number(same)? == self.first().number(same)?,
+                    "flow {}: {same} changed between its records",
+                    self.id
+                );
+            }
+        }
+        for total in [
+            "source.bytes",
+            "source.packets",
+            "destination.bytes",
+            "destination.packets",
+        ] {
+            let total = format!("beaconwatch.flow.{total}");
+            let deltas: Result<i64> = self
+                .records
+                .iter()
+                .map(|record| record.number(&format!("{total}_delta")))
+                .sum();
+            ensure!(
+                deltas? == self.last().number(&total)?,
+                "flow {}: the deltas of {total} do not add up to the total",
+                self.id
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Everything that the Collector's file holds.
+#[derive(Clone, Debug, Default)]
+pub struct Flows {
+    /// Every flow, by its id.
+    pub flows: Vec<Flow>,
+    /// Sequence numbers by exporter, as they stand in the file.
+    sequences: BTreeMap<String, Vec<i64>>,
+}
+
+impl Flows {
+    /// Reads the file of the Collector's file exporter; a last line that is still being written is left
+    /// out.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let whole = text
+            .rfind('\n')
+            .and_then(|end| text.get(..end))
+            .unwrap_or_default();
+        let mut records = Vec::new();
+        for line in whole.lines() {
+            let request = serde_json::from_str(line).context("reading a line of the Collector")?;
+            records.append(&mut records_of(&request)?);
+        }
+        Self::group(records)
+    }
+
+    fn group(records: Vec<Record>) -> Result<Self> {
+        let mut read = Self::default();
+        let mut flows: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in records {
+            let exporter = record.text("beaconwatch.exporter.id")?.to_owned();
+            let sequence = record.number("beaconwatch.exporter.sequence")?;
+            read.sequences.entry(exporter).or_default().push(sequence);
+            flows
+                .entry(record.text("beaconwatch.flow.id")?.to_owned())
+                .or_default()
+                .push(record);
+        }
+        read.flows = flows
+            .into_iter()
+            .map(|(id, records)| Flow { id, records })
+            .collect();
+        for flow in &mut read.flows {
+            flow.records
+                .sort_by_key(|record| record.number("beaconwatch.flow.record").ok());
+        }
+        Ok(read)
+    }
+
+    /// Checks what must hold for the whole file: sequence numbers are there once each, from 0 without
+    /// gaps, and the records of every flow fit together.
+    pub fn check(&self) -> Result<()> {
+        for (exporter, sequence) in &self.sequences {
+            let mut sorted = sequence.clone();
+            sorted.sort_unstable();
+            for (expected, found) in (0_i64..).zip(sorted) {
+                ensure!(
+                    expected == found,
+                    "exporter {exporter}: sequence {found} where {expected} was expected"
+                );
+            }
+        }
+        self.flows.iter().try_for_each(Flow::check)
+    }
+
+    /// Ids of the exporters.
+    pub fn exporters(&self) -> impl Iterator<Item = &str> {
+        self.sequences.keys().map(String::as_str)
+    }
+}
+
+fn records_of(request: &Value) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for resource_logs in list(&request["resourceLogs"]) {
+        let resource = attributes(&resource_logs["resource"])?;
+        for scope_logs in list(&resource_logs["scopeLogs"]) {
+            for log in list(&scope_logs["logRecords"]) {
+                let event = log["eventName"].as_str().unwrap_or_default();
+                if event != "beaconwatch.network.flow" {
+                    bail!("a log record with the event name {event:?}");
+                }
+                let mut all = resource.clone();
+                all.append(&mut attributes(log)?);
+                records.push(Record { attributes: all });
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// The attributes of a resource or record. OTLP JSON writes 64-bit integers as strings.
+fn attributes(holder: &Value) -> Result<BTreeMap<String, Value>> {
+    let mut read = BTreeMap::new();
+    for attribute in list(&holder["attributes"]) {
+        let key = attribute["key"]
+            .as_str()
+            .context("an attribute without a key")?;
+        let value = &attribute["value"];
+        let plain = if let Some(integer) = value.get("intValue") {
+            let text = integer
+                .as_str()
+                .map_or_else(|| integer.to_string(), str::to_owned);
+            Value::from(
+                text.parse::<i64>()
+                    .with_context(|| format!("{key} is {text}"))?,
+            )
+        } else {
+            let typed = value.as_object().and_then(|object| object.values().next());
+            typed.cloned().unwrap_or_default()
+        };
+        if read.insert(key.to_owned(), plain).is_some() {
+            bail!("the attribute {key} is there twice");
+        }
+    }
+    Ok(read)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}

@@ -1,0 +1,89 @@
+//! JSON over HTTP on loopback.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use ureq::Agent;
+
+/// Longest time for one request.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Body; null when it is not JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body, when the status says success.
+    pub fn expect_success(self, url: &str) -> Result<Value> {
+        ensure!(
+            (200..300).contains(&self.status),
+            "{url}: {} {}",
+            self.status,
+            self.body
+        );
+        Ok(self.body)
+    }
+}
+
+/// Asks for `url`.
+pub fn get(url: &str) -> Result<Answer> {
+    let response = agent()
+        .get(url)
+        .call()
+        .with_context(|| format!("GET {url}"))?;
+    read(response)
+}
+
+/// Sends `body` to `url`.
+pub fn post(url: &str, body: &Value) -> Result<Answer> {
+    let response = agent()
+        .post(url)
+        .send_json(body)
+        .with_context(|| format!("POST {url}"))?;
+    read(response)
+}
+
+/// Without a proxy: everything here is on loopback.
+fn agent() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(TIMEOUT))
+        .proxy(None)
+        .build()
+        .into()
+}
+
+fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
+    let status = response.status().as_u16();
+    let text = response
+        .body_mut()
+        .read_to_string()
+        .context("reading the answer")?;
+    Ok(Answer {
+        status,
+        body: serde_json::from_str(&text).unwrap_or_default(),
+    })
+}
+
+/// Free ports on loopback, for a program that cannot choose them itself. All are held until the last is
+/// chosen, so they differ.
+pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    let mut ports = [0; COUNT];
+    let mut held = Vec::new();
+    for port in &mut ports {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("asking for a free port")?;
+        *port = listener
+            .local_addr()
+            .context("reading the free port")?
+            .port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
