@@ -11,7 +11,7 @@
 //! - [`otlp`]: OTLP logs and metrics
 //! - [`deliver`]: bounded queue, retry
 //! - [`telemetry`]: what was exported and what was lost, by place
-//! - [`config`]: settings
+//! - [`config`]: the settings
 //! - [`Exporter`]: the parts in their order, over any [`source`] of records
 //!
 //! Losses are counted at every place that can lose; see [`telemetry::LossPlace`].

@@ -14,17 +14,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+const ENVIRONMENT_HELP: &str = "Environment:
+  OTEL_EXPORTER_OTLP_ENDPOINT, _PROTOCOL, _HEADERS, _COMPRESSION, _TIMEOUT, _CERTIFICATE, ...
+  OTEL_EXPORTER_OTLP_LOGS_..., OTEL_EXPORTER_OTLP_METRICS_...   for one signal
+  BEACONWATCH_EXPORTER__<KEY>, such as BEACONWATCH_EXPORTER__FLUSH_INTERVAL_S=0.5
+Order: defaults, file, OTEL_*, BEACONWATCH_*, flags; the later one holds.";
+
 /// Captures every TCP and UDP flow of this host by eBPF and sends it as OpenTelemetry logs and metrics.
 ///
-/// Standard variables (OTEL_EXPORTER_OTLP_ENDPOINT, _PROTOCOL, _HEADERS, ..., also per signal) are honoured;
-/// BEACONWATCH_EXPORTER__<KEY> sets any key of the file.
+/// The standard variables of OTLP exporters are honoured, and any key of the settings file can be set by a
+/// variable.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = ENVIRONMENT_HELP)]
 struct Arguments {
     /// Settings (TOML, section [exporter]); /etc/beaconwatch/beaconwatch.toml is read if it exists.
     #[arg(long, env = "BEACONWATCH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// OTLP receiver, such as http://127.0.0.1:4317 (gRPC) or http://127.0.0.1:4318 (HTTP).
+    /// Base URL of the OTLP receiver, such as `http://127.0.0.1:4317`.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
     /// OTLP protocol.

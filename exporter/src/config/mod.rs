@@ -202,7 +202,7 @@ impl Default for MetricsConfig {
     fn default() -> Self {
         Self {
             enabled: None,
-            interval_s: Duration::from_secs(60),
+            interval_s: Duration::from_mins(1),
         }
     }
 }
@@ -211,7 +211,7 @@ impl Config {
     /// Checks what types cannot say. Opens nothing.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const SHORTEST: Duration = Duration::from_millis(10);
-        const DAY: Duration = Duration::from_secs(86_400);
+        const DAY: Duration = Duration::from_hours(24);
         for (key, value) in [
             ("flush_interval_s", self.flush_interval_s),
             ("update_interval_s", self.update_interval_s),

@@ -115,7 +115,7 @@ impl Otlp {
             }
         };
         let timeout = signal.timeout_s.unwrap_or(self.timeout_s);
-        if timeout.is_zero() || timeout > Duration::from_secs(3600) {
+        if timeout.is_zero() || timeout > Duration::from_hours(1) {
             let value = timeout.as_secs_f64();
             return Err(ConfigError::invalid(
                 "otlp.timeout_s",
@@ -132,16 +132,19 @@ impl Otlp {
             timeout,
             headers: checked(signal.headers.as_ref().unwrap_or(&self.headers), name)?,
             tls: Tls {
-                certificate: either(&signal.certificate, &self.certificate),
-                client_certificate: either(&signal.client_certificate, &self.client_certificate),
-                client_key: either(&signal.client_key, &self.client_key),
+                certificate: either(signal.certificate.as_ref(), self.certificate.as_ref()),
+                client_certificate: either(
+                    signal.client_certificate.as_ref(),
+                    self.client_certificate.as_ref(),
+                ),
+                client_key: either(signal.client_key.as_ref(), self.client_key.as_ref()),
             },
         })
     }
 }
 
-fn either(signal: &Option<PathBuf>, general: &Option<PathBuf>) -> Option<PathBuf> {
-    signal.clone().or_else(|| general.clone())
+fn either(signal: Option<&PathBuf>, general: Option<&PathBuf>) -> Option<PathBuf> {
+    signal.or(general).cloned()
 }
 
 /// Header names and values that HTTP allows. A value is never repeated in the error.

@@ -18,6 +18,7 @@ fn read(file: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
     load(Some(Path::new(file)), &otel(pairs), Overrides::default())
 }
 
+#[expect(clippy::result_large_err, reason = "the error type of figment")]
 fn jailed(test: impl FnOnce(&mut Jail)) {
     Jail::expect_with(|jail| {
         jail.clear_env();

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// Longest wait that a receiver can impose.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_mins(10);
 
 /// Back-off between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_receivers_wait_is_a_lower_bound_with_a_limit() {
-        let asked = Duration::from_secs(120);
+        let asked = Duration::from_mins(2);
         assert_eq!(POLICY.delay(0, Some(asked), 0.3), asked);
         assert_eq!(
             POLICY.delay(5, Some(Duration::from_secs(1)), 1.0),

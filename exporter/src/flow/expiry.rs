@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use beaconwatch_records::CounterSet;
 
 use super::FlowId;
-use super::key::FlowMap;
+use super::key::{FlowMap, FlowSet};
 
 /// What must be known of an evicted flow to yield its end later.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ struct Held {
 /// Bounded memory of departed flows.
 #[derive(Debug)]
 pub(super) struct Departed {
-    ended: FlowMap<()>,
+    ended: FlowSet,
     ended_order: VecDeque<FlowId>,
     max_ended: usize,
     held: FlowMap<Held>,
@@ -53,7 +53,7 @@ pub(super) struct Departed {
 impl Departed {
     pub(super) fn new(max_ended: usize, max_held: usize) -> Self {
         Self {
-            ended: FlowMap::default(),
+            ended: FlowSet::default(),
             ended_order: VecDeque::new(),
             max_ended: max_ended.max(1),
             held: FlowMap::default(),
@@ -76,13 +76,13 @@ impl Departed {
                 None => Departure::Ended,
             });
         }
-        self.ended.contains_key(id).then_some(Departure::Ended)
+        self.ended.contains(id).then_some(Departure::Ended)
     }
 
     /// The kernel said that the flow is over.
     pub(super) fn end(&mut self, id: FlowId) {
         self.held.remove(&id);
-        if self.ended.insert(id, ()).is_some() {
+        if !self.ended.insert(id) {
             return;
         }
         self.ended_order.push_back(id);

@@ -100,6 +100,9 @@ impl Hasher for AlreadyHashed {
     }
 }
 
+/// Set of flows.
+pub(super) type FlowSet = std::collections::HashSet<FlowId, BuildHasherDefault<AlreadyHashed>>;
+
 /// Map keyed by flow.
 pub(super) type FlowMap<V> =
     std::collections::HashMap<FlowId, V, BuildHasherDefault<AlreadyHashed>>;

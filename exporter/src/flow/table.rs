@@ -45,7 +45,7 @@ impl Default for TableSettings {
         Self {
             max_flows: 131_072,
             max_ended: 65_536,
-            update_interval: Duration::from_secs(60),
+            update_interval: Duration::from_mins(1),
             udp_idle_timeout: Duration::from_secs(10),
         }
     }

@@ -19,12 +19,15 @@ use tokio::net::TcpListener;
 
 use super::Answer;
 
+/// Path, headers, body as it came, whether it was taken.
+type Received = (String, HeaderMap, Bytes, bool);
+
 /// What the peer got.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HttpPeer {
     script: Arc<Mutex<VecDeque<Answer>>>,
-    /// Every request: path, headers, body as it came, whether it was taken.
-    pub(crate) requests: Arc<Mutex<Vec<(String, HeaderMap, Bytes, bool)>>>,
+    /// Every request.
+    pub(crate) requests: Arc<Mutex<Vec<Received>>>,
 }
 
 impl HttpPeer {

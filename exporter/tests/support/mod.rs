@@ -104,11 +104,13 @@ impl FlowSource for PlayedSource {
 
 /// Settings for a peer, with short waits.
 pub(crate) fn config(endpoint: String, protocol: Protocol) -> Config {
-    let mut config = Config::default();
-    config.flush_interval_s = Duration::from_millis(20);
+    let mut config = Config {
+        flush_interval_s: Duration::from_millis(20),
+        drain_timeout_s: Duration::from_secs(30),
+        ..Config::default()
+    };
     config.retry.initial_s = Duration::from_millis(10);
     config.retry.max_s = Duration::from_millis(50);
-    config.drain_timeout_s = Duration::from_secs(30);
     config.metrics.enabled = Some(false);
     config.otlp.endpoint = Some(endpoint);
     config.otlp.protocol = protocol;

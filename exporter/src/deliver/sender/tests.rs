@@ -143,7 +143,7 @@ async fn waits_between_attempts_grow_and_are_jittered() {
     let attempts = bench.target.attempts.lock().unwrap();
     let waits: Vec<f64> = attempts
         .windows(2)
-        .map(|pair| (pair[1].0 - pair[0].0).as_secs_f64())
+        .map(|pair| pair[1].0.as_secs_f64() - pair[0].0.as_secs_f64())
         .collect();
     for (wait, bound) in waits.iter().zip([1.0, 2.0, 4.0, 8.0, 8.0]) {
         // The timer has a granularity of a millisecond.

@@ -197,10 +197,10 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_as_seconds_or_as_a_date() {
-        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
         assert_eq!(
             wait("Sun, 06 Nov 1994 08:50:37 GMT"),
-            Some(Duration::from_secs(60))
+            Some(Duration::from_mins(1))
         );
         assert_eq!(wait("Sun, 06 Nov 1994 08:40:37 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("-5"), None);

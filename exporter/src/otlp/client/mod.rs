@@ -1,7 +1,7 @@
 //! Targets over the network.
 //!
-//! - [`grpc`]: OTLP/gRPC
-//! - [`http`]: OTLP/HTTP with protobuf
+//! - [`grpc`]: over gRPC
+//! - [`http`]: over HTTP, with protobuf bodies
 //!
 //! Which failures may be repeated follows the OTLP specification; a connection that cannot be made or
 //! breaks, and an attempt that takes too long, may be repeated too.
