@@ -119,10 +119,15 @@ impl Detector {
         }
         let slot = self.table.find_or_insert(&observation.key);
         if let Some(series) = self.table.get_mut(slot) {
-            let out_of_order = series.observe(observation, self.settings.max_starts_per_series);
-            self.counters.out_of_order += u64::from(out_of_order);
+            let effect = series.observe(observation, self.settings.max_starts_per_series);
+            self.counters.out_of_order += u64::from(effect.out_of_order);
+            self.table.note_latest(observation.time);
+            // Activity alone is kept in mind for eviction, but is nothing to analyse or store.
+            if effect.changed {
+                self.table.mark_to_analyse(slot);
+                self.table.mark_to_store(slot);
+            }
         }
-        self.table.mark_changed(slot, observation.time);
         self.counters.observations += 1;
         Outcome::Counted
     }

@@ -6,8 +6,8 @@
 //! connection ends ([`Phase::Closed`], [`Phase::Whole`]); totals of live connections
 //! ([`Phase::Active`]) only say that the series lives.
 //!
-//! Memory: `size_of::<Series>()` and 8 bytes for each kept start; the strings are the caller's shared
-//! ones. Starts grow by doubling up to the setting `max_starts_per_series`.
+//! Memory: [`SERIES_BYTES`] and 8 to 16 bytes for each kept start (they grow by doubling up to the setting
+//! `max_starts_per_series`); the strings are the caller's shared ones.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +18,13 @@ use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
 pub(crate) const RECENT_PORTS: usize = 8;
 /// Longest name that is kept; a longer one is left out.
 pub(crate) const MAX_NAME_BYTES: usize = 4096;
+
+/// Most bytes of a series without its kept starts.
+pub(crate) const SERIES_BYTES: usize = 280;
+const _: () = assert!(
+    size_of::<Series>() <= SERIES_BYTES,
+    "a series grew: measure and document it"
+);
 
 /// The latest value of something, by the time at which it was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,19 +43,33 @@ impl<T> Default for Latest<T> {
 }
 
 impl<T: Clone + Ord> Latest<T> {
-    fn update(&mut self, at: Timestamp, value: Option<&T>) {
-        let Some(value) = value else { return };
+    /// Takes a value; says whether the kept one is another now.
+    fn update(&mut self, at: Timestamp, value: Option<&T>) -> bool {
+        let Some(value) = value else { return false };
         match &self.value {
-            Some(kept) if at < self.at || (at == self.at && value <= kept) => {}
-            Some(kept) if kept == value => self.at = at,
+            Some(kept) if at < self.at || (at == self.at && value <= kept) => false,
+            Some(kept) if kept == value => {
+                self.at = at;
+                false
+            }
             _ => {
                 *self = Self {
                     at,
                     value: Some(value.clone()),
-                }
+                };
+                true
             }
         }
     }
+}
+
+/// What an observation did to its series.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effect {
+    /// An assessment would differ.
+    pub(crate) changed: bool,
+    /// A connection start was older than the newest.
+    pub(crate) out_of_order: bool,
 }
 
 /// State of one series.
@@ -94,15 +115,18 @@ impl Series {
         }
     }
 
-    /// Takes one observation; says whether a start came out of order.
-    pub(crate) fn observe(&mut self, observation: &Observation, max_starts: usize) -> bool {
+    /// Takes one observation.
+    pub(crate) fn observe(&mut self, observation: &Observation, max_starts: usize) -> Effect {
         let time = observation.time;
         self.last_activity = self.last_activity.max(time);
-        self.describe(observation);
-        let out_of_order = match observation.phase {
-            Phase::Opened | Phase::Whole => self.start(time, observation.source_port, max_starts),
-            Phase::Active | Phase::Closed => false,
+        let mut effect = Effect {
+            changed: self.describe(observation),
+            out_of_order: false,
         };
+        if matches!(observation.phase, Phase::Opened | Phase::Whole) {
+            effect.out_of_order = self.start(time, observation.source_port, max_starts);
+            effect.changed = true;
+        }
         if matches!(observation.phase, Phase::Closed | Phase::Whole) {
             self.bytes_out = self
                 .bytes_out
@@ -110,24 +134,29 @@ impl Series {
             self.bytes_in = self
                 .bytes_in
                 .saturating_add(observation.bytes_in.unwrap_or(0));
+            effect.changed = true;
         }
-        out_of_order
+        effect
     }
 
-    fn describe(&mut self, observation: &Observation) {
+    /// Takes the names; says whether one of them changed.
+    fn describe(&mut self, observation: &Observation) -> bool {
         let fits = |name: &&Arc<str>| name.len() <= MAX_NAME_BYTES;
         let time = observation.time;
-        self.host_name
+        let host = self
+            .host_name
             .update(time, observation.host_name.as_ref().filter(fits));
-        self.server_name
+        let server = self
+            .server_name
             .update(time, observation.server_name.as_ref().filter(fits));
         let process = observation.process.as_ref().filter(|process| {
             process.name.as_ref().is_none_or(|name| fits(&name))
                 && process.executable.as_ref().is_none_or(|path| fits(&path))
         });
-        self.process.update(time, process);
+        self.process.update(time, process) | host | server
     }
 
+    /// Takes a connection start; says whether it was older than the newest.
     fn start(&mut self, time: Timestamp, port: u16, max_starts: usize) -> bool {
         self.count = self.count.saturating_add(1);
         self.first_seen = self.first_seen.min(time);

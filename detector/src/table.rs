@@ -132,13 +132,6 @@ impl SeriesTable {
         slot
     }
 
-    /// Notes that a series changed, and the latest time seen.
-    pub(crate) fn mark_changed(&mut self, slot: Slot, at: Timestamp) {
-        self.latest = self.latest.max(at);
-        self.mark_to_analyse(slot);
-        self.mark_to_store(slot);
-    }
-
     pub(crate) fn mark_to_analyse(&mut self, slot: Slot) {
         if let Some(place) = self.places.get_mut(slot as usize)
             && !std::mem::replace(&mut place.to_analyse, true)
@@ -155,7 +148,7 @@ impl SeriesTable {
         }
     }
 
-    /// Takes note of a time without marking anything as changed.
+    /// Takes note of the latest time, from which age is counted.
     pub(crate) fn note_latest(&mut self, at: Timestamp) {
         self.latest = self.latest.max(at);
     }

@@ -106,6 +106,26 @@ fn only_what_changed_is_analysed() {
 }
 
 #[test]
+fn activity_that_tells_nothing_new_is_neither_analysed_nor_stored() {
+    let mut detector = small(10);
+    let context = Context::default();
+    detector.observe(at(0), &opened(1, 0));
+    detector.analyse(at(0), &context);
+    detector.take_changes();
+    let active = Observation::new(at(10), Phase::Active, key(1));
+    assert_eq!(detector.observe(at(10), &active), Outcome::Counted);
+    assert_eq!(detector.analyse(at(10), &context), []);
+    assert_eq!(detector.take_changes(), []);
+    let named = Observation {
+        server_name: Some(Arc::from("a")),
+        ..active
+    };
+    detector.observe(at(10), &named);
+    assert_eq!(detector.analyse(at(10), &context).len(), 1);
+    assert_eq!(detector.take_changes().len(), 1);
+}
+
+#[test]
 fn a_series_that_was_never_opened_is_not_assessed_until_it_is() {
     let mut detector = small(10);
     let closed = Observation {
