@@ -367,6 +367,9 @@ impl Drop for Sidecar {
             .chain(&self.serving)
             .chain(&self.workers);
         tasks.for_each(JoinHandle::abort);
+        // Each thread holds the other one's channel: neither would see its end.
+        self.observer.abandon();
+        self.store.abandon();
     }
 }
 

@@ -146,6 +146,7 @@ impl Engine {
                 Message::Analyse(reply) => drop(reply.send(self.analyse(store))),
                 Message::Connections { limit, reply } => drop(reply.send(self.connections(limit))),
                 Message::Status(reply) => drop(reply.send(self.status())),
+                Message::Abandon => return,
                 Message::Stop(reply) => {
                     drop(reply.send(self.analyse(store)));
                     return;

@@ -96,6 +96,8 @@ pub(crate) enum Message {
     },
     Status(oneshot::Sender<ObserveStatus>),
     Stop(oneshot::Sender<Result<AnalysisReport, StoreError>>),
+    /// Ends the thread without another analysis: what is not saved is in the journal.
+    Abandon,
 }
 
 /// Handle to the scoring thread.
@@ -146,6 +148,13 @@ impl Observer {
     /// Counters.
     pub(crate) async fn status(&self) -> Result<ObserveStatus, StoreError> {
         self.ask(Message::Status).await
+    }
+
+    /// Ends the thread as it is.
+    pub(crate) fn abandon(&self) {
+        if self.messages.send(Message::Abandon).is_err() {
+            tracing::debug!("the scoring thread had ended before");
+        }
     }
 
     /// Analyses for the last time and ends the thread.

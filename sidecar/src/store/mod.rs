@@ -336,6 +336,14 @@ impl Store {
             .map_err(|_stopped| StoreError::Stopped)?
     }
 
+    /// Stops the thread after what was asked before, without waiting for it.
+    pub(crate) fn abandon(&self) {
+        let (reply, _answer) = oneshot::channel();
+        if self.commands.send(Command::Stop { reply }).is_err() {
+            tracing::debug!("the store had stopped before");
+        }
+    }
+
     /// Stops the thread after what was asked before; when this returns the file is closed.
     pub(crate) async fn stop(&self) {
         let (reply, answer) = oneshot::channel();

@@ -1,1 +1,240 @@
-//! What survives a stop and a crash.
+//! What survives a stop and a crash: everything that was acknowledged, once.
+
+use std::collections::BTreeMap;
+
+use beaconwatch_sidecar::{Config, DestinationConfig, ElasticsearchConfig, StartError};
+
+use crate::bulk_server::{BulkServer, Fault};
+use crate::flows::{SECOND, START, beacon, request};
+use crate::running::{
+    Hands, PATIENCE, config, config_without_destinations, crash, documents, start, until,
+};
+
+fn event_ids(documents: &[serde_json::Value]) -> Vec<String> {
+    documents
+        .iter()
+        .map(|it| it["event"]["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn written(folder: &tempfile::TempDir, count: usize) -> Vec<serde_json::Value> {
+    until("the file has its documents", async || {
+        Some(documents(folder.path())).filter(|documents| documents.len() >= count)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_before_any_analysis_survives_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let sidecar = start(config(folder.path()), &hands).await;
+    for records in beacon("exporter-1", 0, "198.51.100.7", START, 60, 40).chunks(7) {
+        sidecar
+            .receiver()
+            .accept(request(records.to_vec()))
+            .await
+            .unwrap();
+    }
+    let crashed = crash(folder.path());
+    let again = start(config(crashed.path()), &hands).await;
+    assert_eq!(again.status().await.unwrap().detector.observations, 40);
+    assert_eq!(again.analyse().await.unwrap().documents, 1);
+    let found = written(&crashed, 1).await;
+    assert_eq!(found[0]["beaconwatch"]["count"], 40);
+}
+
+#[tokio::test]
+async fn a_request_that_is_sent_again_after_a_crash_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let sidecar = start(config(folder.path()), &hands).await;
+    let saved = request(beacon("exporter-1", 0, "198.51.100.7", START, 60, 20));
+    let journaled = request(beacon(
+        "exporter-1",
+        20,
+        "198.51.100.7",
+        START + 1200 * SECOND,
+        60,
+        20,
+    ));
+    sidecar.receiver().accept(saved.clone()).await.unwrap();
+    sidecar.analyse().await.unwrap();
+    sidecar.receiver().accept(journaled.clone()).await.unwrap();
+    let crashed = crash(folder.path());
+    let again = start(config(crashed.path()), &hands).await;
+    for request in [saved, journaled] {
+        again.receiver().accept(request).await.unwrap();
+    }
+    again.analyse().await.unwrap();
+    let status = again.status().await.unwrap();
+    assert_eq!(
+        (status.receive.duplicates, status.exporters[0].received),
+        (40, 40)
+    );
+    assert_eq!(status.exporters[0].missing, 0);
+    let found = written(&crashed, 2).await;
+    assert_eq!(found.last().unwrap()["beaconwatch"]["count"], 40);
+}
+
+#[tokio::test]
+async fn a_crash_between_checkpoint_and_delivery_loses_no_finding_and_doubles_no_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let server = BulkServer::always(Fault::Status(503));
+    let search = ElasticsearchConfig {
+        url: format!("http://{}", server.listen().await),
+        ..ElasticsearchConfig::default()
+    };
+    let delivering = |folder: &std::path::Path| {
+        let search = DestinationConfig::Elasticsearch(search.clone());
+        let destinations = BTreeMap::from([("search".to_owned(), search)]);
+        Config {
+            destinations,
+            ..config(folder)
+        }
+    };
+    let sidecar = start(delivering(folder.path()), &hands).await;
+    let accept = request(beacon("exporter-1", 0, "198.51.100.7", START, 60, 40));
+    sidecar.receiver().accept(accept).await.unwrap();
+    sidecar.analyse().await.unwrap();
+    let crashed = crash(folder.path());
+    server.heal();
+    until("the first process delivers", async || {
+        Some(()).filter(|()| server.documents().len() == 1)
+    })
+    .await;
+    // The second process does not know that the first one had delivered in the meantime.
+    let again = start(delivering(crashed.path()), &hands).await;
+    let settled = until("the second process has settled it", async || {
+        let status = again.status().await.unwrap();
+        Some(status.destinations[0].clone()).filter(|it| it.pending == 0)
+    })
+    .await;
+    assert_eq!((settled.delivered, settled.already_there), (1, 1));
+    assert_eq!(server.documents().len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_written_before_a_crash_is_not_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let sidecar = start(config(folder.path()), &hands).await;
+    let accept = request(beacon("exporter-1", 0, "198.51.100.7", START, 60, 40));
+    sidecar.receiver().accept(accept).await.unwrap();
+    let before = crash(folder.path());
+    sidecar.analyse().await.unwrap();
+    let delivered = written(&folder, 1).await;
+    // The store as it was before the checkpoint makes a finding of its own; the store after it does not.
+    let after = crash(folder.path());
+    let again = start(config(after.path()), &hands).await;
+    again.analyse().await.unwrap();
+    assert_eq!(
+        again.stop(PATIENCE).await,
+        beaconwatch_sidecar::StopReport::default()
+    );
+    assert_eq!(event_ids(&documents(after.path())), event_ids(&delivered));
+    let earlier = start(config(before.path()), &hands).await;
+    earlier.stop(PATIENCE).await;
+    assert_eq!(event_ids(&documents(before.path())), event_ids(&delivered));
+}
+
+#[tokio::test]
+async fn a_finding_goes_on_after_a_restart_with_its_id_and_the_next_revision() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let first = start(config(folder.path()), &hands).await;
+    let accept = request(beacon("exporter-1", 0, "198.51.100.7", START, 30, 40));
+    first.receiver().accept(accept).await.unwrap();
+    assert_eq!(
+        first.stop(PATIENCE).await,
+        beaconwatch_sidecar::StopReport::default()
+    );
+
+    let second = start(config(folder.path()), &hands).await;
+    assert_eq!(
+        second.analyse().await.unwrap().documents,
+        0,
+        "nothing new has happened"
+    );
+    let accept = request(beacon(
+        "exporter-1",
+        40,
+        "198.51.100.7",
+        START + 1200 * SECOND,
+        30,
+        39,
+    ));
+    second.receiver().accept(accept).await.unwrap();
+    assert_eq!(
+        second.analyse().await.unwrap().documents,
+        0,
+        "not twice as many yet"
+    );
+    let accept = request(beacon(
+        "exporter-1",
+        79,
+        "198.51.100.7",
+        START + 2370 * SECOND,
+        30,
+        1,
+    ));
+    second.receiver().accept(accept).await.unwrap();
+    assert_eq!(second.analyse().await.unwrap().documents, 1);
+    hands.forward(3601);
+    let accept = request(beacon(
+        "exporter-1",
+        80,
+        "198.51.100.7",
+        START + 2400 * SECOND,
+        30,
+        1,
+    ));
+    second.receiver().accept(accept).await.unwrap();
+    assert_eq!(
+        second.analyse().await.unwrap().documents,
+        1,
+        "the update interval has passed"
+    );
+    second.stop(PATIENCE).await;
+
+    let found = documents(folder.path());
+    let ids = event_ids(&found);
+    let finding = found[0]["beaconwatch"]["finding"]["id"].as_str().unwrap();
+    let expected: Vec<String> = (1..=3)
+        .map(|revision| format!("{finding}-{revision}"))
+        .collect();
+    assert_eq!(ids, expected);
+}
+
+#[tokio::test]
+async fn a_second_sidecar_on_the_same_store_is_refused_and_the_first_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let sidecar = start(config_without_destinations(folder.path()), &hands).await;
+    let refused =
+        beaconwatch_sidecar::Sidecar::start(config_without_destinations(folder.path())).await;
+    let error = refused.err().expect("the store is in use");
+    assert!(matches!(error, StartError::Store(_)), "{error:?}");
+    assert!(error.to_string().contains("beaconwatch.redb"), "{error}");
+    let accept = request(beacon("exporter-1", 0, "198.51.100.7", START, 60, 1));
+    sidecar.receiver().accept(accept).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = config_without_destinations(folder.path());
+    config.receive.http_address = taken.local_addr().unwrap();
+    let error = beaconwatch_sidecar::Sidecar::start(config)
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains(&taken.local_addr().unwrap().to_string()),
+        "{error}"
+    );
+    assert!(error.contains("OTLP over HTTP"), "{error}");
+}

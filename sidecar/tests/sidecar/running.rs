@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use beaconwatch_detector::Timestamp;
 use beaconwatch_sidecar::{Clock, Config, Sidecar};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use tonic::transport::Channel;
 
 use crate::flows::{SECOND, START};
 
@@ -88,4 +90,48 @@ pub(crate) fn documents(folder: &Path) -> Vec<serde_json::Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).expect("each line is a document"))
         .collect()
+}
+
+pub(crate) async fn grpc(sidecar: &Sidecar) -> LogsServiceClient<Channel> {
+    LogsServiceClient::connect(format!("http://{}", sidecar.addresses().grpc))
+        .await
+        .unwrap()
+}
+
+/// Posts a body to the OTLP receiver.
+pub(crate) async fn post(
+    sidecar: &Sidecar,
+    content_type: &str,
+    body: impl Into<reqwest::Body>,
+) -> reqwest::Response {
+    reqwest::Client::new()
+        .post(format!("http://{}/v1/logs", sidecar.addresses().http))
+        .header("content-type", content_type)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
+}
+
+/// The body of a response of a server in this process.
+pub(crate) async fn bytes(mut response: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.unwrap() {
+        body.extend_from_slice(&chunk);
+    }
+    body
+}
+
+pub(crate) async fn json(response: reqwest::Response) -> serde_json::Value {
+    serde_json::from_slice(&bytes(response).await).expect("a JSON body")
+}
+
+/// Copies a sidecar's folder while it runs: what a `kill -9` at this instant would leave.
+pub(crate) fn crash(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
 }

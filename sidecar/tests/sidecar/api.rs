@@ -1,0 +1,164 @@
+//! The status API as its readers see it.
+
+use beaconwatch_sidecar::{Clock, Sidecar, StatusSource};
+use serde_json::Value;
+
+use crate::flows::{START, beacon, request};
+use crate::running::{Hands, PATIENCE, config_without_destinations, json, start};
+
+async fn get(sidecar: &Sidecar, path: &str) -> (u16, Value) {
+    let url = format!("http://{}{path}", sidecar.addresses().api);
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), json(answer).await)
+}
+
+async fn with_two_series(folder: &tempfile::TempDir) -> Sidecar {
+    let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
+    let regular = beacon("exporter-1", 0, "198.51.100.7", START, 60, 40);
+    let few = beacon("exporter-1", 40, "2001:db8::1", START, 60, 3);
+    sidecar
+        .receiver()
+        .accept(request([regular, few].concat()))
+        .await
+        .unwrap();
+    sidecar.analyse().await.unwrap();
+    sidecar
+}
+
+#[tokio::test]
+async fn beacons_are_listed_with_the_seed_s_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = with_two_series(&folder).await;
+    let (status, body) = get(&sidecar, "/api/v1/beacons").await;
+    assert_eq!((status, &body["count"]), (200, &Value::from(1)));
+    let beacon = &body["beacons"][0];
+    assert_eq!(beacon["pair_key"], "192.0.2.10->198.51.100.7:443/TCP");
+    assert_eq!(beacon["is_beacon"], true);
+    assert_eq!(beacon["connection_count"], 40);
+    assert_eq!(beacon["interval_stats"]["median"], 60.0);
+    assert_eq!(beacon["process"]["name"], "implant");
+    assert_eq!(beacon["first_seen"], "2025-11-22T08:00:00Z");
+    let parts = beacon["explanation"]["contributing_signals"]
+        .as_array()
+        .unwrap();
+    let sum: f64 = parts
+        .iter()
+        .map(|part| part["contribution"].as_f64().unwrap())
+        .sum();
+    assert!((sum - beacon["combined_score"].as_f64().unwrap()).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn connections_are_listed_most_frequent_first_also_those_that_are_not_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = with_two_series(&folder).await;
+    let (_, body) = get(&sidecar, "/api/v1/connections").await;
+    let counts: Vec<_> = body["pairs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| pair["connection_count"].clone())
+        .collect();
+    assert_eq!(counts, [40, 3]);
+    assert_eq!(
+        body["pairs"][1]["pair_key"],
+        "192.0.2.10->[2001:db8::1]:443/TCP"
+    );
+    assert_eq!(body["pairs"][0]["duration_seconds"], 39.0 * 60.0);
+    let (_, body) = get(&sidecar, "/api/v1/connections?limit=1").await;
+    assert_eq!(
+        (&body["count"], &body["total"]),
+        (&Value::from(1), &Value::from(2))
+    );
+}
+
+#[tokio::test]
+async fn the_status_tells_of_every_part() {
+    struct Capture;
+    impl StatusSource for Capture {
+        fn name(&self) -> &str {
+            "exporter"
+        }
+        fn status(&self) -> Value {
+            serde_json::json!({ "flows": 3 })
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = config_without_destinations(folder.path());
+    let clock: Clock = Hands::new().clock();
+    let sidecar = Sidecar::start_with(config, clock, vec![Box::new(Capture)])
+        .await
+        .unwrap();
+    let (status, body) = get(&sidecar, "/api/v1/status").await;
+    assert_eq!(status, 200);
+    assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(body["parts"]["exporter"]["flows"], 3);
+    assert!(body["store"]["file_bytes"].as_u64().unwrap() > 0);
+    for part in [
+        "receive",
+        "detector",
+        "exporters",
+        "findings",
+        "destinations",
+    ] {
+        assert!(!body[part].is_null(), "{part}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_parameters_paths_and_methods_are_errors_that_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
+    for query in [
+        "min_score=NaN",
+        "min_score=2",
+        "min_score=x",
+        "limit=0",
+        "limit=-1",
+        "limt=3",
+    ] {
+        let (status, body) = get(&sidecar, &format!("/api/v1/beacons?{query}")).await;
+        assert_eq!(status, 400, "{query}");
+        assert!(body["error"].is_string(), "{query}: {body}");
+    }
+    assert_eq!(get(&sidecar, "/api/v1/nothing").await.0, 404);
+    let url = format!("http://{}/api/v1/status", sidecar.addresses().api);
+    assert_eq!(
+        reqwest::Client::new()
+            .post(url)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        405
+    );
+}
+
+#[tokio::test]
+async fn a_rebound_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
+    let url = format!("http://{}/api/v1/status", sidecar.addresses().api);
+    let ask = |host: &str| reqwest::Client::new().get(&url).header("host", host).send();
+    assert_eq!(ask("attacker.example").await.unwrap().status(), 421);
+    assert_eq!(ask("localhost:9090").await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn it_is_alive_and_ready_until_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
+    let base = format!("http://{}", sidecar.addresses().api);
+    for path in ["/", "/healthz", "/readyz"] {
+        assert_eq!(
+            reqwest::get(format!("{base}{path}"))
+                .await
+                .unwrap()
+                .status(),
+            200,
+            "{path}"
+        );
+    }
+    sidecar.stop(PATIENCE).await;
+    assert!(reqwest::get(format!("{base}/healthz")).await.is_err());
+}
