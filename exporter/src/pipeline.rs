@@ -25,6 +25,9 @@ use crate::telemetry::{Counters, LossPlace, Telemetry};
 /// Processes remembered: twice this many.
 const MAX_PROCESSES: usize = 16_384;
 
+/// Events that wait for the next flush at most: under load the queue gets them earlier.
+const MAX_WAITING_EVENTS: usize = 8192;
+
 /// Why an export cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -218,6 +221,7 @@ impl<S: FlowSource> Collector<S> {
                 Step::Snapshot => self.snapshot()?,
                 Step::Stop => {
                     self.snapshot()?;
+                    self.table.report_changes(&mut self.events);
                     self.flush()?;
                     return Ok(());
                 }
@@ -233,15 +237,27 @@ impl<S: FlowSource> Collector<S> {
             self.table.apply(record, now, &mut self.events);
         }
         self.recycle(records);
+        if self.events.len() >= MAX_WAITING_EVENTS {
+            self.hand_over()?;
+        }
         Ok(())
     }
 
     fn snapshot(&mut self) -> Result<(), CaptureError> {
         let mut records = std::mem::take(&mut self.records);
-        self.source.live_flows(&mut records)?;
+        let whole = self.source.live_flows(&mut records);
         let now = self.source.now()?;
         self.look_up(&records);
-        self.table.apply_snapshot(&records, now, &mut self.events);
+        match whole {
+            Ok(_) => self.table.apply_snapshot(&records, now, &mut self.events),
+            Err(error) => {
+                // What is missing from half a snapshot has not ended.
+                tracing::warn!(%error, "live flows could not be read");
+                for record in &records {
+                    self.table.apply(record, now, &mut self.events);
+                }
+            }
+        }
         self.recycle(records);
         self.report_losses();
         Ok(())
@@ -266,6 +282,13 @@ impl<S: FlowSource> Collector<S> {
 
     fn flush(&mut self) -> Result<(), CaptureError> {
         self.table.announce(&mut self.events);
+        self.hand_over()?;
+        self.telemetry.set_table(self.table.counters());
+        self.publish_kernel_losses()
+    }
+
+    /// Numbers what happened and queues it.
+    fn hand_over(&mut self) -> Result<(), CaptureError> {
         let now = self.source.now()?;
         let events = std::mem::take(&mut self.events);
         let numbered: Vec<NumberedEvent> = events
@@ -276,8 +299,7 @@ impl<S: FlowSource> Collector<S> {
         if !numbered.is_empty() {
             self.queue.push(numbered);
         }
-        self.telemetry.set_table(self.table.counters());
-        self.publish_kernel_losses()
+        Ok(())
     }
 
     fn number(&mut self, event: FlowEvent, now: Moment) -> NumberedEvent {

@@ -104,13 +104,16 @@ async fn records_wait_for_a_receiver_that_starts_later() {
     let reserved = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = reserved.local_addr().unwrap();
     drop(reserved);
-    let settings = config(url(address), Protocol::HttpProtobuf);
-    let target = client::connect(&settings.otlp.logs_connection().unwrap()).unwrap();
-    let refused = target
-        .export(&ExportLogsServiceRequest::default())
-        .await
-        .unwrap_err();
-    assert!(refused.is_retryable(), "{refused}");
+    for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
+        let settings = config(url(address), protocol);
+        let target = client::connect(&settings.otlp.logs_connection().unwrap()).unwrap();
+        let refused = target
+            .export(&ExportLogsServiceRequest::default())
+            .await
+            .unwrap_err();
+        assert!(refused.is_retryable(), "{refused}");
+        assert!(refused.to_string().contains("refused"), "{refused}");
+    }
 }
 
 #[tokio::test]

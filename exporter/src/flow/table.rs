@@ -129,7 +129,7 @@ impl FlowTable {
                 return;
             }
             self.make_room(events);
-            self.unannounced.push(id);
+            self.note_unannounced(id);
             self.flows.insert(id, Box::new(flow));
         }
         match kind {
@@ -187,6 +187,17 @@ impl FlowTable {
         }
     }
 
+    /// Yields an update of every flow whose counters changed since its last event, whatever the interval:
+    /// for the moment when the exporter stops.
+    pub fn report_changes(&mut self, events: &mut Vec<FlowEvent>) {
+        for (id, flow) in &mut self.flows {
+            if flow.next_number > 0 && flow.record.counters != flow.reported {
+                let time_ns = flow.record.time_ns;
+                events.push(flow.event(*id, FlowEventKind::Update, time_ns));
+            }
+        }
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counters(&self) -> TableCounters {
@@ -195,6 +206,16 @@ impl FlowTable {
             forgotten: self.departed.forgotten(),
             ..self.counters
         }
+    }
+
+    /// The list may hold flows that ended since; it never grows beyond twice the table.
+    fn note_unannounced(&mut self, id: FlowId) {
+        if self.unannounced.len() >= self.settings.max_flows.max(1).saturating_mul(2) {
+            let flows = &self.flows;
+            self.unannounced
+                .retain(|id| flows.get(id).is_some_and(|flow| flow.next_number == 0));
+        }
+        self.unannounced.push(id);
     }
 
     fn updated(&mut self, id: FlowId, record: &FlowRecord, events: &mut Vec<FlowEvent>) {

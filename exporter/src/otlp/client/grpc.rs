@@ -1,14 +1,20 @@
 //! OTLP/gRPC.
+//!
+//! The generated client takes a request by value; a request that may be repeated would be copied for every
+//! attempt, attribute by attribute. So the call is made here, with a codec that takes encoded bytes.
 
 use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use bytes::{BufMut, Bytes};
+use http::uri::PathAndQuery;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
-use tonic::codec::CompressionEncoding;
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Status};
@@ -21,7 +27,7 @@ use crate::otlp::{ExportError, LogsTarget};
 /// A receiver of flow records over gRPC.
 #[derive(Clone, Debug)]
 pub struct GrpcTarget {
-    client: LogsServiceClient<Channel>,
+    client: Grpc<Channel>,
     metadata: MetadataMap,
     timeout: Duration,
 }
@@ -29,8 +35,8 @@ pub struct GrpcTarget {
 impl GrpcTarget {
     /// Makes the client; connects with the first request. Must be called inside a Tokio runtime.
     pub fn new(connection: &Connection) -> Result<Self, ConnectError> {
-        let mut client = LogsServiceClient::new(channel(connection)?)
-            .accept_compressed(CompressionEncoding::Gzip);
+        let mut client =
+            Grpc::new(channel(connection)?).accept_compressed(CompressionEncoding::Gzip);
         if connection.compression == Compression::Gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
@@ -48,18 +54,73 @@ impl LogsTarget for GrpcTarget {
         &self,
         request: &ExportLogsServiceRequest,
     ) -> Result<ExportLogsServiceResponse, ExportError> {
-        let mut message = Request::new(request.clone());
+        let mut message = Request::new(Bytes::from(request.encode_to_vec()));
         *message.metadata_mut() = self.metadata.clone();
         message.set_timeout(self.timeout);
-        let mut client = self.client.clone();
-        match tokio::time::timeout(self.timeout, client.export(message)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(classify(&status)),
+        match tokio::time::timeout(self.timeout, call(self.client.clone(), message)).await {
+            Ok(answer) => answer,
             Err(_elapsed) => Err(ExportError::retryable(
                 format!("no answer within {} s", self.timeout.as_secs_f64()),
                 None,
             )),
         }
+    }
+}
+
+async fn call(
+    mut client: Grpc<Channel>,
+    message: Request<Bytes>,
+) -> Result<ExportLogsServiceResponse, ExportError> {
+    const PATH: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    client
+        .ready()
+        .await
+        .map_err(|error| ExportError::retryable(chain(&error), None))?;
+    client
+        .unary(message, PathAndQuery::from_static(PATH), EncodedCodec)
+        .await
+        .map(tonic::Response::into_inner)
+        .map_err(|status| classify(&status))
+}
+
+/// Requests are encoded already; responses are decoded.
+#[derive(Clone, Copy, Debug)]
+struct EncodedCodec;
+
+impl Codec for EncodedCodec {
+    type Encode = Bytes;
+    type Decode = ExportLogsServiceResponse;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for EncodedCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for EncodedCodec {
+    type Item = ExportLogsServiceResponse;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
+        let decoded = ExportLogsServiceResponse::decode(buffer);
+        decoded
+            .map(Some)
+            .map_err(|error| Status::internal(format!("answer: {error}")))
     }
 }
 
