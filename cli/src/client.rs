@@ -128,7 +128,9 @@ impl Client {
 }
 
 fn is_local(base: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(base) else { return false };
+    let Ok(url) = reqwest::Url::parse(base) else {
+        return false;
+    };
     url.host_str().is_some_and(|host| {
         let address = host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || address.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())

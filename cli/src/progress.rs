@@ -14,7 +14,6 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::{Client, ClientError};
-use crate::error::Error;
 use crate::output::text;
 
 const TERMINAL_INTERVAL: Duration = Duration::from_secs(2);
@@ -55,8 +54,15 @@ impl Progress {
         })
     }
 
-    /// Shows progress for ever; returns when standard output cannot be written.
-    pub(crate) async fn watch(&mut self) -> Result<(), Error> {
+    /// Shows progress for ever. When standard output can no more be written the work goes on unseen.
+    pub(crate) async fn watch(&mut self) -> std::convert::Infallible {
+        if let Err(error) = self.watch_until_failure().await {
+            tracing::warn!(%error, "progress is no more shown");
+        }
+        std::future::pending().await
+    }
+
+    async fn watch_until_failure(&mut self) -> io::Result<()> {
         let mut ticks = interval(if self.terminal {
             TERMINAL_INTERVAL
         } else {
@@ -73,7 +79,7 @@ impl Progress {
     }
 
     /// Leaves the line that is written over.
-    pub(crate) fn end(&mut self) -> Result<(), Error> {
+    pub(crate) fn end(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.open_line) {
             let mut out = io::stdout().lock();
             writeln!(out)?;
@@ -89,7 +95,6 @@ impl Progress {
         let connections = self.client.get("/api/v1/connections", &limit).await?;
         Ok(Seen {
             series: number(&status, "/detector/series"),
-            records: number(&status, "/receive/records"),
             connections: number(&status, "/parts/exporter/flows"),
             beacons: items(&beacons, "/beacons").to_vec(),
             missing: items(&connections, "/pairs")
@@ -99,7 +104,7 @@ impl Progress {
         })
     }
 
-    fn show(&mut self, seen: &Seen) -> Result<(), Error> {
+    fn show(&mut self, seen: &Seen) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for beacon in &seen.beacons {
             let found = beacon
@@ -123,14 +128,13 @@ impl Progress {
         } else {
             writeln!(out, "{line}")?;
         }
-        Ok(out.flush()?)
+        out.flush()
     }
 }
 
 /// What the status API said.
 struct Seen {
     series: u64,
-    records: u64,
     connections: u64,
     beacons: Vec<Value>,
     missing: Option<Missing>,
@@ -155,7 +159,7 @@ impl Seen {
                 word(best, "/pair_key"),
                 settings.alert_threshold,
             ),
-            (0, None, Some(missing)) => format!("nearest to a score: {missing}"),
+            (0, None, Some(missing)) => format!("first score {missing}"),
             (0, None, None) => format!(
                 "a score needs {} connections over {}",
                 settings.min_connections,
@@ -163,12 +167,7 @@ impl Seen {
             ),
             (found, _, _) => text::counted(found as u64, "beacon", "beacons"),
         };
-        let waiting = if self.records == 0 {
-            " (waiting for the first)"
-        } else {
-            ""
-        };
-        format!("{seen}{waiting}; {rest}")
+        format!("{seen}; {rest}")
     }
 }
 
@@ -214,12 +213,14 @@ impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let connections = text::counted(self.connections, "connection", "connections");
         let duration = text::duration(self.duration_s.ceil());
+        // The name stands last: a narrow terminal cuts it.
         match (self.connections > 0, self.duration_s > 0.0) {
-            (true, true) => write!(f, "{} needs {connections} and {duration} more", self.pair),
-            (true, false) => write!(f, "{} needs {connections} more", self.pair),
-            (false, true) => write!(f, "{} needs {duration} more", self.pair),
-            (false, false) => write!(f, "{} with the next analysis", self.pair),
-        }
+            (true, true) => write!(f, "after {connections} and {duration} more"),
+            (true, false) => write!(f, "after {connections} more"),
+            (false, true) => write!(f, "after {duration} more"),
+            (false, false) => f.write_str("with the next analysis"),
+        }?;
+        write!(f, ": {}", self.pair)
     }
 }
 
@@ -291,11 +292,11 @@ mod tests {
     fn what_a_series_lacks_is_told_in_connections_and_time() {
         assert_eq!(
             missing(4, 60.0),
-            "a->b:1/TCP needs 6 connections and 4 min more"
+            "after 6 connections and 4 min more: a->b:1/TCP"
         );
-        assert_eq!(missing(9, 400.0), "a->b:1/TCP needs 1 connection more");
-        assert_eq!(missing(20, 270.0), "a->b:1/TCP needs 30 s more");
-        assert_eq!(missing(10, 300.0), "a->b:1/TCP with the next analysis");
+        assert_eq!(missing(9, 400.0), "after 1 connection more: a->b:1/TCP");
+        assert_eq!(missing(20, 270.0), "after 30 s more: a->b:1/TCP");
+        assert_eq!(missing(10, 300.0), "with the next analysis: a->b:1/TCP");
     }
 
     #[test]

@@ -55,11 +55,13 @@ async fn capture_and_detect(config: Config) -> Result<(), Error> {
     let ended_early = tokio::select! {
         () = shutdown.cancelled() => None,
         ended = &mut exporting => Some(ended),
-        failed = progress.watch() => return stop(sidecar, &stop_exporter, exporting, failed).await,
+        never = progress.watch() => match never {},
     };
-    progress.end()?;
+    if let Err(error) = progress.end() {
+        tracing::debug!(%error, "standard output");
+    }
     match ended_early {
-        None => stop(sidecar, &stop_exporter, exporting, Ok(())).await,
+        None => stop(sidecar, &stop_exporter, exporting).await,
         Some(ended) => {
             sidecar.stop(STOP_DEADLINE).await;
             ended.map_err(|panic| Error::Task(panic.to_string()))??;
@@ -73,7 +75,6 @@ async fn stop(
     sidecar: Sidecar,
     stop_exporter: &CancellationToken,
     exporting: JoinHandle<Result<Counters, RunError>>,
-    outcome: Result<(), Error>,
 ) -> Result<(), Error> {
     stop_exporter.cancel();
     let exported = exporting
@@ -87,7 +88,7 @@ async fn stop(
         records = counters.delivered,
         "stopped"
     );
-    outcome
+    Ok(())
 }
 
 /// Hands requests to the receiver in this process. Before there is one, a request waits.

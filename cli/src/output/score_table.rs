@@ -9,6 +9,7 @@ use super::text;
 
 /// A series gets one line when so much is left of it for the explanation.
 const EXPLANATION_MIN: usize = 40;
+const DNS_PORT: u16 = 53;
 /// Columns of a series on one line, beside the explanation.
 const COLUMNS: [&str; 10] = [
     "SCORE",
@@ -133,7 +134,12 @@ fn narrow(table: &mut Table, assessments: &[&Assessment]) {
         let to = format!("{} {}", it.key.destination, port(it));
         let mut ends = format!("{}\n{to}", it.key.source);
         if let Some(name) = &it.server_name {
-            ends = format!("{ends}\n{}", text::harmless(name));
+            let asked = if it.key.destination_port == DNS_PORT {
+                "asked "
+            } else {
+                ""
+            };
+            ends = format!("{ends}\n{asked}{}", text::harmless(name));
         }
         let beats = match it.interval_s {
             Some(_) => format!(" every {}, jitter {}", interval(it), jitter(it)),
@@ -175,6 +181,14 @@ fn painted(text: String, severity: Severity) -> Cell {
 
 fn destination(it: &Assessment) -> String {
     match &it.server_name {
+        // Of a DNS server the last question is known, not its name.
+        Some(question) if it.key.destination_port == DNS_PORT => {
+            format!(
+                "{} (asked {})",
+                it.key.destination,
+                text::harmless(question)
+            )
+        }
         Some(name) => format!("{} ({})", text::harmless(name), it.key.destination),
         None => it.key.destination.to_string(),
     }

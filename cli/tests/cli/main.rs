@@ -1,0 +1,135 @@
+//! Drives the built program as a user would and looks at what it prints.
+
+mod config;
+mod instance;
+mod run;
+mod score;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+/// The program, with nothing of this machine's configuration.
+fn beaconwatch() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_beaconwatch"));
+    let set = std::env::vars_os().map(|(name, _)| name);
+    for name in set.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("BEACONWATCH_") || name.starts_with("OTEL_")
+    }) {
+        command.env_remove(name);
+    }
+    for name in ["RUST_LOG", "NO_COLOR", "COLUMNS", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.env(
+        "BEACONWATCH_CONFIG",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/empty.toml"),
+    );
+    command
+}
+
+/// What a run of the program gave.
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!err.contains("panicked"), "{err}");
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err,
+        }
+    }
+}
+
+fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    beaconwatch().args(arguments).output().unwrap().into()
+}
+
+/// A folder with files of the given content.
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+fn gzip(content: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn packaged(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../packaging")
+        .join(name)
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_exits_with_2() {
+    for arguments in [
+        &["score"][..],
+        &["score", "--no-such-flag", "x"],
+        &["score", "--input", "csv", "x"],
+        &["score", "--min-score", "1.5", "x"],
+        &["score", "--all", "--min-score", "0.5", "x"],
+        &["no-such-command"],
+        &["config"],
+        &["status", "--port", "70000"],
+        &["status", "--url", "http://x", "--port", "1"],
+        &[],
+    ] {
+        let ran = run(arguments.iter().copied());
+        assert_eq!(ran.code, Some(2), "{arguments:?}: {}", ran.err);
+        assert!(
+            ran.err.contains("--help") && ran.out.is_empty(),
+            "{arguments:?}: {}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn help_and_version_are_printed_on_request() {
+    let help = run(["--help"]);
+    assert_eq!(help.code, Some(0));
+    for command in [
+        "run",
+        "detect",
+        "export",
+        "score",
+        "status",
+        "beacons",
+        "connections",
+        "config",
+    ] {
+        assert!(
+            help.out.contains(&format!("\n  {command} ")),
+            "{command}: {}",
+            help.out
+        );
+    }
+    assert_eq!(
+        run(["--version"]).out.trim(),
+        concat!("beaconwatch ", env!("CARGO_PKG_VERSION"))
+    );
+}

@@ -1,0 +1,146 @@
+//! `beaconwatch run`: with the rights to capture and without.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::*;
+
+/// How long the program may take to tell of a connection.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().any(|line| line.starts_with("Uid:\t0\t"))
+}
+
+/// The program, as a user who may not capture. As root: as another user, from where that one can read.
+fn powerless(arguments: &[&str], place: &Path) -> Ran {
+    if !is_root() {
+        return run(arguments.iter().copied());
+    }
+    let program = place.join("beaconwatch");
+    fs::copy(env!("CARGO_BIN_EXE_beaconwatch"), &program).unwrap();
+    for path in [place, program.as_path()] {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(path, open).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+        .arg(program);
+    command
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env_remove("BEACONWATCH_CONFIG");
+    command.output().unwrap().into()
+}
+
+#[test]
+fn without_rights_the_missing_capability_is_named_and_what_works_without() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path().join("state");
+    for arguments in [&["run", "--state-dir", text(&state)][..], &["export"]] {
+        let ran = powerless(arguments, place.path());
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+        for words in [
+            "missing capability",
+            "CAP_BPF",
+            "run as root",
+            "`beaconwatch score FILE...`",
+        ] {
+            assert!(ran.err.contains(words), "{words}: {}", ran.err);
+        }
+    }
+    assert!(
+        !state.exists(),
+        "nothing is made before it is known that the capture works"
+    );
+}
+
+#[test]
+fn what_this_host_connects_to_is_seen_and_a_signal_stops_in_order() {
+    assert!(is_root(), "this test captures: run it as root");
+    let state = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0";
+    let mut child = beaconwatch()
+        .args([
+            "run",
+            "--state-dir",
+            text(state.path()),
+            "--api-address",
+            any,
+        ])
+        .env("BEACONWATCH_SIDECAR__RECEIVE__GRPC_ADDRESS", any)
+        .env("BEACONWATCH_SIDECAR__RECEIVE__HTTP_ADDRESS", any)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains("Ctrl-C stops it") {
+        if out.read_line(&mut seen).unwrap() == 0 {
+            let mut err = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut err)
+                .unwrap();
+            panic!("ended early: {seen}{err}");
+        }
+    }
+    let (_, after) = seen.split_once("http://").unwrap();
+    let url = format!("http://{}", after.split('/').next().unwrap());
+    assert!(
+        seen.contains(&format!("beaconwatch beacons --url {url}")),
+        "{seen}"
+    );
+    assert!(
+        seen.contains(text(&state.path().join("detections.ndjson"))),
+        "{seen}"
+    );
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    for _ in 0..3 {
+        let client = TcpStream::connect(address).unwrap();
+        drop((client, listener.accept().unwrap()));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ran = run(["connections", "--limit", "10000", "--json", "--url", &url]);
+        let answer: Value = serde_json::from_str(&ran.out).unwrap();
+        let pair = answer["pairs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["dst_port"] == address.port());
+        if pair.is_some_and(|it| it["connection_count"] == 3) {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "3 connections to {address} are not in {answer}"
+        );
+    }
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-s", "INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    out.read_to_string(&mut seen).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{seen}");
+    assert!(
+        seen.contains("connections, ") && seen.contains("series; "),
+        "{seen}"
+    );
+    assert!(state.path().join("beaconwatch.redb").exists());
+}
