@@ -118,9 +118,11 @@ impl Decoder for EncodedCodec {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
         let decoded = ExportLogsServiceResponse::decode(buffer);
-        decoded
-            .map(Some)
-            .map_err(|error| Status::internal(format!("answer: {error}")))
+        // The receiver took the request: an answer that cannot be read rejects nothing.
+        Ok(Some(decoded.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the receiver took a request, but its answer is no OTLP response");
+            ExportLogsServiceResponse::default()
+        })))
     }
 }
 

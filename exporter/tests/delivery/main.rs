@@ -2,6 +2,7 @@
 //! record arrives exactly once, or is counted at the place that lost it.
 
 mod support;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
