@@ -108,6 +108,8 @@ pub struct ReceiveConfig {
     pub max_queued_records: usize,
     /// Most exporters whose sequence numbers are followed, 1..=1000000.
     pub max_exporters: usize,
+    /// Milliseconds that a request waits for its turn before it is told to come again, 0..=60000.
+    pub max_wait_ms: u64,
     /// Seconds a request may take to come in, 1..=600.
     pub request_timeout_s: u64,
     /// Seconds after which a client that was told to come again should do so, 1..=300.
@@ -128,6 +130,7 @@ impl Default for ReceiveConfig {
             max_connections: 256,
             max_queued_records: 200_000,
             max_exporters: 10_000,
+            max_wait_ms: 1000,
             request_timeout_s: 30,
             retry_after_s: 2,
         }
@@ -370,6 +373,7 @@ impl ReceiveConfig {
             1,
             1_000_000,
         )?;
+        in_range("receive.max_wait_ms", self.max_wait_ms, 0, 60_000)?;
         in_range("receive.request_timeout_s", self.request_timeout_s, 1, 600)?;
         in_range("receive.retry_after_s", self.retry_after_s, 1, 300)
     }

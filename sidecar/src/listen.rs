@@ -18,8 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// A client that has not sent a request's head by then is cut off.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection on which no whole request head has come by then is closed: also one that is idle.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// After an error of `accept` (for example no file descriptors), the next try is made after this time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -265,6 +265,17 @@ impl Sidecar {
             stop.clone(),
         )));
         let router = receive::router(self.receiver.clone());
+        let failed = self.failure();
+        let (receiver, stopping) = (self.receiver.clone(), self.stop_serving.clone());
+        self.serving.push(tokio::spawn(async move {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                part = failed => {
+                    tracing::error!(part, "a thread ended: no more requests are taken");
+                    receiver.stop();
+                }
+            }
+        }));
         let stop = &self.stop_receiving;
         self.receiving.push(tokio::spawn(listen::serve(
             listeners.http,
@@ -322,6 +333,18 @@ impl Sidecar {
         self.observer.analyse().await
     }
 
+    /// Resolves to the name of a part that ended although nobody had asked it to: then the sidecar takes
+    /// no more requests, and all that is left to do is to stop it.
+    pub fn failure(&self) -> impl Future<Output = &'static str> + Send + use<> {
+        let (observer, store) = (self.observer.clone(), self.store.clone());
+        async move {
+            tokio::select! {
+                () = observer.stopped() => "detect",
+                () = store.stopped() => "store",
+            }
+        }
+    }
+
     /// The oldest dead letters of a destination, with their numbers.
     pub async fn dead_letters(
         &self,
@@ -340,8 +363,10 @@ impl Sidecar {
         // Requests that are under way get half of the time: the checkpoint needs some, too.
         join(&mut self.receiving, Instant::now() + deadline / 2).await;
         self.stop_serving.cancel();
-        let last = self.observer.stop().await;
-        let checkpoint_error = last.err().map(|error| error.to_string());
+        let checkpoint_error = match tokio::time::timeout_at(end, self.observer.stop()).await {
+            Ok(last) => last.err().map(|error| error.to_string()),
+            Err(_elapsed) => Some("the last analysis took longer than the deadline".to_owned()),
+        };
         self.drain.cancel();
         join(&mut self.workers, end).await;
         join(&mut self.serving, end).await;

@@ -3,7 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | `/healthz` | 200 while the process lives |
-//! | `/readyz` | 200 when the store answers, else 503 |
+//! | `/readyz` | 200 when the store and the scoring thread answer, else 503 |
 //! | `/api/v1/status` | counters of every part ([`crate::Status`]) |
 //! | `/api/v1/beacons` | scored series, best first; `min_score` (0..=1), `limit` |
 //! | `/api/v1/connections` | series with the most connections; `limit` |
@@ -178,6 +178,7 @@ async fn root() -> &'static str {
 
 async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
     api.status.store_size().await?;
+    api.observer.status().await?;
     Ok("ready\n")
 }
 

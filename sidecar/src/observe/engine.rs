@@ -137,6 +137,12 @@ impl Engine {
 
     /// Serves messages until [`Message::Stop`].
     pub(crate) fn serve(mut self, store: &Store, mut messages: mpsc::UnboundedReceiver<Message>) {
+        // What a crash had kept from being scored is scored now and not an interval later.
+        if self.detector.counters().series > 0
+            && let Err(error) = self.analyse(store)
+        {
+            tracing::error!(%error, "the first analysis was not saved");
+        }
         while let Some(message) = messages.blocking_recv() {
             match message {
                 Message::Apply(journaled) => {

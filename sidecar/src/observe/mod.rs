@@ -7,7 +7,7 @@
 //! - An analysis scores what changed, opens and revises findings ([`finding`]), and writes state and new
 //!   documents in one checkpoint. When the store cannot take it, the checkpoint is kept and merged into
 //!   the next one.
-//! - The first analysis after the start looks at every series.
+//! - The first analysis looks at every series. It is made at the start when anything was restored.
 //! - While the outbox is full, no document is made: the series waits, and the document that it gets
 //!   later holds all that came in between.
 
@@ -111,6 +111,11 @@ impl Observer {
     pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Message>) {
         let (messages, receiver) = mpsc::unbounded_channel();
         (Self { messages }, receiver)
+    }
+
+    /// Resolves when the thread has ended.
+    pub(crate) async fn stopped(&self) {
+        self.messages.closed().await;
     }
 
     /// Hands over a batch. A batch that comes after the end of the thread stays in the journal.

@@ -53,7 +53,7 @@ impl Service<http::Request<Body>> for LogsServer {
             if request.uri().path() != EXPORT {
                 return Ok(Status::unimplemented("this service has the method Export").into_http());
             }
-            let admitted = match receiver.admit() {
+            let admitted = match receiver.admit().await {
                 Ok(admitted) => admitted,
                 Err(error) => return Ok(status(&error).into_http()),
             };

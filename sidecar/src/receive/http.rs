@@ -139,7 +139,7 @@ async fn accept(
 ) -> Result<(Encoding, ExportLogsServiceResponse), ExportError> {
     let encoding = encoding
         .ok_or_else(|| ExportError::ContentType(header(request.headers(), &CONTENT_TYPE)))?;
-    let _admitted = logs.receiver.admit()?;
+    let _admitted = logs.receiver.admit().await?;
     let _json = match encoding {
         Encoding::Json => logs.json_requests.acquire().await.ok(),
         Encoding::Protobuf => None,

@@ -215,7 +215,7 @@ impl Receiver {
         );
         let records = batch.records.len();
         if records > 0 {
-            let permit = self.reserve(records)?;
+            let permit = self.reserve(records).await?;
             let appended = inner.store.append(batch, permit).await;
             appended.map_err(|source| AcceptError::Store {
                 source,
@@ -227,29 +227,36 @@ impl Receiver {
     }
 
     /// Room for `records`; a request larger than all the room takes all of it.
-    fn reserve(&self, records: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
+    async fn reserve(&self, records: usize) -> Result<OwnedSemaphorePermit, AcceptError> {
         let limit = self.inner.config.max_queued_records;
         let wanted = u32::try_from(records.min(limit)).unwrap_or(u32::MAX);
-        Arc::clone(&self.inner.room)
-            .try_acquire_many_owned(wanted)
-            .map_err(|_full| AcceptError::Behind {
-                waiting: limit.saturating_sub(self.inner.room.available_permits()),
+        let room = Arc::clone(&self.inner.room).acquire_many_owned(wanted);
+        match tokio::time::timeout(self.max_wait(), room).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(AcceptError::Behind {
+                waiting: self.waiting(),
                 limit,
                 retry_after: self.retry_after(),
-            })
+            }),
+        }
     }
 
     /// A place among the requests that are worked on, taken before a body is read.
-    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, AcceptError> {
-        Arc::clone(&self.inner.requests)
-            .try_acquire_owned()
-            .map_err(|_full| {
-                self.count_put_off();
-                AcceptError::Busy {
-                    limit: self.inner.config.max_requests,
-                    retry_after: self.retry_after(),
-                }
-            })
+    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, AcceptError> {
+        let place = Arc::clone(&self.inner.requests).acquire_owned();
+        if let Ok(Ok(permit)) = tokio::time::timeout(self.max_wait(), place).await {
+            return Ok(permit);
+        }
+        self.count_put_off();
+        let limit = self.inner.config.max_requests;
+        Err(AcceptError::Busy {
+            limit,
+            retry_after: self.retry_after(),
+        })
+    }
+
+    fn max_wait(&self) -> Duration {
+        Duration::from_millis(self.inner.config.max_wait_ms)
     }
 
     pub(crate) fn config(&self) -> &ReceiveConfig {

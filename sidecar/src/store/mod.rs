@@ -237,6 +237,11 @@ impl Store {
         answer.await.map_err(|_stopped| StoreError::Stopped)?
     }
 
+    /// Resolves when the thread has ended.
+    pub(crate) async fn stopped(&self) {
+        self.commands.closed().await;
+    }
+
     /// Writes the batch to the journal; when this returns it is on disk.
     pub(crate) async fn append(
         &self,

@@ -48,7 +48,10 @@ impl Found {
     }
 }
 
-fn open(path: &Path) -> Result<(Store, Found, Arc<Mutex<Vec<u64>>>), StoreError> {
+/// The store, what it gave back, and the positions that it has handed on since.
+type Opened = (Store, Found, Arc<Mutex<Vec<u64>>>);
+
+fn open(path: &Path) -> Result<Opened, StoreError> {
     let settings = StoreSettings {
         path: path.to_owned(),
         cache_bytes: 1 << 20,

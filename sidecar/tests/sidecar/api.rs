@@ -76,7 +76,7 @@ async fn connections_are_listed_most_frequent_first_also_those_that_are_not_scor
 async fn the_status_tells_of_every_part() {
     struct Capture;
     impl StatusSource for Capture {
-        fn name(&self) -> &str {
+        fn name(&self) -> &'static str {
             "exporter"
         }
         fn status(&self) -> Value {

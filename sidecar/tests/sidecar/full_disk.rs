@@ -44,8 +44,16 @@ async fn inside_the_limit() {
     }
     let folder = tempfile::tempdir().unwrap();
     let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
-    let next =
-        |sequence: u64| request(beacon("exporter-1", sequence, "198.51.100.7", START, 1, 500));
+    let next = |sequence: u64| {
+        request(beacon(
+            "exporter-1",
+            sequence,
+            "198.51.100.7",
+            START,
+            1,
+            500,
+        ))
+    };
     let mut acknowledged = 0;
     let refused = loop {
         match sidecar.receiver().accept(next(acknowledged)).await {

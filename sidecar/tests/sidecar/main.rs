@@ -1,5 +1,12 @@
 //! The sidecar as its peers see it: OTLP clients, destinations, readers of the API, and crashes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test that fails here says where"
+)]
+
 mod api;
 mod bad_input;
 mod bulk_server;

@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use crate::flows::{SECOND, START};
 
 /// Nothing here waits this long unless something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A clock that stands until it is set.
 #[derive(Clone)]

@@ -30,6 +30,7 @@ fn receiver(config: ReceiveConfig) -> (tempfile::TempDir, Receiver, Arc<Mutex<Ve
 async fn records_past_the_queue_s_limit_are_put_off_and_taken_when_there_is_room() {
     let config = ReceiveConfig {
         max_queued_records: 3,
+        max_wait_ms: 0,
         ..ReceiveConfig::default()
     };
     let (_folder, receiver, waiting) = receiver(config);
@@ -65,6 +66,7 @@ async fn records_past_the_queue_s_limit_are_put_off_and_taken_when_there_is_room
 async fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty() {
     let config = ReceiveConfig {
         max_queued_records: 3,
+        max_wait_ms: 0,
         ..ReceiveConfig::default()
     };
     let (_folder, receiver, waiting) = receiver(config);
@@ -85,17 +87,18 @@ async fn a_request_larger_than_the_queue_is_taken_when_the_queue_is_empty() {
 async fn requests_past_the_limit_are_put_off_before_their_body_is_read() {
     let config = ReceiveConfig {
         max_requests: 1,
+        max_wait_ms: 0,
         ..ReceiveConfig::default()
     };
     let (_folder, receiver, _waiting) = receiver(config);
-    let admitted = receiver.admit().unwrap();
-    let error = receiver.admit().unwrap_err();
+    let admitted = receiver.admit().await.unwrap();
+    let error = receiver.admit().await.unwrap_err();
     assert!(
         matches!(error, AcceptError::Busy { limit: 1, .. }),
         "{error:?}"
     );
     drop(admitted);
-    assert!(receiver.admit().is_ok());
+    assert!(receiver.admit().await.is_ok());
 }
 
 #[tokio::test]

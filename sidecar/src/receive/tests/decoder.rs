@@ -380,8 +380,11 @@ fn a_truncated_request_is_refused_or_costs_one_record() {
 
 #[test]
 fn a_broken_record_inside_good_framing_costs_itself() {
-    let mut scope = ScopeLogs::default();
-    scope.log_records = vec![record(flow::EVENT_END, 0)];
+    let log_records = vec![record(flow::EVENT_END, 0)];
+    let scope = ScopeLogs {
+        log_records,
+        ..ScopeLogs::default()
+    };
     let mut bytes = scope.encode_to_vec();
     bytes.extend([0x12, 0x03, 0x09, 0x01, 0x02]);
     bytes.extend(scope.encode_to_vec());
