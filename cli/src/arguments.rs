@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Capture this host's traffic, find beacons in it, keep state and findings
-    Run(RunArguments),
+    Run(DetectArguments),
     /// Receive flows over OTLP and find beacons in them (the sidecar alone)
     Detect(DetectArguments),
     /// Capture this host's flows and send them over OTLP (the exporter alone)
@@ -44,18 +44,7 @@ pub(crate) enum Command {
     Config(ConfigArguments),
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct RunArguments {
-    /// Folder for state and findings
-    #[arg(long, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// Address of the status API; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) api_address: Option<SocketAddr>,
-    #[command(flatten)]
-    pub(crate) detector: DetectorArguments,
-}
-
+/// Places and settings of an instance that detects.
 #[derive(Debug, Args)]
 pub(crate) struct DetectArguments {
     /// Folder for state and findings

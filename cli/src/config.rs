@@ -4,6 +4,7 @@
 //! variables (for the exporter), `BEACONWATCH_<SECTION>__<KEY>` (two underscores nest), flags. Unknown keys
 //! are refused with the place that they stand in.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use beaconwatch_exporter::config::{OtelEnvironment, beaconwatch_environment};
@@ -13,7 +14,7 @@ use figment::providers::{Format, Toml};
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::DetectorArguments;
+use crate::arguments::{DetectArguments, DetectorArguments};
 
 /// File that is read when none is named and it exists.
 pub(crate) const DEFAULT_FILE: &str = "/etc/beaconwatch/beaconwatch.toml";
@@ -67,8 +68,19 @@ impl Flags {
         self
     }
 
-    pub(crate) fn path(self, key: &'static str, path: Option<&Path>) -> Self {
-        self.set(key, path.map(|path| path.display().to_string()))
+    /// The flags of `run` and `detect`.
+    pub(crate) fn detect(arguments: &DetectArguments) -> Self {
+        let folder = arguments
+            .state_dir
+            .as_ref()
+            .map(|path| path.display().to_string());
+        let text = |address: Option<SocketAddr>| address.map(|it| it.to_string());
+        Self::default()
+            .detector(&arguments.detector)
+            .set("sidecar.data_directory", folder)
+            .set("sidecar.api.address", text(arguments.api_address))
+            .set("sidecar.receive.grpc_address", text(arguments.grpc_address))
+            .set("sidecar.receive.http_address", text(arguments.http_address))
     }
 
     pub(crate) fn detector(self, arguments: &DetectorArguments) -> Self {

@@ -57,9 +57,16 @@ pub(crate) enum Error {
 impl Error {
     /// What the user can do instead, where there is something.
     pub(crate) fn advice(&self) -> Option<&'static str> {
-        matches!(self, Self::Export(RunError::Capture(_))).then_some(
-            "Without capture, `beaconwatch score FILE...` scores Zeek logs and flow NDJSON, and \
-             `beaconwatch detect` scores flows that other hosts send.",
-        )
+        match self {
+            Self::Export(RunError::Capture(_)) => Some(
+                "Without capture, `beaconwatch score FILE...` scores Zeek logs and flow NDJSON, and \
+                 `beaconwatch detect` scores flows that other hosts send.",
+            ),
+            Self::Sidecar(StartError::Listen(_)) => Some(
+                "Is another instance running? --api-address, --grpc-address and --http-address choose \
+                 other places.",
+            ),
+            _ => None,
+        }
     }
 }

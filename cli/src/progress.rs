@@ -95,11 +95,12 @@ impl Progress {
         let connections = self.client.get("/api/v1/connections", &limit).await?;
         Ok(Seen {
             series: number(&status, "/detector/series"),
-            connections: number(&status, "/parts/exporter/flows"),
+            flows: number(&status, "/parts/exporter/flows"),
             beacons: items(&beacons, "/beacons").to_vec(),
             missing: items(&connections, "/pairs")
                 .iter()
                 .map(|pair| Missing::of(pair, &self.settings))
+                .filter(|missing| missing.can_be_scored(&self.settings))
                 .min_by(|one, other| one.effort().total_cmp(&other.effort())),
         })
     }
@@ -135,7 +136,7 @@ impl Progress {
 /// What the status API said.
 struct Seen {
     series: u64,
-    connections: u64,
+    flows: u64,
     beacons: Vec<Value>,
     missing: Option<Missing>,
 }
@@ -144,7 +145,7 @@ impl Seen {
     fn line(&self, settings: &SeedSettings) -> String {
         let seen = format!(
             "{}, {}",
-            text::counted(self.connections, "connection", "connections"),
+            text::counted(self.flows, "flow", "flows"),
             text::counted(self.series, "series", "series"),
         );
         let found = self.beacons.iter().filter(|it| {
@@ -200,6 +201,11 @@ impl Missing {
                 duration_s / f64::from(intervals)
             },
         }
+    }
+
+    /// Whether its pace is one that is scored at all.
+    fn can_be_scored(&self, settings: &SeedSettings) -> bool {
+        (settings.min_interval_s..=settings.max_interval_s).contains(&self.pace_s)
     }
 
     /// About how long it takes until it can be scored, if it goes on as it did.
@@ -306,5 +312,11 @@ mod tests {
         let fast = Missing::of(&pair(5, 40.0), &settings);
         let lone = Missing::of(&pair(1, 0.0), &settings);
         assert!(fast.effort() < slow.effort() && slow.effort() < lone.effort());
+        assert!(fast.can_be_scored(&settings) && lone.can_be_scored(&settings));
+        let flood = Missing::of(&pair(900, 90.0), &settings);
+        assert!(
+            !flood.can_be_scored(&settings),
+            "ten a second are no beacon for the seed score"
+        );
     }
 }

@@ -15,22 +15,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Receives, scores and delivers until a signal comes.
 pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
-    let flags = Flags::default()
-        .detector(&arguments.detector)
-        .path("sidecar.data_directory", arguments.state_dir.as_deref())
-        .set(
-            "sidecar.api.address",
-            arguments.api_address.map(|it| it.to_string()),
-        )
-        .set(
-            "sidecar.receive.grpc_address",
-            arguments.grpc_address.map(|it| it.to_string()),
-        )
-        .set(
-            "sidecar.receive.http_address",
-            arguments.http_address.map(|it| it.to_string()),
-        );
-    let loaded = config::load(file, flags)?;
+    let loaded = config::load(file, Flags::detect(arguments))?;
     process::warn_all(&loaded.warnings);
     process::multi_threaded()?.block_on(async {
         let shutdown = process::shutdown_on_signal()?;

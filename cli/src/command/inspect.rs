@@ -105,6 +105,7 @@ fn count_of(value: &Value, pointer: &str) -> String {
 fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {
     let up = text::duration(real(it, "/uptime_s").unwrap_or_default());
     writeln!(out, "Beaconwatch {}, up {up}\n", word(it, "/version"))?;
+    print_capture(out, it)?;
     let rejected: u64 = items(it, "/receive/rejected")
         .iter()
         .map(|it| number(it, "/count"))
@@ -149,6 +150,36 @@ fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {
         Some(error) => writeln!(out, ", ERROR: {}", text::harmless(error)),
         None => writeln!(out),
     }
+}
+
+/// The exporter in the same process, where there is one.
+fn print_capture(out: &mut dyn Write, it: &Value) -> io::Result<()> {
+    let Some(exporter) = it.pointer("/parts/exporter") else {
+        return Ok(());
+    };
+    let losses = exporter.get("losses").and_then(Value::as_object);
+    let losses: Vec<String> = losses
+        .into_iter()
+        .flatten()
+        .map(|(place, lost)| {
+            format!(
+                "{} {}",
+                text::harmless(place),
+                lost.as_u64().unwrap_or_default()
+            )
+        })
+        .collect();
+    let lost = if losses.is_empty() {
+        "nothing lost".to_owned()
+    } else {
+        format!("LOST: {}", losses.join(", "))
+    };
+    writeln!(
+        out,
+        "captured    {} flows, {} active, {lost}",
+        count_of(exporter, "/flows"),
+        count_of(exporter, "/flows_active"),
+    )
 }
 
 fn print_destinations(out: &mut dyn Write, it: &Value) -> io::Result<()> {

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::RunArguments;
+use crate::arguments::DetectArguments;
 use crate::config::{self, Config, Flags};
 use crate::error::Error;
 use crate::process;
@@ -23,15 +23,8 @@ use crate::progress::{Progress, print_lines};
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Captures, scores and delivers until a signal comes.
-pub(crate) fn run(file: Option<&Path>, arguments: &RunArguments) -> Result<(), Error> {
-    let flags = Flags::default()
-        .detector(&arguments.detector)
-        .path("sidecar.data_directory", arguments.state_dir.as_deref())
-        .set(
-            "sidecar.api.address",
-            arguments.api_address.map(|it| it.to_string()),
-        );
-    let loaded = config::load(file, flags)?;
+pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
+    let loaded = config::load(file, Flags::detect(arguments))?;
     process::warn_all(&loaded.warnings);
     process::multi_threaded()?.block_on(capture_and_detect(loaded.config))
 }

@@ -1,4 +1,9 @@
 //! Drives the built program as a user would and looks at what it prints.
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "a test that cannot go on fails, also in the functions that tests share"
+)]
 
 mod config;
 mod instance;

@@ -100,6 +100,9 @@ fn zeek_http() -> String {
     log
 }
 
+/// Names and contents.
+type Files = Vec<(&'static str, Vec<u8>)>;
+
 fn lines(ran: &Ran) -> Vec<Value> {
     ran.out
         .lines()
@@ -109,7 +112,7 @@ fn lines(ran: &Ran) -> Vec<Value> {
 
 #[test]
 fn the_beacon_is_found_in_every_format() {
-    let inputs: [(&str, Vec<(&str, Vec<u8>)>); 6] = [
+    let inputs: [(&str, Files); 6] = [
         ("flows", vec![("conn.ndjson", flows().into_bytes())]),
         ("flows", vec![("any-name", gzip(&flows()))]),
         (
