@@ -46,6 +46,9 @@ pub(crate) enum Error {
     /// A running instance does not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A part ended although nobody had asked it to; its own error was logged.
+    #[error("the {0} part ended by itself: see the log above")]
+    Ended(&'static str),
     /// A task ended by a fault of its own.
     #[error("{0}")]
     Task(String),

@@ -27,9 +27,12 @@ pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<()
             api = %addresses.api,
             "receiving"
         );
-        shutdown.cancelled().await;
+        let failed = tokio::select! {
+            () = shutdown.cancelled() => None,
+            part = sidecar.failure() => Some(part),
+        };
         tracing::info!("stopping");
         process::report_stop(&sidecar.stop(STOP_DEADLINE).await);
-        Ok(())
+        failed.map_or(Ok(()), |part| Err(Error::Ended(part)))
     })
 }

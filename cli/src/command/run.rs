@@ -10,7 +10,7 @@ use beaconwatch_sidecar::{Clock, DestinationConfig, Receiver, Sidecar, StatusSou
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::DetectArguments;
@@ -44,23 +44,39 @@ async fn capture_and_detect(config: Config) -> Result<(), Error> {
     let mut exporting = tokio::spawn(exporter.run(stop_exporter.clone()));
 
     let mut progress = Progress::new(sidecar.addresses().api, settings)?;
-    print_lines(&places.lines(&sidecar))?;
-    let ended_early = tokio::select! {
-        () = shutdown.cancelled() => None,
-        ended = &mut exporting => Some(ended),
+    if let Err(error) = print_lines(&places.lines(&sidecar)) {
+        tracing::warn!(%error, "standard output cannot be written");
+    }
+    let end = tokio::select! {
+        () = shutdown.cancelled() => End::Asked,
+        ended = &mut exporting => End::Exporter(ended),
+        part = sidecar.failure() => End::Sidecar(part),
         never = progress.watch() => match never {},
     };
     if let Err(error) = progress.end() {
         tracing::debug!(%error, "standard output");
     }
-    match ended_early {
-        None => stop(sidecar, &stop_exporter, exporting).await,
-        Some(ended) => {
+    match end {
+        End::Asked => stop(sidecar, &stop_exporter, exporting).await,
+        End::Sidecar(part) => {
+            stop(sidecar, &stop_exporter, exporting).await?;
+            Err(Error::Ended(part))
+        }
+        End::Exporter(result) => {
             sidecar.stop(STOP_DEADLINE).await;
-            ended.map_err(|panic| Error::Task(panic.to_string()))??;
-            Err(Error::Task("the capture ended by itself".to_owned()))
+            result.map_err(|panic| Error::Task(panic.to_string()))??;
+            Err(Error::Ended("capture"))
         }
     }
+}
+
+/// Why an instance stops.
+enum End {
+    Asked,
+    /// The exporter ended by itself.
+    Exporter(Result<Result<Counters, RunError>, JoinError>),
+    /// A part of the sidecar ended by itself.
+    Sidecar(&'static str),
 }
 
 /// Stops in order: what was captured is handed over, scored, stored and, if time allows, delivered.
