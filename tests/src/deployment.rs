@@ -22,12 +22,12 @@ use crate::servers::opensearch::Node;
 use crate::{http, wait};
 
 /// How long a program of ours may take until it serves, or until it ends.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 /// The data stream that detections go to.
 pub const DATA_STREAM: &str = "logs-beaconwatch.detection-default";
 
 /// Settings of the exporter in the scale of the tests.
-const EXPORTER_SCALE: &[(&str, &str)] = &[
+pub const EXPORTER_SCALE: &[(&str, &str)] = &[
     ("BEACONWATCH_EXPORTER__FLUSH_INTERVAL_S", "0.2"),
     ("BEACONWATCH_EXPORTER__UPDATE_INTERVAL_S", "1"),
     ("BEACONWATCH_EXPORTER__SNAPSHOT_INTERVAL_S", "0.2"),
@@ -37,7 +37,7 @@ const EXPORTER_SCALE: &[(&str, &str)] = &[
 ];
 
 /// Settings of the sidecar in the scale of the tests.
-const SIDECAR_SCALE: &[(&str, &str)] = &[
+pub const SIDECAR_SCALE: &[(&str, &str)] = &[
     ("BEACONWATCH_SIDECAR__ANALYSIS_INTERVAL_S", "1"),
     ("BEACONWATCH_SIDECAR__DELIVERY__MAX_BACKOFF_S", "1"),
     ("BEACONWATCH_DETECTOR__SEED__MIN_DURATION_S", "12"),

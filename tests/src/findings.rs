@@ -1,15 +1,15 @@
-//! What arrived in the search server: detection documents, read by their public names.
+//! What came out: detection documents, read by their public names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::ecs::Schema;
-use crate::network::Network;
+use crate::network::Ends;
 use crate::program::{Connection, Truth};
-use crate::servers::opensearch::Hit;
 use crate::traffic;
 
 /// The interval of a finding may differ by this share from the median that the program's own times have.
@@ -24,33 +24,23 @@ pub struct Finding {
     pub documents: Vec<Value>,
 }
 
-/// Checks every document against the schema, and that no id is there twice; gives the findings about
-/// the test's own network.
-pub fn read(hits: &[Hit], schema: &Schema, network: &Network) -> Result<Vec<Finding>> {
+/// Checks every document against the schema, and that no id is there twice; gives the findings whose
+/// documents are `ours`.
+pub fn read(
+    documents: &[Value],
+    schema: &Schema,
+    ours: impl Fn(&Value) -> Result<bool>,
+) -> Result<Vec<Finding>> {
     let mut ids = BTreeSet::new();
     let mut findings: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for hit in hits {
-        let complaints = schema.complaints(&hit.source);
-        ensure!(complaints.is_empty(), "{complaints:#?} in {:#}", hit.source);
-        let event_id = text(&hit.source, "/event/id")?;
-        ensure!(
-            hit.id == event_id,
-            "_id {} differs from event.id {event_id}",
-            hit.id
-        );
-        ensure!(
-            ids.insert(event_id.to_owned()),
-            "the id {event_id} is there twice"
-        );
-        let source: IpAddr = text(&hit.source, "/source/ip")?
-            .parse()
-            .context("source.ip")?;
-        if network.client.has(source) || network.server.has(source) {
-            let finding = text(&hit.source, "/beaconwatch/finding/id")?.to_owned();
-            findings
-                .entry(finding)
-                .or_default()
-                .push(hit.source.clone());
+    for document in documents {
+        let complaints = schema.complaints(document);
+        ensure!(complaints.is_empty(), "{complaints:#?} in {document:#}");
+        let event_id = text(document, "/event/id")?;
+        ensure!(ids.insert(event_id), "the id {event_id} is there twice");
+        if ours(document)? {
+            let finding = text(document, "/beaconwatch/finding/id")?.to_owned();
+            findings.entry(finding).or_default().push(document.clone());
         }
     }
     let mut findings: Vec<Finding> = findings
@@ -68,6 +58,28 @@ pub fn read(hits: &[Hit], schema: &Schema, network: &Network) -> Result<Vec<Find
         );
     }
     Ok(findings)
+}
+
+/// Whether the source of a document is one of `ends`.
+pub fn is_between(ends: &Ends, document: &Value) -> Result<bool> {
+    Ok(ends.have(text(document, "/source/ip")?.parse().context("source.ip")?))
+}
+
+/// The documents of a file of JSON lines; none when it is not there. A last line that is still being
+/// written is left out.
+pub fn read_file(path: &Path) -> Result<Vec<Value>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let whole = text
+        .rfind('\n')
+        .and_then(|end| text.get(..end))
+        .unwrap_or_default();
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line).context("reading a detection"))
+        .collect()
 }
 
 fn revision(document: &Value) -> u64 {

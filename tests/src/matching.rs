@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::flows::{Flow, Flows};
-use crate::network::Network;
+use crate::network::Ends;
 use crate::program::{Connection, Truth};
 
 /// A flow's start may lie this far outside of what the program noted: the kernel's clock of boot time is
@@ -33,18 +33,13 @@ impl Role {
 /// The flows of the test's own network, each of which has ended.
 ///
 /// `None` when there are fewer than `expected` so far, or one still lives.
-pub fn finished_flows(
-    flows: &Flows,
-    network: &Network,
-    expected: usize,
-) -> Result<Option<Vec<Flow>>> {
+pub fn finished_flows(flows: &Flows, ends: &Ends, expected: usize) -> Result<Option<Vec<Flow>>> {
     let mut ours = Vec::new();
     for flow in &flows.flows {
         let source = flow.first().address("source.address")?;
         let destination = flow.first().address("destination.address")?;
-        let is_ours = |address| network.client.has(address) || network.server.has(address);
         // Both: the kernel of each namespace also talks to neighbours and routers.
-        if is_ours(source) && is_ours(destination) {
+        if ends.have(source) && ends.have(destination) {
             if !flow.has_ended()? {
                 return Ok(None);
             }
@@ -72,7 +67,7 @@ pub fn claim(flows: &mut Vec<Flow>, truth: &Truth, role: Role) -> Result<()> {
 fn no_flow(flows: &[Flow], connection: &Connection, role: Role) -> String {
     let near: Vec<&Flow> = flows
         .iter()
-        .filter(|flow| ends(flow, connection, role).unwrap_or(false))
+        .filter(|flow| has_ends(flow, connection, role).unwrap_or(false))
         .collect();
     format!(
         "no {} flow for {connection:?}; of the same ends: {near:?}",
@@ -88,11 +83,11 @@ fn is_flow_of(flow: &Flow, connection: &Connection, role: Role) -> Result<bool> 
         Role::Client => connection.before_ns - CLOCK_TOLERANCE_NS,
         Role::Server => connection.before_ns - 400_000_000,
     };
-    Ok(ends(flow, connection, role)?
+    Ok(has_ends(flow, connection, role)?
         && (earliest..=connection.after_ns + CLOCK_TOLERANCE_NS).contains(&start))
 }
 
-fn ends(flow: &Flow, connection: &Connection, role: Role) -> Result<bool> {
+fn has_ends(flow: &Flow, connection: &Connection, role: Role) -> Result<bool> {
     let record = flow.first();
     let port = |name: &str| -> Result<u16> { Ok(u16::try_from(record.number(name)?)?) };
     let source = (record.address("source.address")?, port("source.port")?);

@@ -38,13 +38,42 @@ impl Host {
     }
 }
 
-/// Both ends, removed when this value goes.
-#[derive(Debug)]
-pub struct Network {
+/// Who talks to whom.
+#[derive(Clone, Debug)]
+pub struct Ends {
     /// The end where connections begin.
     pub client: Host,
     /// The end that answers.
     pub server: Host,
+}
+
+impl Ends {
+    /// Whether `address` is one of either end's.
+    #[must_use]
+    pub fn have(&self, address: IpAddr) -> bool {
+        self.client.has(address) || self.server.has(address)
+    }
+
+    /// A host that talks to itself over its loopback interface: the client of these ends.
+    #[must_use]
+    pub fn loopback(&self) -> Self {
+        let host = Host {
+            namespace: self.client.namespace.clone(),
+            ipv4: Ipv4Addr::LOCALHOST,
+            ipv6: Ipv6Addr::LOCALHOST,
+        };
+        Self {
+            client: host.clone(),
+            server: host,
+        }
+    }
+}
+
+/// Two joined network namespaces, removed when this value goes.
+#[derive(Debug)]
+pub struct Network {
+    /// Its two hosts.
+    pub ends: Ends,
 }
 
 impl Network {
@@ -65,21 +94,23 @@ impl Network {
             ipv6: ipv6(pid, number, index),
         };
         let network = Self {
-            client: host('c', 1),
-            server: host('s', 2),
+            ends: Ends {
+                client: host('c', 1),
+                server: host('s', 2),
+            },
         };
         network.set_up()?;
         Ok(network)
     }
 
     fn set_up(&self) -> Result<()> {
-        let (client, server) = (&self.client.namespace, &self.server.namespace);
+        let (client, server) = (&self.ends.client.namespace, &self.ends.server.namespace);
         ip(&format!("netns add {client}"))?;
         ip(&format!("netns add {server}"))?;
         ip(&format!(
             "link add {client} netns {client} type veth peer name {server} netns {server}"
         ))?;
-        for host in [&self.client, &self.server] {
+        for host in [&self.ends.client, &self.ends.server] {
             let name = &host.namespace;
             ip(&format!("-n {name} addr add {}/30 dev {name}", host.ipv4))?;
             ip(&format!(
@@ -95,7 +126,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for host in [&self.client, &self.server] {
+        for host in [&self.ends.client, &self.ends.server] {
             // Not there when `set_up` failed half-way.
             drop(ip(&format!("netns delete {}", host.namespace)));
         }

@@ -1,4 +1,4 @@
-//! The programs of a test on its network, and what they did.
+//! The programs of a test between two hosts, and what they did.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::network::Network;
+use crate::network::Ends;
 use crate::program::{Connection, Program, Truth};
 
 /// How long the programs may take to start or to end.
@@ -29,14 +29,14 @@ pub struct Server {
 
 impl Server {
     /// Starts the server and waits until it listens.
-    pub fn start(folder: &Path, network: &Network) -> Result<Self> {
+    pub fn start(folder: &Path, ends: &Ends) -> Result<Self> {
         let ready = folder.join("server.ports");
         let arguments = [
             ready.display().to_string(),
-            network.server.ipv4.to_string(),
-            network.server.ipv6.to_string(),
+            ends.server.ipv4.to_string(),
+            ends.server.ipv6.to_string(),
         ];
-        let namespace = &network.server.namespace;
+        let namespace = &ends.server.namespace;
         let mut program = Program::start(folder, "answering", "server.py", namespace, &arguments)?;
         let ports = program.wait_for_file(&ready, DEADLINE)?;
         let ports = serde_json::from_str(&ports).context("reading the server's ports")?;
@@ -61,7 +61,7 @@ impl Server {
 pub fn tcp_beacon(
     folder: &Path,
     name: &str,
-    network: &Network,
+    ends: &Ends,
     server: &Server,
     use_name: &str,
 ) -> Result<Program> {
@@ -69,13 +69,13 @@ pub fn tcp_beacon(
     for (family, local, remote) in [
         (
             "ipv4",
-            IpAddr::from(network.client.ipv4),
-            IpAddr::from(network.server.ipv4),
+            IpAddr::from(ends.client.ipv4),
+            IpAddr::from(ends.server.ipv4),
         ),
         (
             "ipv6",
-            IpAddr::from(network.client.ipv6),
-            IpAddr::from(network.server.ipv6),
+            IpAddr::from(ends.client.ipv6),
+            IpAddr::from(ends.server.ipv6),
         ),
     ] {
         let port = server.port(&format!("tcp_{use_name}_{family}"))?;
@@ -85,36 +85,36 @@ pub fn tcp_beacon(
         folder,
         name,
         "beacon_tcp.py",
-        &network.client.namespace,
+        &ends.client.namespace,
         &arguments,
     )
 }
 
 /// Starts a UDP beacon over IPv4.
-pub fn udp_beacon(folder: &Path, network: &Network, server: &Server) -> Result<Program> {
+pub fn udp_beacon(folder: &Path, ends: &Ends, server: &Server) -> Result<Program> {
     let mut arguments = schedule();
-    arguments.extend(to_server(network, server.port("udp_ipv4")?));
-    let namespace = &network.client.namespace;
+    arguments.extend(to_server(ends, server.port("udp_ipv4")?));
+    let namespace = &ends.client.namespace;
     Program::start(folder, "udp-beacon", "beacon_udp.py", namespace, &arguments)
 }
 
 /// Starts a program that connects in bursts with pauses of any length.
-pub fn browsing(folder: &Path, network: &Network, server: &Server) -> Result<Program> {
+pub fn browsing(folder: &Path, ends: &Ends, server: &Server) -> Result<Program> {
     let mut arguments = vec!["8".to_owned()];
-    arguments.extend(to_server(network, server.port("tcp_browsing_ipv4")?));
-    let namespace = &network.client.namespace;
+    arguments.extend(to_server(ends, server.port("tcp_browsing_ipv4")?));
+    let namespace = &ends.client.namespace;
     Program::start(folder, "browsing", "browsing.py", namespace, &arguments)
 }
 
 /// Starts a program that is refused again and again.
-pub fn refused(folder: &Path, network: &Network, server: &Server) -> Result<Program> {
+pub fn refused(folder: &Path, ends: &Ends, server: &Server) -> Result<Program> {
     let mut arguments = vec!["20".to_owned()];
-    arguments.extend(to_server(network, server.port("refused_ipv4")?));
+    arguments.extend(to_server(ends, server.port("refused_ipv4")?));
     Program::start(
         folder,
         "refused",
         "refused.py",
-        &network.client.namespace,
+        &ends.client.namespace,
         &arguments,
     )
 }
@@ -127,10 +127,10 @@ fn schedule() -> Vec<String> {
     ]
 }
 
-fn to_server(network: &Network, port: u16) -> [String; 3] {
+fn to_server(ends: &Ends, port: u16) -> [String; 3] {
     [
-        network.client.ipv4.to_string(),
-        network.server.ipv4.to_string(),
+        ends.client.ipv4.to_string(),
+        ends.server.ipv4.to_string(),
         port.to_string(),
     ]
 }

@@ -18,9 +18,10 @@ use beaconwatch_tests::program::Truth;
 use beaconwatch_tests::servers::Servers;
 use beaconwatch_tests::traffic::{self, Server};
 use beaconwatch_tests::wait::wait_for;
+use serde_json::Value;
 
 /// How long anything that happens by itself may take.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 
 /// Everything that stands while the test runs.
 struct Scene<'a> {
@@ -43,7 +44,7 @@ fn every_connection_is_told_once_and_every_beacon_is_found_even_across_crashes()
             deployment,
             schema,
         };
-        let server = Server::start(folder, &scene.network)?;
+        let server = Server::start(folder, &scene.network.ends)?;
         let early = scene.quiet_weather(&server)?;
         let late = scene.crashes(&server)?;
         let mut truths = early.clone();
@@ -57,12 +58,12 @@ impl Scene<'_> {
     /// All servers run: beacons become findings, the rest does not.
     fn quiet_weather(&mut self, server: &Server) -> Result<Vec<Truth>> {
         println!("beacons, browsing and refused connections");
-        let (folder, network) = (self.folder, &self.network);
+        let (folder, ends) = (self.folder, &self.network.ends);
         let [tcp, udp, browsing, refused] = traffic::finish([
-            traffic::tcp_beacon(folder, "tcp-beacon", network, server, "beacon")?,
-            traffic::udp_beacon(folder, network, server)?,
-            traffic::browsing(folder, network, server)?,
-            traffic::refused(folder, network, server)?,
+            traffic::tcp_beacon(folder, "tcp-beacon", ends, server, "beacon")?,
+            traffic::udp_beacon(folder, ends, server)?,
+            traffic::browsing(folder, ends, server)?,
+            traffic::refused(folder, ends, server)?,
         ])?;
         let mut found = wait_for("three findings", DEADLINE, || {
             let found = self.findings()?;
@@ -89,28 +90,49 @@ impl Scene<'_> {
     /// OpenSearch is away while detections are made, and the sidecar is killed before it could deliver
     /// them: nothing is lost, nothing is there twice.
     fn crashes(&mut self, server: &Server) -> Result<Truth> {
-        println!("OpenSearch is killed; a new beacon is found; the sidecar is killed twice");
-        let known = self.findings_known()?;
+        println!(
+            "OpenSearch is killed; a new beacon is found; the sidecar is killed again and again"
+        );
         self.deployment.opensearch.kill()?;
-        let beacon =
-            traffic::tcp_beacon(self.folder, "late-beacon", &self.network, server, "later")?;
+        let beacon = traffic::tcp_beacon(
+            self.folder,
+            "late-beacon",
+            &self.network.ends,
+            server,
+            "later",
+        )?;
+        let ports = [
+            server.port("tcp_later_ipv4")?,
+            server.port("tcp_later_ipv6")?,
+        ];
         wait_for("two findings that cannot be delivered", DEADLINE, || {
             let status = self.deployment.sidecar.ask("/api/v1/status")?;
             let waiting = findings::count(&status, "/store/outbox_documents")?;
-            Ok((self.findings_known()? >= known + 2 && waiting >= 2).then_some(()))
+            ensure!(waiting >= 2, "{waiting} documents wait: {status:#}");
+            self.expect_detected(&ports).map(Some)
         })?;
         // The beacon goes on: what the exporter sends now waits in the Collector.
         self.deployment.sidecar.kill()?;
         self.deployment.sidecar.start_again()?;
         self.deployment.sidecar.kill()?;
         self.deployment.opensearch.start_again()?;
+        for _ in 0..3 {
+            self.deployment.sidecar.start_again()?;
+            self.kill_after_a_request()?;
+        }
         self.deployment.sidecar.start_again()?;
         let [late] = traffic::finish([beacon])?;
         let mut found = wait_for("all findings after the crashes", DEADLINE, || {
             let found = self.findings()?;
             let status = self.deployment.sidecar.ask("/api/v1/status")?;
             let waiting = findings::count(&status, "/store/outbox_documents")?;
-            Ok((found.len() >= 5 && waiting == 0).then_some(found))
+            let complete = found.len() >= 5 && waiting == 0;
+            ensure!(
+                complete,
+                "{} findings, {waiting} wait: {status:#}",
+                found.len()
+            );
+            Ok(Some(found))
         })?;
         findings::claim(&mut found, &late, "ipv4")?;
         findings::claim(&mut found, &late, "ipv6")?;
@@ -119,7 +141,40 @@ impl Scene<'_> {
             "the crashes changed the findings of before: {found:#?}"
         );
         self.everything_received_is_scored_once(&late)?;
+        self.both_destinations_have_the_same()?;
         Ok(late)
+    }
+
+    /// Kills the sidecar as soon as it has acknowledged a request of this run.
+    fn kill_after_a_request(&mut self) -> Result<()> {
+        wait_for("a request", DEADLINE, || {
+            let status = self.deployment.sidecar.ask("/api/v1/status")?;
+            Ok((findings::count(&status, "/receive/requests")? > 0).then_some(()))
+        })?;
+        self.deployment.sidecar.kill()
+    }
+
+    /// The file has every document of OpenSearch, and each once.
+    fn both_destinations_have_the_same(&self) -> Result<()> {
+        let ids = |documents: Vec<Value>| -> Result<Vec<String>> {
+            let ids: Result<Vec<_>> = documents
+                .iter()
+                .map(|document| findings::text(document, "/event/id").map(str::to_owned))
+                .collect();
+            let mut ids = ids?;
+            ids.sort();
+            Ok(ids)
+        };
+        wait_for("the same documents at both destinations", DEADLINE, || {
+            let hits = self.deployment.opensearch.documents(DATA_STREAM)?;
+            let in_search = ids(hits.into_iter().map(|hit| hit.source).collect())?;
+            let in_file = ids(findings::read_file(&self.deployment.sidecar.detections())?)?;
+            ensure!(
+                in_file == in_search,
+                "file {in_file:?}, OpenSearch {in_search:?}"
+            );
+            Ok(Some(()))
+        })
     }
 
     /// The connections that the sidecar knows are those that were made, in spite of the crashes.
@@ -144,12 +199,9 @@ impl Scene<'_> {
                         pair["src_ip"] == beat.local_address.to_string()
                             && pair["dst_port"] == beat.remote_port
                     });
-                    let count =
-                        findings::number(pair.context("no such pair")?, "/connection_count")?;
-                    ensure!(
-                        count == f64::from(u32::try_from(made.len())?),
-                        "{count} are known"
-                    );
+                    let known =
+                        findings::count(pair.context("no such pair")?, "/connection_count")?;
+                    ensure!(known == u64::try_from(made.len())?, "{known} are known");
                     Ok(Some(()))
                 },
             )?;
@@ -164,7 +216,7 @@ impl Scene<'_> {
         let made: usize = clients.iter().map(|truth| truth.connections.len()).sum();
         let expected = made + server.connections.len();
         let mut flows = wait_for(&format!("{expected} finished flows"), DEADLINE, || {
-            matching::finished_flows(&self.deployment.flows()?, &self.network, expected)
+            matching::finished_flows(&self.deployment.flows()?, &self.network.ends, expected)
         })?;
         for truth in clients {
             matching::claim(&mut flows, truth, Role::Client)?;
@@ -179,13 +231,38 @@ impl Scene<'_> {
         self.deployment.expect_complete_sequences()
     }
 
+    /// What OpenSearch has about the test's network; checks everything that it has.
     fn findings(&self) -> Result<Vec<Finding>> {
         let hits = self.deployment.opensearch.documents(DATA_STREAM)?;
-        findings::read(&hits, &self.schema, &self.network)
+        for hit in &hits {
+            let event_id = findings::text(&hit.source, "/event/id")?;
+            ensure!(
+                hit.id == event_id,
+                "_id {} differs from event.id {event_id}",
+                hit.id
+            );
+            ensure!(
+                hit.index.starts_with(".ds-"),
+                "{} is no backing index",
+                hit.index
+            );
+        }
+        let documents: Vec<Value> = hits.into_iter().map(|hit| hit.source).collect();
+        findings::read(&documents, &self.schema, |document| {
+            findings::is_between(&self.network.ends, document)
+        })
     }
 
-    fn findings_known(&self) -> Result<u64> {
-        let status = self.deployment.sidecar.ask("/api/v1/status")?;
-        findings::count(&status, "/findings/known")
+    /// The sidecar counts the series to each of `ports` as a beacon.
+    fn expect_detected(&self, ports: &[u16]) -> Result<()> {
+        let answer = self.deployment.sidecar.ask("/api/v1/beacons?limit=10000")?;
+        let beacons = answer["beacons"].as_array().context("no beacons")?;
+        for port in ports {
+            let detected = beacons
+                .iter()
+                .any(|b| b["dst_port"] == *port && b["is_beacon"] == true);
+            ensure!(detected, "port {port} is no beacon yet");
+        }
+        Ok(())
     }
 }
