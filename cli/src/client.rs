@@ -100,31 +100,42 @@ impl Client {
             .await
             .map_err(unreachable)?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
+        let body = match bounded(&mut response).await.map_err(unreachable)? {
+            Some(body) => body,
+            None => {
                 let problem = format!("more than {BODY_BYTES_MAX} bytes");
                 return Err(ClientError::Answer { url, problem });
             }
-            body.extend_from_slice(&chunk);
-        }
+        };
         let value = serde_json::from_slice::<Value>(&body);
-        if !status.is_success() {
-            let said = value
-                .ok()
-                .and_then(|it| Some(it.get("error")?.as_str()?.to_owned()));
-            let message = said.unwrap_or_else(|| "no reason given".to_owned());
-            return Err(ClientError::Refused {
+        if status.is_success() {
+            return value.map_err(|error| ClientError::Answer {
                 url,
-                status: status.as_u16(),
-                message,
+                problem: error.to_string(),
             });
         }
-        value.map_err(|error| ClientError::Answer {
+        let said = value
+            .ok()
+            .and_then(|it| Some(it.get("error")?.as_str()?.to_owned()));
+        let message = said.unwrap_or_else(|| "no reason given".to_owned());
+        Err(ClientError::Refused {
             url,
-            problem: error.to_string(),
+            status: status.as_u16(),
+            message,
         })
     }
+}
+
+/// The body; `None` when it is larger than the limit.
+async fn bounded(response: &mut reqwest::Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
 }
 
 fn is_local(base: &str) -> bool {

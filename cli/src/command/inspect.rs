@@ -106,6 +106,15 @@ fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {
     let up = text::duration(real(it, "/uptime_s").unwrap_or_default());
     writeln!(out, "Beaconwatch {}, up {up}\n", word(it, "/version"))?;
     print_capture(out, it)?;
+    print_received(out, it)?;
+    print_scored(out, it)?;
+    writeln!(out, "findings    {}", count_of(it, "/findings/known"))?;
+    print_destinations(out, it)?;
+    print_exporters(out, it)?;
+    print_store(out, it)
+}
+
+fn print_received(out: &mut dyn Write, it: &Value) -> io::Result<()> {
     let rejected: u64 = items(it, "/receive/rejected")
         .iter()
         .map(|it| number(it, "/count"))
@@ -121,7 +130,10 @@ fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {
         count_of(it, "/receive/records_waiting"),
         count_of(it, "/receive/requests_refused"),
         count_of(it, "/receive/requests_put_off"),
-    )?;
+    )
+}
+
+fn print_scored(out: &mut dyn Write, it: &Value) -> io::Result<()> {
     let last_analysis = match it
         .pointer("/detector/last_analysis")
         .and_then(Value::as_str)
@@ -135,10 +147,10 @@ fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {
         count_of(it, "/detector/series"),
         count_of(it, "/detector/observations"),
         count_of(it, "/detector/analysis_interval_s"),
-    )?;
-    writeln!(out, "findings    {}", count_of(it, "/findings/known"))?;
-    print_destinations(out, it)?;
-    print_exporters(out, it)?;
+    )
+}
+
+fn print_store(out: &mut dyn Write, it: &Value) -> io::Result<()> {
     let bytes = number(it, "/store/file_bytes");
     let mebibytes = text::thousands(bytes.div_ceil(1 << 20));
     write!(

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -61,86 +61,111 @@ fn without_rights_the_missing_capability_is_named_and_what_works_without() {
     );
 }
 
+/// A running `beaconwatch run` that has told where its API is.
+struct Instance {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    said: String,
+    url: String,
+}
+
+impl Instance {
+    fn start(state: &Path) -> Self {
+        let any = "127.0.0.1:0";
+        let mut child = beaconwatch()
+            .args(["run", "--state-dir", text(state), "--api-address", any])
+            .args(["--grpc-address", any, "--http-address", any])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("Ctrl-C stops it") {
+            if out.read_line(&mut said).unwrap() == 0 {
+                let mut err = String::new();
+                child
+                    .stderr
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut err)
+                    .unwrap();
+                panic!("ended early: {said}{err}");
+            }
+        }
+        let (_, after) = said.split_once("http://").unwrap();
+        let url = format!("http://{}", after.split('/').next().unwrap());
+        Self {
+            child,
+            out,
+            said,
+            url,
+        }
+    }
+
+    /// Waits until so many connections to `port` are known.
+    fn wait_for(&self, port: u16, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ran = run([
+                "connections",
+                "--limit",
+                "10000",
+                "--json",
+                "--url",
+                &self.url,
+            ]);
+            let answer: Value = serde_json::from_str(&ran.out).unwrap();
+            let pairs = answer["pairs"].as_array().unwrap();
+            let pair = pairs.iter().find(|it| it["dst_port"] == port);
+            if pair.is_some_and(|it| it["connection_count"] == count) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{count} connections to port {port} not in {answer}"
+            );
+        }
+    }
+
+    /// Interrupts it; gives its exit code and all that it said.
+    fn interrupt(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", "INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.out.read_to_string(&mut self.said).unwrap();
+        (self.child.wait().unwrap().code(), self.said)
+    }
+}
+
 #[test]
 fn what_this_host_connects_to_is_seen_and_a_signal_stops_in_order() {
     assert!(is_root(), "this test captures: run it as root");
     let state = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0";
-    let mut child = beaconwatch()
-        .args([
-            "run",
-            "--state-dir",
-            text(state.path()),
-            "--api-address",
-            any,
-        ])
-        .env("BEACONWATCH_SIDECAR__RECEIVE__GRPC_ADDRESS", any)
-        .env("BEACONWATCH_SIDECAR__RECEIVE__HTTP_ADDRESS", any)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut seen = String::new();
-    while !seen.contains("Ctrl-C stops it") {
-        if out.read_line(&mut seen).unwrap() == 0 {
-            let mut err = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut err)
-                .unwrap();
-            panic!("ended early: {seen}{err}");
-        }
-    }
-    let (_, after) = seen.split_once("http://").unwrap();
-    let url = format!("http://{}", after.split('/').next().unwrap());
-    assert!(
-        seen.contains(&format!("beaconwatch beacons --url {url}")),
-        "{seen}"
-    );
-    assert!(
-        seen.contains(text(&state.path().join("detections.ndjson"))),
-        "{seen}"
-    );
-
+    let instance = Instance::start(state.path());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     for _ in 0..3 {
         let client = TcpStream::connect(address).unwrap();
         drop((client, listener.accept().unwrap()));
     }
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let ran = run(["connections", "--limit", "10000", "--json", "--url", &url]);
-        let answer: Value = serde_json::from_str(&ran.out).unwrap();
-        let pair = answer["pairs"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|it| it["dst_port"] == address.port());
-        if pair.is_some_and(|it| it["connection_count"] == 3) {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "3 connections to {address} are not in {answer}"
-        );
+    instance.wait_for(address.port(), 3);
+
+    let url = instance.url.clone();
+    let (code, said) = instance.interrupt();
+    assert_eq!(code, Some(0), "{said}");
+    for words in [
+        format!("beaconwatch beacons --url {url}"),
+        text(&state.path().join("detections.ndjson")).to_owned(),
+        " flows, ".to_owned(),
+        " series; ".to_owned(),
+    ] {
+        assert!(said.contains(&words), "{words}: {said}");
     }
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-s", "INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    out.read_to_string(&mut seen).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0), "{seen}");
-    assert!(
-        seen.contains(" flows, ") && seen.contains("series; "),
-        "{seen}"
-    );
     assert!(state.path().join("beaconwatch.redb").exists());
 }
