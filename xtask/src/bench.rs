@@ -4,22 +4,51 @@
 //! everything else that it prints is passed on to the standard error.
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::workspace;
 
-/// Package and name of every benchmark.
-const BENCHMARKS: &[(&str, &str)] = &[];
+/// A benchmark.
+struct Benchmark {
+    package: &'static str,
+    example: &'static str,
+    /// Whether it is held on one core: its figures are for one core.
+    one_core: bool,
+}
+
+const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
+        package: "beaconwatch-exporter",
+        example: "kernel_cost",
+        one_core: false,
+    },
+    Benchmark {
+        package: "beaconwatch-exporter",
+        example: "encode_rate",
+        one_core: true,
+    },
+    Benchmark {
+        package: "beaconwatch-detector",
+        example: "measure",
+        one_core: true,
+    },
+    Benchmark {
+        package: "beaconwatch-sidecar",
+        example: "receive_throughput",
+        one_core: true,
+    },
+];
 
 /// Runs every benchmark.
 pub(crate) fn run() -> Result<()> {
     let machine = machine()?;
-    for (package, example) in BENCHMARKS {
-        for mut line in run_one(package, example)? {
-            line["benchmark"] = json!(format!("{package}/{example}"));
+    for benchmark in BENCHMARKS {
+        for mut line in benchmark.run()? {
+            line["benchmark"] = json!(format!("{}/{}", benchmark.package, benchmark.example));
             line["machine"] = machine.clone();
             println!("{line}");
         }
@@ -27,36 +56,44 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn run_one(package: &str, example: &str) -> Result<Vec<Value>> {
-    let output = workspace::cargo_command()
-        .args([
-            "run",
-            "--release",
-            "--locked",
-            "--quiet",
-            "--package",
-            package,
-        ])
-        .args(["--example", example])
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .with_context(|| format!("starting the benchmark {example}"))?;
-    if !output.status.success() {
-        bail!(
-            "the benchmark {package}/{example} ended with {}",
-            output.status
-        );
+impl Benchmark {
+    fn run(&self) -> Result<Vec<Value>> {
+        let name = self.example;
+        let output = self
+            .command()?
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("starting the benchmark {name}"))?;
+        if !output.status.success() {
+            bail!("the benchmark {name} ended with {}", output.status);
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<Value> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(Value::is_object)
+            .collect();
+        if lines.is_empty() {
+            bail!("the benchmark {name} printed no JSON object");
+        }
+        Ok(lines)
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines: Vec<Value> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(Value::is_object)
-        .collect();
-    if lines.is_empty() {
-        bail!("the benchmark {package}/{example} printed no JSON object");
+
+    /// Builds the example, and gives the command that runs it.
+    fn command(&self) -> Result<Command> {
+        let build = ["build", "--release", "--locked", "--package", self.package];
+        workspace::cargo(&[&build[..], &["--example", self.example]].concat())?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let program = Path::new(&target)
+            .join("release/examples")
+            .join(self.example);
+        if !self.one_core {
+            return Ok(Command::new(program));
+        }
+        let mut pinned = Command::new("taskset");
+        pinned.args(["--cpu-list", "0"]).arg(program);
+        Ok(pinned)
     }
-    Ok(lines)
 }
 
 /// Processor, cores, kernel, compiler and date of this run.

@@ -100,14 +100,20 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     if !root {
         command.arg("env");
     }
-    workspace::run(command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments))
+    workspace::run(
+        command
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+            .args(arguments),
+    )
 }
 
 fn cache_folder() -> Result<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = cache.filter(|path| path.is_absolute()).or_else(home);
-    Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set")?.join("beaconwatch"))
+    Ok(cache
+        .context("neither XDG_CACHE_HOME nor HOME is set")?
+        .join("beaconwatch"))
 }
 
 /// [`BUILD`], held by this process and removed with the value.
@@ -119,7 +125,8 @@ impl BuildFolder {
     fn make() -> Result<Self> {
         let lock_path = format!("{BUILD}.lock");
         let lock = File::create(&lock_path).with_context(|| format!("opening {lock_path}"))?;
-        lock.lock().with_context(|| format!("locking {lock_path}"))?;
+        lock.lock()
+            .with_context(|| format!("locking {lock_path}"))?;
         remove_folder()?;
         DirBuilder::new()
             .mode(0o700)
@@ -143,7 +150,10 @@ impl BuildFolder {
             .output()
             .context("starting cargo vendor")?;
         if !vendor.status.success() {
-            bail!("cargo vendor: {}", String::from_utf8_lossy(&vendor.stderr).trim());
+            bail!(
+                "cargo vendor: {}",
+                String::from_utf8_lossy(&vendor.stderr).trim()
+            );
         }
         fs::create_dir(format!("{BUILD}/cargo"))?;
         let configuration = format!("{BUILD}/cargo/config.toml");
@@ -244,8 +254,14 @@ fn record(linker: &Path, object: &Path) -> Result<String> {
 }
 
 fn first_line(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("starting {command:?}"))?;
-    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    let output = command
+        .output()
+        .with_context(|| format!("starting {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}",
+        output.status
+    );
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -200,3 +200,6 @@ fn outside_tests(dependencies: &Value) -> Vec<&str> {
         .filter_map(|dependency| dependency["pkg"].as_str())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

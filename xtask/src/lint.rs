@@ -3,12 +3,13 @@
 use anyhow::Result;
 
 use crate::steps::Steps;
-use crate::{graph, workspace};
+use crate::{ebpf, generated, graph, licences, workspace};
 
 /// Runs every check of `./x lint`.
 pub(crate) fn run(steps: &mut Steps) {
     steps.run("format", format);
     steps.run("crate graph", graph::check);
+    steps.run("generated files", generated::check);
     steps.run("clippy", || {
         let targets = ["--workspace", "--all-targets", "--locked"];
         workspace::cargo(&[&["clippy"], &targets[..], &["--", "--deny", "warnings"]].concat())
@@ -20,6 +21,11 @@ pub(crate) fn run(steps: &mut Steps) {
                 .env("RUSTDOCFLAGS", "--deny warnings"),
         )
     });
+    steps.run(
+        "licences, sources and versions of dependencies",
+        licences::check,
+    );
+    steps.run("kernel object", || ebpf::run(true));
 }
 
 fn format() -> Result<()> {

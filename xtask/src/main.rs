@@ -5,7 +5,10 @@
 )]
 
 mod bench;
+mod ebpf;
+mod generated;
 mod graph;
+mod licences;
 mod lint;
 mod steps;
 mod test;
@@ -42,6 +45,14 @@ enum Command {
     Servers,
     /// Measure: one JSON object a line.
     Bench,
+    /// Write the generated files anew.
+    Generate,
+    /// Rebuild the committed kernel object.
+    Ebpf {
+        /// Only compare it with what the source builds.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> Result<()> {
@@ -66,6 +77,8 @@ fn main() -> Result<()> {
         }
         Command::Servers => show_servers(),
         Command::Bench => bench::run(),
+        Command::Generate => generated::write(),
+        Command::Ebpf { check } => ebpf::run(check),
     }
 }
 
