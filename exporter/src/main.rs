@@ -37,7 +37,12 @@ struct Arguments {
     #[arg(long)]
     protocol: Option<Protocol>,
     /// What to log: error, warn, info, debug or trace, or a filter such as info,h2=warn.
-    #[arg(long, env = "BEACONWATCH_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "BEACONWATCH_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     log: String,
     /// Log as JSON lines.
     #[arg(long)]
@@ -56,7 +61,10 @@ enum Failure {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("log filter `{filter}`: {source}")]
-    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    Filter {
+        filter: String,
+        source: tracing_subscriber::filter::ParseError,
+    },
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
@@ -74,10 +82,15 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "logging may not have been set up")]
 fn report(failure: &Failure) {
-    eprintln!("beaconwatch-exporter: {failure}");
+    let mut said = failure.to_string();
+    eprintln!("beaconwatch-exporter: {said}");
     let mut cause = std::error::Error::source(failure);
     while let Some(error) = cause {
-        eprintln!("  because: {error}");
+        let text = error.to_string();
+        if !said.contains(&text) {
+            eprintln!("  because: {text}");
+        }
+        said = text;
         cause = error.source();
     }
 }
@@ -88,8 +101,10 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     for warning in otel.warnings() {
         tracing::warn!("{warning}");
     }
-    let overrides =
-        Overrides { endpoint: arguments.endpoint.clone(), protocol: arguments.protocol };
+    let overrides = Overrides {
+        endpoint: arguments.endpoint.clone(),
+        protocol: arguments.protocol,
+    };
     let mut config = config::load(arguments.config.as_deref(), &otel, overrides)?;
     if !config.otlp.has_endpoint() {
         config.otlp.endpoint = Some(config.otlp.protocol.default_endpoint().to_owned());
@@ -98,7 +113,9 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
         print(&config);
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let counters = runtime.block_on(export(config))?;
     tracing::info!(
         made = counters.made,
@@ -115,10 +132,13 @@ fn print(config: &Config) {
 }
 
 fn log_to_stderr(arguments: &Arguments) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&arguments.log)
-        .map_err(|source| Failure::Filter { filter: arguments.log.clone(), source })?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&arguments.log).map_err(|source| Failure::Filter {
+        filter: arguments.log.clone(),
+        source,
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if arguments.log_json {
         builder.json().init();
     } else {

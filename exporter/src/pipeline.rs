@@ -35,7 +35,7 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The capture cannot start or go on.
-    #[error("capture: {0}")]
+    #[error(transparent)]
     Capture(#[from] CaptureError),
     /// Metrics cannot be sent.
     #[error(transparent)]

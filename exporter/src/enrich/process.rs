@@ -1,8 +1,8 @@
 //! [`ProcessLookup`]: the executable behind a process, from `/proc`, and whether it is Beaconwatch itself.
 //!
 //! Best effort: a process that is gone has no executable any more, and one whose start does not match the
-//! kernel's record is another one with the same pid. Results are cached by pid, process start and command
-//! name (a process that executes another program changes its name); the cache is bounded.
+//! kernel's record is another one with the same pid. Results are cached by pid, process start, user and
+//! command name (a process that executes another program changes its name); the cache is bounded.
 //!
 //! Own traffic is never scored, so nobody else may be taken for us. A mark on a socket can be set by any
 //! program that may set one, a process name by anyone. Here both must hold:
@@ -83,6 +83,7 @@ pub struct Process {
 struct ProcessKey {
     pid: u32,
     start_ns: u64,
+    user_id: u32,
     comm: [u8; 16],
 }
 
@@ -125,6 +126,7 @@ impl ProcessLookup {
         let key = ProcessKey {
             pid: owner.pid,
             start_ns: owner.process_start_ns,
+            user_id: owner.uid,
             comm: owner.comm,
         };
         if let Some(process) = self.newer.get(&key) {

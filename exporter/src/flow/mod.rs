@@ -3,12 +3,12 @@
 //! - [`key`]: identity of a flow
 //! - [`event`]: what the table yields
 //! - [`table`]: [`FlowTable`], records in, events out
-//! - [`expiry`]: flows that ended for user space while the kernel may still speak of them
+//! - `expiry`: flows that ended for user space while the kernel may still speak of them
 //!
 //! Pure: no I/O and no clock. Every method that needs the time takes a [`Moment`].
 
 pub mod event;
-pub mod expiry;
+mod expiry;
 pub mod key;
 pub mod table;
 

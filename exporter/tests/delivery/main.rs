@@ -5,6 +5,7 @@ mod support;
 mod tls;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use beaconwatch_exporter::otlp::LogsTarget;
 use beaconwatch_exporter::otlp::client;
 use beaconwatch_exporter::otlp::connection::{Compression, Protocol};
 use beaconwatch_exporter::{Config, Counters, Exporter, LossPlace};
+use beaconwatch_records::{FLAG_OWN, FlowRecord, LOSS_COUNTERS, Owner};
 use beaconwatch_schema::flow as names;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -32,15 +34,23 @@ fn url(address: SocketAddr) -> String {
 /// Exports `count` whole flows, one request at a time of at most `batch` records, until the source ends.
 async fn export(mut config: Config, count: u64, batch: usize) -> Counters {
     config.batch.max_records = batch;
-    let (send, receive) = mpsc::unbounded_channel();
-    for cookie in 0..count {
-        send.send(vec![closed_flow(cookie, 100 + cookie)])
-            .expect("the source");
+    let flows = (0..count).map(|cookie| closed_flow(cookie, 100 + cookie));
+    export_records(config, flows.collect(), [0; LOSS_COUNTERS as usize]).await
+}
+
+async fn export_records(
+    config: Config,
+    flows: Vec<FlowRecord>,
+    losses: [u64; LOSS_COUNTERS as usize],
+) -> Counters {
+    let (send, records) = mpsc::unbounded_channel();
+    for flow in flows {
+        send.send(vec![flow]).expect("the source");
     }
     drop(send);
-    let target =
-        client::connect(&config.otlp.logs_connection().expect("settings")).expect("a client");
-    Exporter::with_source(config, PlayedSource(receive), target)
+    let connection = config.otlp.logs_connection().expect("settings");
+    let target = client::connect(&connection).expect("a client");
+    Exporter::with_source(config, PlayedSource { records, losses }, target)
         .expect("an exporter")
         .run(CancellationToken::new())
         .await
@@ -391,4 +401,62 @@ async fn what_cannot_be_sent_before_the_deadline_is_counted() {
         "{counters:?}"
     );
     assert_eq!((counters.queued, counters.in_flight), (0, 0));
+}
+
+#[tokio::test]
+async fn what_the_kernel_part_lost_is_counted_by_place() {
+    let (_, address) = GrpcPeer::start(Vec::new(), 0).await;
+    let config = config(url(address), Protocol::Grpc);
+    let bad = FlowRecord {
+        role: 9,
+        ..closed_flow(1, 1)
+    };
+    let counters = export_records(config, vec![bad], [1, 2, 3, 4, 5]).await;
+    let lost = [
+        LossPlace::KernelRing,
+        LossPlace::KernelStorage,
+        LossPlace::KernelPeers,
+        LossPlace::KernelUnattributed,
+        LossPlace::KernelCloseUnseen,
+        LossPlace::InvalidRecord,
+    ];
+    let lost = lost.map(|place| counters.lost(place));
+    assert_eq!(lost, [1, 2, 3, 4, 5, 1]);
+}
+
+#[tokio::test]
+async fn own_traffic_is_marked_by_the_kernels_flag_or_by_the_executable() {
+    let (peer, address) = GrpcPeer::start(Vec::new(), 0).await;
+    let config = config(url(address), Protocol::Grpc);
+    let by_flag = FlowRecord {
+        flags: FLAG_OWN,
+        ..closed_flow(0, 1)
+    };
+    let user = std::fs::metadata("/proc/self").unwrap().uid();
+    let this = Owner {
+        pid: std::process::id(),
+        uid: user,
+        ..Owner::default()
+    };
+    let by_executable = FlowRecord {
+        owner: this,
+        ..closed_flow(1, 1)
+    };
+    let other_user = Owner {
+        uid: u32::MAX - 1,
+        ..this
+    };
+    let foreign = FlowRecord {
+        owner: other_user,
+        ..closed_flow(2, 1)
+    };
+    let flows = vec![by_flag, by_executable, foreign, closed_flow(3, 1)];
+    export_records(config, flows, [0; LOSS_COUNTERS as usize]).await;
+    let taken = peer.taken();
+    let marks: Vec<bool> = taken
+        .iter()
+        .flat_map(records)
+        .map(|record| attributes(&record.attributes).contains_key(names::OWN))
+        .collect();
+    assert_eq!(marks, [true, true, false, false]);
 }

@@ -70,12 +70,16 @@ pub(crate) fn closed_flow(cookie: u64, bytes: u64) -> FlowRecord {
 }
 
 /// Plays what is sent to it; the clocks stand still.
-pub(crate) struct PlayedSource(pub(crate) mpsc::UnboundedReceiver<Vec<FlowRecord>>);
+pub(crate) struct PlayedSource {
+    pub(crate) records: mpsc::UnboundedReceiver<Vec<FlowRecord>>,
+    /// What the kernel part says that it lost.
+    pub(crate) losses: [u64; LOSS_COUNTERS as usize],
+}
 
 #[async_trait]
 impl FlowSource for PlayedSource {
     async fn read(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
-        let Some(batch) = self.0.recv().await else {
+        let Some(batch) = self.records.recv().await else {
             return Ok(0);
         };
         records.extend_from_slice(&batch);
@@ -87,7 +91,7 @@ impl FlowSource for PlayedSource {
     }
 
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
-        Ok([0; LOSS_COUNTERS as usize])
+        Ok(self.losses)
     }
 
     fn malformed(&self) -> u64 {
