@@ -100,12 +100,9 @@ impl Client {
             .await
             .map_err(unreachable)?;
         let status = response.status();
-        let body = match bounded(&mut response).await.map_err(unreachable)? {
-            Some(body) => body,
-            None => {
-                let problem = format!("more than {BODY_BYTES_MAX} bytes");
-                return Err(ClientError::Answer { url, problem });
-            }
+        let Some(body) = bounded(&mut response).await.map_err(unreachable)? else {
+            let problem = format!("more than {BODY_BYTES_MAX} bytes");
+            return Err(ClientError::Answer { url, problem });
         };
         let value = serde_json::from_slice::<Value>(&body);
         if status.is_success() {

@@ -1,6 +1,7 @@
 //! Drives the built program as a user would and looks at what it prints.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::string_slice,
     reason = "a test that cannot go on fails, also in the functions that tests share"
 )]
