@@ -210,33 +210,34 @@ impl Default for MetricsConfig {
 impl Config {
     /// Checks what types cannot say. Opens nothing.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_durations()?;
+        self.validate_counts()?;
+        self.otlp.logs_connection()?;
+        self.otlp.metrics_connection()?;
+        Ok(())
+    }
+
+    fn validate_durations(&self) -> Result<(), ConfigError> {
         const SHORTEST: Duration = Duration::from_millis(10);
-        const DAY: Duration = Duration::from_hours(24);
-        for (key, value) in [
-            ("flush_interval_s", self.flush_interval_s),
-            ("update_interval_s", self.update_interval_s),
-            ("snapshot_interval_s", self.snapshot_interval_s),
-            ("udp_idle_timeout_s", self.udp_idle_timeout_s),
-            ("retry.initial_s", self.retry.initial_s),
-            ("retry.max_s", self.retry.max_s),
-            ("metrics.interval_s", self.metrics.interval_s),
+        for (key, value, least) in [
+            ("flush_interval_s", self.flush_interval_s, SHORTEST),
+            ("update_interval_s", self.update_interval_s, SHORTEST),
+            ("snapshot_interval_s", self.snapshot_interval_s, SHORTEST),
+            ("udp_idle_timeout_s", self.udp_idle_timeout_s, SHORTEST),
+            ("drain_timeout_s", self.drain_timeout_s, Duration::ZERO),
+            ("retry.initial_s", self.retry.initial_s, SHORTEST),
+            ("retry.max_s", self.retry.max_s, SHORTEST),
+            ("metrics.interval_s", self.metrics.interval_s, SHORTEST),
         ] {
-            if !(SHORTEST..=DAY).contains(&value) {
-                return Err(ConfigError::invalid(
-                    key,
-                    value.as_secs_f64(),
-                    "0.01 to 86400 seconds",
-                ));
+            if !(least..=Duration::from_hours(24)).contains(&value) {
+                let expected = format!("{} to 86400 seconds", least.as_secs_f64());
+                return Err(ConfigError::invalid(key, value.as_secs_f64(), &expected));
             }
         }
-        if self.drain_timeout_s > DAY {
-            let value = self.drain_timeout_s.as_secs_f64();
-            return Err(ConfigError::invalid(
-                "drain_timeout_s",
-                value,
-                "0 to 86400 seconds",
-            ));
-        }
+        Ok(())
+    }
+
+    fn validate_counts(&self) -> Result<(), ConfigError> {
         for (key, value, most) in [
             ("max_flows", self.max_flows, 1 << 26),
             ("queue.max_records", self.queue.max_records, 1 << 30),
@@ -248,8 +249,18 @@ impl Config {
                 return Err(ConfigError::invalid(key, value, &format!("1 to {most}")));
             }
         }
-        self.otlp.logs_connection()?;
-        self.otlp.metrics_connection()?;
+        let ring_bytes = self.capture.ring_bytes;
+        if !ring_bytes.is_power_of_two() || ring_bytes < 64 << 10 {
+            let expected = "a power of two of at least 65536";
+            return Err(ConfigError::invalid(
+                "capture.ring_bytes",
+                ring_bytes,
+                expected,
+            ));
+        }
+        if self.capture.max_peers == 0 {
+            return Err(ConfigError::invalid("capture.max_peers", 0, "at least 1"));
+        }
         Ok(())
     }
 

@@ -114,22 +114,13 @@ impl Otlp {
                 )
             }
         };
-        let timeout = signal.timeout_s.unwrap_or(self.timeout_s);
-        if timeout.is_zero() || timeout > Duration::from_hours(1) {
-            let value = timeout.as_secs_f64();
-            return Err(ConfigError::invalid(
-                "otlp.timeout_s",
-                value,
-                "more than 0 to 3600 seconds",
-            ));
-        }
         Ok(Connection {
             endpoint: Connection::parse_endpoint(&endpoint).map_err(|expected| {
                 ConfigError::invalid(&key, format_args!("`{endpoint}`"), &expected)
             })?,
             protocol,
             compression: signal.compression.unwrap_or(self.compression),
-            timeout,
+            timeout: self.timeout(signal)?,
             headers: checked(signal.headers.as_ref().unwrap_or(&self.headers), name)?,
             tls: Tls {
                 certificate: either(signal.certificate.as_ref(), self.certificate.as_ref()),
@@ -140,6 +131,19 @@ impl Otlp {
                 client_key: either(signal.client_key.as_ref(), self.client_key.as_ref()),
             },
         })
+    }
+
+    fn timeout(&self, signal: &SignalOverrides) -> Result<Duration, ConfigError> {
+        let timeout = signal.timeout_s.unwrap_or(self.timeout_s);
+        if timeout.is_zero() || timeout > Duration::from_hours(1) {
+            let expected = "more than 0 to 3600 seconds";
+            return Err(ConfigError::invalid(
+                "otlp.timeout_s",
+                timeout.as_secs_f64(),
+                expected,
+            ));
+        }
+        Ok(timeout)
     }
 }
 

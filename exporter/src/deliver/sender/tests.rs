@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use beaconwatch_records::{CounterSet, FlowRecord, Owner};
+use beaconwatch_records::{CounterSet, FlowRecord};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -87,27 +87,10 @@ fn start(target: Scripted, capacity: usize, max_records: usize) -> Bench {
 fn event(sequence: u64) -> NumberedEvent {
     let record = FlowRecord {
         cookie: sequence,
-        netns_cookie: 0,
-        start_ns: 0,
-        time_ns: 0,
-        last_packet_ns: 0,
-        counters: CounterSet::default(),
-        payload_sent: 0,
-        payload_received: 0,
-        owner: Owner::default(),
-        local_address: [0; 16],
-        remote_address: [0; 16],
-        smoothed_rtt_us: 0,
-        retransmits: 0,
-        local_port: 0,
-        remote_port: 0,
         kind: 1,
         role: 1,
         protocol: 6,
-        close_reason: 0,
-        flags: 0,
-        established: 0,
-        padding: [0; 6],
+        ..FlowRecord::ZERO
     };
     NumberedEvent {
         sequence,
