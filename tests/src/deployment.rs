@@ -19,10 +19,12 @@ use crate::process::Process;
 use crate::servers::Servers;
 use crate::servers::collector::Collector;
 use crate::servers::opensearch::Node;
-use crate::{http, wait};
+use crate::{http, metrics, wait};
 
 /// How long a program of ours may take until it serves, or until it ends.
 const DEADLINE: Duration = Duration::from_mins(3);
+/// Name of the index template.
+pub const INDEX_TEMPLATE: &str = "logs-beaconwatch.detection";
 /// The data stream that detections go to.
 pub const DATA_STREAM: &str = "logs-beaconwatch.detection-default";
 
@@ -148,6 +150,55 @@ impl Deployment {
             status.success(),
             "the exporter ended with {status}: {}",
             self.exporter.log()?
+        );
+        Ok(())
+    }
+
+    /// The exporter's connection to the Collector and the sidecar's to OpenSearch are marked as Beaconwatch's
+    /// own.
+    pub fn expect_own_traffic_marked(&self) -> Result<()> {
+        let flows = self.flows()?;
+        for (what, port) in [
+            ("the exporter to the Collector", self.collector.grpc_port()),
+            ("the sidecar to OpenSearch", self.opensearch.port()),
+        ] {
+            let mut clients = 0;
+            for flow in &flows.flows {
+                let first = flow.first();
+                let is_client = first.text("beaconwatch.flow.role")? == "client"
+                    && first.number("destination.port")? == i64::from(port)
+                    && first
+                        .text("process.executable.name")?
+                        .starts_with("beaconwatch");
+                if is_client {
+                    clients += 1;
+                    ensure!(
+                        first.flag("beaconwatch.flow.own"),
+                        "{what} is not marked: {flow:?}"
+                    );
+                }
+            }
+            ensure!(clients > 0, "no flow of {what} to port {port}");
+        }
+        Ok(())
+    }
+
+    /// The exporter says in its metrics that it made records and lost none.
+    pub fn expect_no_losses(&self) -> Result<()> {
+        let file = self.collector.metrics();
+        let made = metrics::last_values(&file, "beaconwatch.exporter.records")?;
+        ensure!(
+            made.values().sum::<i64>() > 0,
+            "no records in the exporter's metrics"
+        );
+        let lost = metrics::last_values(&file, "beaconwatch.exporter.lost")?;
+        ensure!(
+            !lost.is_empty(),
+            "no losses in the exporter's metrics, not even none"
+        );
+        ensure!(
+            lost.values().all(|count| *count == 0),
+            "the exporter lost records: {lost:?}"
         );
         Ok(())
     }

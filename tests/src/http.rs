@@ -50,6 +50,15 @@ pub fn post(url: &str, body: &Value) -> Result<Answer> {
     read(response)
 }
 
+/// Puts `body` at `url`.
+pub fn put(url: &str, body: &Value) -> Result<Answer> {
+    let response = agent()
+        .put(url)
+        .send_json(body)
+        .with_context(|| format!("PUT {url}"))?;
+    read(response)
+}
+
 /// Without a proxy: everything here is on loopback.
 fn agent() -> Agent {
     Agent::config_builder()

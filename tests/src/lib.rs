@@ -15,6 +15,7 @@ pub mod findings;
 pub mod flows;
 pub mod http;
 pub mod matching;
+pub mod metrics;
 pub mod network;
 pub mod process;
 pub mod program;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use beaconwatch_tests::deployment::{self, DATA_STREAM, Deployment};
+use beaconwatch_tests::deployment::{self, DATA_STREAM, Deployment, INDEX_TEMPLATE};
 use beaconwatch_tests::ecs::Schema;
 use beaconwatch_tests::findings::{self, Finding};
 use beaconwatch_tests::matching::{self, Role};
@@ -18,7 +18,7 @@ use beaconwatch_tests::program::Truth;
 use beaconwatch_tests::servers::Servers;
 use beaconwatch_tests::traffic::{self, Server};
 use beaconwatch_tests::wait::wait_for;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long anything that happens by itself may take.
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -80,11 +80,52 @@ impl Scene<'_> {
         findings::claim(&mut found, &tcp, "ipv4")?;
         findings::claim(&mut found, &tcp, "ipv6")?;
         findings::claim(&mut found, &udp, "ipv4")?;
+        self.the_server_finds_it_by_its_fields(&udp)?;
         ensure!(
             found.is_empty(),
             "findings about nothing that was done: {found:#?}"
         );
         Ok(vec![tcp, udp, browsing, refused])
+    }
+
+    /// The mapping is the committed template, and its types are right: the server's own search finds the
+    /// beacon by network, name and score.
+    fn the_server_finds_it_by_its_fields(&self, truth: &Truth) -> Result<()> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../integrations/elastic/index-template-detection.json");
+        let text = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+        let committed: Value = serde_json::from_slice(&text).context("reading the template")?;
+        let installed = self.deployment.opensearch.index_template(INDEX_TEMPLATE)?;
+        let mappings = "/template/mappings";
+        ensure!(
+            installed.pointer(mappings) == committed.pointer(mappings),
+            "the sidecar installed another template: {installed:#}"
+        );
+        self.deployment
+            .opensearch
+            .put_index_template(INDEX_TEMPLATE, &committed)?;
+
+        let beat = truth
+            .connections
+            .first()
+            .context("the program made no connection")?;
+        let filters = |network: String| {
+            json!([
+                {"term": {"source.ip": network}},
+                {"term": {"process.name": truth.identity.name}},
+                {"term": {"destination.port": beat.remote_port}},
+                {"range": {"beaconwatch.score": {"gte": 0.7, "lte": 1.0}}},
+            ])
+        };
+        let own = filters(format!("{}/30", beat.local_address));
+        let other = filters("192.0.2.0/24".to_owned());
+        let count = |filters| self.deployment.opensearch.count(DATA_STREAM, filters);
+        ensure!(count(&own)? >= 1, "the search finds no document for {own}");
+        ensure!(
+            count(&other)? == 0,
+            "the search finds a document for {other}"
+        );
+        Ok(())
     }
 
     /// OpenSearch is away while detections are made, and the sidecar is killed before it could deliver
@@ -228,7 +269,27 @@ impl Scene<'_> {
             server.connections.len()
         );
         self.deployment.stop_exporter()?;
-        self.deployment.expect_complete_sequences()
+        self.deployment.expect_complete_sequences()?;
+        self.deployment.expect_own_traffic_marked()?;
+        self.deployment.expect_no_losses()?;
+        self.the_sidecar_misses_nothing()
+    }
+
+    /// The sidecar has seen every sequence number, too, in spite of the crashes.
+    fn the_sidecar_misses_nothing(&self) -> Result<()> {
+        wait_for("every record at the sidecar", DEADLINE, || {
+            let status = self.deployment.sidecar.ask("/api/v1/status")?;
+            let exporters = status["exporters"].as_array().context("no exporters")?;
+            ensure!(
+                exporters.len() == 1,
+                "{} exporters: {exporters:#?}",
+                exporters.len()
+            );
+            for count in ["missing", "before_first_contact"] {
+                ensure!(exporters[0][count] == 0, "{count}: {exporters:#?}");
+            }
+            Ok(Some(()))
+        })
     }
 
     /// What OpenSearch has about the test's network; checks everything that it has.

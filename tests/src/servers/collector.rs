@@ -125,6 +125,12 @@ impl Collector {
         format!("http://127.0.0.1:{}", self.grpc_port)
     }
 
+    /// Port for OTLP over gRPC.
+    #[must_use]
+    pub fn grpc_port(&self) -> u16 {
+        self.grpc_port
+    }
+
     /// The file of flow records.
     #[must_use]
     pub fn flows(&self) -> PathBuf {

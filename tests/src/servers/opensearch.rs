@@ -133,6 +133,12 @@ impl Node {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Port of the HTTP interface.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Kills the node as a power failure would.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()
@@ -171,18 +177,27 @@ impl Node {
         hits.iter().map(hit).collect()
     }
 
-    /// Names of the data streams.
-    pub fn data_streams(&self) -> Result<Vec<String>> {
-        let url = format!("{}/_data_stream", self.url());
+    /// How many documents of `data_stream` fit all of `filters`, by the server's own search.
+    pub fn count(&self, data_stream: &str, filters: &Value) -> Result<u64> {
+        let url = format!("{}/{data_stream}/_count", self.url());
+        let query = json!({"query": {"bool": {"filter": filters}}});
+        let answer = http::post(&url, &query)?.expect_success(&url)?;
+        answer["count"]
+            .as_u64()
+            .with_context(|| format!("an answer without a count: {answer}"))
+    }
+
+    /// The index template `name`.
+    pub fn index_template(&self, name: &str) -> Result<Value> {
+        let url = format!("{}/_index_template/{name}", self.url());
         let answer = http::get(&url)?.expect_success(&url)?;
-        let streams = answer["data_streams"]
-            .as_array()
-            .context("an answer without data streams")?;
-        Ok(streams
-            .iter()
-            .filter_map(|s| s["name"].as_str())
-            .map(str::to_owned)
-            .collect())
+        Ok(answer["index_templates"][0]["index_template"].clone())
+    }
+
+    /// Installs an index template.
+    pub fn put_index_template(&self, name: &str, template: &Value) -> Result<()> {
+        let url = format!("{}/_index_template/{name}", self.url());
+        http::put(&url, template)?.expect_success(&url).map(drop)
     }
 }
 
