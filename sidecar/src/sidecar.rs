@@ -133,6 +133,13 @@ struct Core {
 }
 
 impl Core {
+    /// [`Self::start`] on a thread that may block.
+    async fn start_blocking(config: Config, clock: Clock) -> Result<(Self, Config), StartError> {
+        let start = move || Self::start(&config, &clock).map(|core| (core, config));
+        let started = tokio::task::spawn_blocking(start).await;
+        started.map_err(std::io::Error::other)?
+    }
+
     /// Opens the store, restores the engine from it and starts both threads. Blocks.
     fn start(config: &Config, clock: &Clock) -> Result<Self, StartError> {
         let board: SharedBoard = Arc::new(RwLock::new(Board::new(config.api.max_series)));
@@ -206,22 +213,13 @@ impl Sidecar {
         make_directory(&config.data_directory)?;
         let listeners = Listeners::bind(&config).await?;
         let destinations = build_destinations(&config)?;
-        let (core, config) = {
-            let clock = clock.clone();
-            let started = tokio::task::spawn_blocking(move || {
-                Core::start(&config, &clock).map(|core| (core, config))
-            });
-            started.await.map_err(std::io::Error::other)??
-        };
+        let (core, config) = Core::start_blocking(config, clock.clone()).await?;
         let receiver = Receiver::new(config.receive.clone(), core.store.clone(), clock.clone());
         let reporter = StatusReporter {
             receiver: receiver.clone(),
             observer: core.observer.clone(),
             store: core.store.clone(),
-            progress: destinations
-                .iter()
-                .map(|(progress, _)| Arc::clone(progress))
-                .collect(),
+            progress: destinations.iter().map(|it| Arc::clone(&it.0)).collect(),
             parts: parts.into(),
             started: clock.now(),
             clock: clock.clone(),
@@ -252,44 +250,22 @@ impl Sidecar {
             status: self.reporter.clone(),
         };
         let api = api::router(api, self.addresses.api, &config.api.allowed_hosts);
-        let stop = &self.stop_serving;
-        self.serving.push(tokio::spawn(listen::serve(
-            listeners.api,
-            api,
-            stop.clone(),
-        )));
-        let observer = self.observer.clone();
-        self.serving.push(tokio::spawn(analyse_regularly(
-            observer,
-            config.analysis_interval(),
-            stop.clone(),
-        )));
+        let stop = || self.stop_serving.clone();
+        let analysing =
+            analyse_regularly(self.observer.clone(), config.analysis_interval(), stop());
+        self.serving = vec![
+            tokio::spawn(listen::serve(listeners.api, api, stop())),
+            tokio::spawn(analysing),
+            tokio::spawn(watch(self.failure(), self.receiver.clone(), stop())),
+        ];
+        let stop = || self.stop_receiving.clone();
         let router = receive::router(self.receiver.clone());
-        let failed = self.failure();
-        let (receiver, stopping) = (self.receiver.clone(), self.stop_serving.clone());
-        self.serving.push(tokio::spawn(async move {
-            tokio::select! {
-                () = stopping.cancelled() => {}
-                part = failed => {
-                    tracing::error!(part, "a thread ended: no more requests are taken");
-                    receiver.stop();
-                }
-            }
-        }));
-        let stop = &self.stop_receiving;
-        self.receiving.push(tokio::spawn(listen::serve(
-            listeners.http,
-            router,
-            stop.clone(),
-        )));
-        let timeout = Duration::from_secs(config.receive.request_timeout_s);
         let server = LogsServer::new(self.receiver.clone());
-        self.receiving.push(tokio::spawn(serve_grpc(
-            listeners.grpc,
-            server,
-            timeout,
-            stop.clone(),
-        )));
+        let timeout = Duration::from_secs(config.receive.request_timeout_s);
+        self.receiving = vec![
+            tokio::spawn(listen::serve(listeners.http, router, stop())),
+            tokio::spawn(serve_grpc(listeners.grpc, server, timeout, stop())),
+        ];
     }
 
     fn deliver(&mut self, destinations: Destinations, config: &Config, clock: &Clock) {
@@ -417,6 +393,21 @@ async fn join(tasks: &mut Vec<JoinHandle<()>>, end: Instant) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "a task failed"),
             Err(_elapsed) => task.abort(),
+        }
+    }
+}
+
+/// Ends receiving when a thread has ended: what would be acknowledged then might never be scored.
+async fn watch(
+    failure: impl Future<Output = &'static str>,
+    receiver: Receiver,
+    stop: CancellationToken,
+) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        part = failure => {
+            tracing::error!(part, "a thread ended: no more requests are taken");
+            receiver.stop();
         }
     }
 }

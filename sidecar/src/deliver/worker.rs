@@ -143,58 +143,50 @@ impl Worker {
         outcomes: Vec<Outcome>,
     ) -> Result<Round, StoreError> {
         let mut settled = Vec::new();
-        let mut left = 0_usize;
-        let mut last_reason = None;
+        let mut left = Vec::new();
         for (&number, outcome) in numbers.iter().zip(outcomes) {
-            match outcome {
-                Outcome::Delivered => {
-                    settled.push((
-                        number,
-                        Settled::Delivered {
-                            already_there: false,
-                        },
-                    ));
-                }
-                Outcome::AlreadyThere => {
-                    settled.push((
-                        number,
-                        Settled::Delivered {
-                            already_there: true,
-                        },
-                    ));
-                }
-                Outcome::Refused { reason } => {
-                    let destination = self.settings.progress.name();
-                    tracing::warn!(destination, %reason, "a document was refused: it is in the dead letters");
-                    settled.push((
-                        number,
-                        Settled::Dead {
-                            reason,
-                            at: self.settings.clock.now(),
-                        },
-                    ));
-                }
-                Outcome::Retry { reason } => {
-                    left += 1;
-                    last_reason = Some(reason);
-                }
+            match self.judge(outcome) {
+                Ok(outcome) => settled.push((number, outcome)),
+                Err(reason) => left.push(reason),
             }
         }
         if !settled.is_empty() {
             self.record(settled).await?;
         }
-        match last_reason {
+        let documents = left.len();
+        match left.pop() {
             None => {
                 self.settings.progress.succeeded();
                 Ok(Round::Settled)
             }
-            Some(reason) => Ok(self.failed(
-                &AttemptError {
+            Some(reason) => {
+                let error = AttemptError {
                     reason,
                     retry_after: None,
-                },
-                left,
-            )),
+                };
+                Ok(self.failed(&error, documents))
+            }
+        }
+    }
+
+    /// What the store shall note of an outcome; the reason when it shall note nothing.
+    fn judge(&self, outcome: Outcome) -> Result<Settled, String> {
+        match outcome {
+            Outcome::Delivered => Ok(Settled::Delivered {
+                already_there: false,
+            }),
+            Outcome::AlreadyThere => Ok(Settled::Delivered {
+                already_there: true,
+            }),
+            Outcome::Refused { reason } => {
+                let destination = self.settings.progress.name();
+                tracing::warn!(destination, %reason, "a document was refused: it is in the dead letters");
+                Ok(Settled::Dead {
+                    reason,
+                    at: self.settings.clock.now(),
+                })
+            }
+            Outcome::Retry { reason } => Err(reason),
         }
     }
 

@@ -241,6 +241,26 @@ impl Elasticsearch {
     }
 }
 
+impl Elasticsearch {
+    async fn part(&self, documents: &[Document]) -> Result<Part, AttemptError> {
+        let answer = self.bulk(documents).await?;
+        match answer.status {
+            StatusCode::OK => Ok(Part::Answered(item_outcomes(
+                &answer.body,
+                documents.len(),
+            )?)),
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE if documents.len() > 1 => {
+                Ok(Part::TooMuch)
+            }
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
+                let reason = answer.into_error().reason;
+                Ok(Part::Answered(vec![Outcome::Refused { reason }]))
+            }
+            _ => Err(answer.into_error()),
+        }
+    }
+}
+
 #[async_trait]
 impl Destination for Elasticsearch {
     async fn deliver(&mut self, documents: &[Document]) -> Result<Vec<Outcome>, AttemptError> {
@@ -250,44 +270,29 @@ impl Destination for Elasticsearch {
         let mut outcomes = Vec::with_capacity(documents.len());
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
-            let answer = match self.bulk(part).await {
-                Ok(answer) => answer,
+            match self.part(part).await {
+                Ok(Part::Answered(answered)) => outcomes.extend(answered),
+                Ok(Part::TooMuch) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
                 Err(error) if outcomes.is_empty() => return Err(error),
                 // What came before is delivered: only the rest is tried again.
-                Err(error) => {
-                    let left = documents.len() - outcomes.len();
-                    outcomes.extend(vec![
-                        Outcome::Retry {
-                            reason: error.reason
-                        };
-                        left
-                    ]);
-                    return Ok(outcomes);
-                }
-            };
-            match answer.status {
-                StatusCode::OK => outcomes.extend(item_outcomes(&answer.body, part.len())?),
-                StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE if part.len() > 1 => {
-                    let (first, second) = part.split_at(part.len() / 2);
-                    parts.push(second);
-                    parts.push(first);
-                }
-                StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
-                    outcomes.push(Outcome::Refused {
-                        reason: answer.into_error().reason,
-                    });
-                }
-                _ if outcomes.is_empty() => return Err(answer.into_error()),
-                _ => {
-                    let reason = answer.into_error().reason;
-                    let left = documents.len() - outcomes.len();
-                    outcomes.extend(vec![Outcome::Retry { reason }; left]);
+                Err(AttemptError { reason, .. }) => {
+                    outcomes.resize(documents.len(), Outcome::Retry { reason });
                     return Ok(outcomes);
                 }
             }
         }
         Ok(outcomes)
     }
+}
+
+/// What came of one bulk request.
+enum Part {
+    Answered(Vec<Outcome>),
+    /// Refused as a whole: fewer documents at a time may be taken.
+    TooMuch,
 }
 
 /// A response that was read.

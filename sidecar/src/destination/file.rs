@@ -110,39 +110,39 @@ fn open(path: &Path) -> io::Result<Open> {
         .create(true)
         .mode(0o640)
         .open(path)?;
+    let known = repair(&mut file, path)?;
+    // The folder's entry of a new file must be on disk, too.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(Open { file, known })
+}
+
+/// Takes away a last line that has no end; the event ids of the lines before it.
+fn repair(file: &mut std::fs::File, path: &Path) -> io::Result<HashSet<String>> {
     let length = file.metadata()?.len();
     let start = length.saturating_sub(TAIL_BYTES);
     file.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
-    Read::by_ref(&mut file)
-        .take(TAIL_BYTES)
-        .read_to_end(&mut tail)?;
-    let whole = tail
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |newline| newline + 1);
+    Read::by_ref(file).take(TAIL_BYTES).read_to_end(&mut tail)?;
+    let newline = tail.iter().rposition(|&byte| byte == b'\n');
+    let whole = newline.map_or(0, |newline| newline + 1);
     if whole < tail.len() {
         if whole == 0 && start > 0 {
-            return Err(io::Error::other(
-                "the last line has no end, expected a file of JSON lines",
-            ));
+            let reason = "the last line has no end, expected a file of JSON lines";
+            return Err(io::Error::other(reason));
         }
         tracing::warn!(path = %path.display(), bytes = tail.len() - whole, "the last line was cut off by a crash: it is taken away and written again");
         file.set_len(start + whole as u64)?;
     }
-    let known = tail
+    let lines = tail
         .get(..whole)
         .unwrap_or_default()
         .split(|&byte| byte == b'\n');
-    let known = known.filter_map(event_id).collect();
-    // The folder's entry of a new file must be on disk, too.
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(Open { file, known })
+    Ok(lines.filter_map(event_id).collect())
 }
 
 fn event_id(line: &[u8]) -> Option<String> {

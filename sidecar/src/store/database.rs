@@ -409,23 +409,32 @@ fn settle_one(
         }
         Settled::Dead { reason, at } => {
             totals.dead += 1;
+            let (document, reason, at) = (queued.document.clone(), reason.clone(), *at);
             let letter = DeadLetter {
-                document: queued.document.clone(),
-                reason: reason.clone(),
-                at: *at,
+                document,
+                reason,
+                at,
             };
+            let letter = format::encode("dead letter", &letter)?;
             let mut dead = transaction.open_table(DEAD)?;
-            dead.insert(
-                (destination, number),
-                format::encode("dead letter", &letter)?.as_slice(),
-            )?;
+            dead.insert((destination, number), letter.as_slice())?;
         }
     }
+    release(&mut documents, number, queued)
+}
+
+/// One destination less holds the document; the last one removes it.
+fn release(
+    documents: &mut redb::Table<'_, u64, &'static [u8]>,
+    number: u64,
+    queued: Queued,
+) -> Result<(), StoreError> {
     if queued.remaining <= 1 {
         documents.remove(number)?;
     } else {
+        let remaining = queued.remaining - 1;
         let queued = Queued {
-            remaining: queued.remaining - 1,
+            remaining,
             ..queued
         };
         documents.insert(number, format::encode("document", &queued)?.as_slice())?;

@@ -37,7 +37,7 @@ pub use format::{DeadLetter, Document, FormatError, Totals};
 pub(crate) use format::{decode, encode};
 
 use crate::receive::Batch;
-use thread::Command;
+use thread::{Command, Oldest, Waiting};
 
 /// Changed keys and their values; no value means removed.
 pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -249,13 +249,15 @@ impl Store {
         permit: tokio::sync::OwnedSemaphorePermit,
     ) -> Result<(), StoreError> {
         let encoded = encode("batch", &batch)?;
-        self.ask(|reply| Command::Append {
-            encoded,
-            batch,
-            permit,
-            reply,
-        })
-        .await
+        let waiting = |reply| {
+            Command::Append(Waiting {
+                encoded,
+                batch,
+                permit,
+                reply,
+            })
+        };
+        self.ask(waiting).await
     }
 
     /// Writes a checkpoint; gives it back with the error when it could not be written. Blocks: call it
@@ -265,11 +267,8 @@ impl Store {
         checkpoint: Checkpoint,
     ) -> Result<(), (StoreError, Box<Checkpoint>)> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Checkpoint {
-            checkpoint: Box::new(checkpoint),
-            reply,
-        };
-        if let Err(mpsc::error::SendError(Command::Checkpoint { checkpoint, .. })) =
+        let command = Command::Checkpoint(Box::new(checkpoint), reply);
+        if let Err(mpsc::error::SendError(Command::Checkpoint(checkpoint, _))) =
             self.commands.send(command)
         {
             return Err((StoreError::Stopped, checkpoint));
@@ -290,24 +289,21 @@ impl Store {
         destination: &str,
         limit: usize,
     ) -> Result<Vec<(u64, Document)>, StoreError> {
-        let destination = destination.to_owned();
-        self.ask(|reply| Command::Pending {
-            destination,
+        let oldest = Oldest {
+            destination: destination.to_owned(),
             limit,
-            reply,
-        })
-        .await
+        };
+        self.ask(|reply| Command::Pending(oldest, reply)).await
     }
 
     /// Records what became of an attempt; the destination's counters afterwards.
     pub(crate) async fn settle(&self, settlement: Settlement) -> Result<Totals, StoreError> {
-        self.ask(|reply| Command::Settle { settlement, reply })
-            .await
+        self.ask(|reply| Command::Settle(settlement, reply)).await
     }
 
     /// Counters of all destinations in the store.
     pub(crate) async fn totals(&self) -> Result<DestinationTotals, StoreError> {
-        self.ask(|reply| Command::Totals { reply }).await
+        self.ask(Command::Totals).await
     }
 
     /// The oldest dead letters of a destination.
@@ -316,25 +312,23 @@ impl Store {
         destination: &str,
         limit: usize,
     ) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-        let destination = destination.to_owned();
-        self.ask(|reply| Command::DeadLetters {
-            destination,
+        let oldest = Oldest {
+            destination: destination.to_owned(),
             limit,
-            reply,
-        })
-        .await
+        };
+        self.ask(|reply| Command::DeadLetters(oldest, reply)).await
     }
 
     /// Size of the store.
     pub(crate) async fn size(&self) -> Result<Size, StoreError> {
-        self.ask(|reply| Command::Size { reply }).await
+        self.ask(Command::Size).await
     }
 
     /// The largest number of documents that wait for one of the configured destinations. Blocks: call it
     /// from a thread of your own.
     pub(crate) fn largest_backlog(&self) -> Result<u64, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(Command::LargestBacklog { reply });
+        let sent = self.commands.send(Command::LargestBacklog(reply));
         sent.map_err(|_stopped| StoreError::Stopped)?;
         answer
             .blocking_recv()
@@ -344,7 +338,7 @@ impl Store {
     /// Stops the thread after what was asked before, without waiting for it.
     pub(crate) fn abandon(&self) {
         let (reply, _answer) = oneshot::channel();
-        if self.commands.send(Command::Stop { reply }).is_err() {
+        if self.commands.send(Command::Stop(reply)).is_err() {
             tracing::debug!("the store had stopped before");
         }
     }
@@ -352,7 +346,7 @@ impl Store {
     /// Stops the thread after what was asked before; when this returns the file is closed.
     pub(crate) async fn stop(&self) {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Stop { reply }).is_err() || answer.await.is_err() {
+        if self.commands.send(Command::Stop(reply)).is_err() || answer.await.is_err() {
             tracing::debug!("the store had stopped before");
         }
     }

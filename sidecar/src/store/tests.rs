@@ -9,6 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
+mod files;
+
 const DESTINATIONS: [&str; 2] = ["file", "search"];
 
 /// What a store gave back when it was opened.
@@ -146,6 +148,24 @@ struct Model {
     dead: BTreeMap<&'static str, BTreeSet<u64>>,
 }
 
+impl Model {
+    /// Every third document is refused for good.
+    fn settle(&mut self, destination: &'static str, number: u64) -> Settled {
+        self.pending.entry(destination).or_default().remove(&number);
+        if number.is_multiple_of(3) {
+            self.dead.entry(destination).or_default().insert(number);
+            return Settled::Dead {
+                reason: "no".to_owned(),
+                at: Timestamp::from_unix_nanos(1),
+            };
+        }
+        *self.delivered.entry(destination).or_default() += 1;
+        Settled::Delivered {
+            already_there: false,
+        }
+    }
+}
+
 struct Run {
     runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
@@ -255,47 +275,21 @@ impl Run {
             .runtime
             .block_on(self.store.pending(destination, count))
             .unwrap();
-        let model = &mut self.model;
-        let expected: Vec<_> = model
-            .pending
-            .entry(destination)
-            .or_default()
-            .iter()
-            .copied()
-            .take(count)
-            .collect();
-        assert_eq!(
+        let pending = self.model.pending.entry(destination).or_default();
+        let expected: Vec<_> = pending.iter().copied().take(count).collect();
+        let numbers: Vec<_> = waiting.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, expected);
+        assert!(
             waiting
                 .iter()
-                .map(|(number, _)| *number)
-                .collect::<Vec<_>>(),
-            expected
+                .all(|(number, found)| *found == document(*number))
         );
-        let mut settled = Vec::new();
-        for (number, found) in waiting {
-            assert_eq!(found, document(number));
-            model
-                .pending
-                .entry(destination)
-                .or_default()
-                .remove(&number);
-            if number % 3 == 0 {
-                model.dead.entry(destination).or_default().insert(number);
-                let (reason, at) = ("no".to_owned(), Timestamp::from_unix_nanos(1));
-                settled.push((number, Settled::Dead { reason, at }));
-            } else {
-                *model.delivered.entry(destination).or_default() += 1;
-                settled.push((
-                    number,
-                    Settled::Delivered {
-                        already_there: false,
-                    },
-                ));
-            }
-        }
+        let settled = numbers
+            .iter()
+            .map(|&number| (number, self.model.settle(destination, number)));
         let settlement = Settlement {
             destination: destination.to_owned(),
-            settled,
+            settled: settled.collect(),
             retries: 0,
             dead_limit: 100,
         };
@@ -420,88 +414,4 @@ fn dead_letters_are_kept_up_to_the_limit_and_counted_past_it() {
             .collect::<Vec<_>>(),
         [3, 4, 5]
     );
-}
-
-fn error_of(path: &Path) -> StoreError {
-    open(path).map(|_| ()).expect_err("this file is no store")
-}
-
-#[test]
-fn a_foreign_file_is_an_error_that_names_it_and_is_left_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.redb");
-    let text = "this is no database\n".repeat(1000);
-    std::fs::write(&path, &text).unwrap();
-    let error = error_of(&path).to_string();
-    assert!(error.contains("store.redb"), "{error}");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-}
-
-#[test]
-fn a_newer_schema_is_refused_with_both_versions() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.redb");
-    let database = redb::Database::create(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let meta = redb::TableDefinition::<&str, u64>::new("meta");
-    transaction
-        .open_table(meta)
-        .unwrap()
-        .insert("schema_version", 2)
-        .unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-    let error = error_of(&path).to_string();
-    assert!(
-        error.contains("schema version 2") && error.contains("version 1"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_store_that_is_open_elsewhere_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.redb");
-    let (_store, ..) = open(&path).unwrap();
-    assert!(!error_of(&path).is_corruption());
-}
-
-/// A file that somebody else has written into opens with what was in it, or is an error: never a panic.
-#[test]
-fn a_damaged_file_is_an_error_or_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.redb");
-    let runtime = runtime();
-    let (store, ..) = open(&path).unwrap();
-    for number in 1..=50 {
-        append(&runtime, &store, number).unwrap();
-    }
-    runtime.block_on(store.stop());
-    let whole = std::fs::read(&path).unwrap();
-    let (_, expected, _) = open(&path).unwrap();
-    let damaged = folder.path().join("damaged.redb");
-    let mut refused = 0;
-    for position in (0..whole.len()).step_by(whole.len() / 200 + 1) {
-        let mut bytes = whole.clone();
-        bytes[position] ^= 0xff;
-        std::fs::write(&damaged, &bytes).unwrap();
-        match open(&damaged) {
-            Ok((store, found, _)) => {
-                assert_eq!(found, expected, "byte {position} was changed");
-                runtime.block_on(store.stop());
-            }
-            Err(error) => {
-                assert!(error.to_string().contains("damaged.redb"), "{error}");
-                refused += 1;
-            }
-        }
-    }
-    assert!(refused > 0);
-    for length in [0, 1, 100, 4096, whole.len() / 2, whole.len() - 1] {
-        std::fs::write(&damaged, &whole[..length]).unwrap();
-        if let Ok((store, found, _)) = open(&damaged) {
-            assert!(length == 0 || found == expected, "cut to {length} bytes");
-            runtime.block_on(store.stop());
-        }
-    }
 }

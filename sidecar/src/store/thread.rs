@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -19,55 +20,39 @@ const GROUP_BYTES: usize = 8 << 20;
 /// A database that failed is opened again after this time.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A batch that waits for its group commit.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) encoded: Vec<u8>,
+    pub(super) batch: Batch,
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) reply: Reply<()>,
+}
+
+/// The oldest entries of a destination.
+#[derive(Debug)]
+pub(super) struct Oldest {
+    pub(super) destination: String,
+    pub(super) limit: usize,
+}
+
+/// The checkpoint comes back with the error: nothing of it may be lost.
+pub(super) type CheckpointReply = oneshot::Sender<Result<(), (StoreError, Box<Checkpoint>)>>;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Command {
-    Append {
-        encoded: Vec<u8>,
-        batch: Batch,
-        permit: OwnedSemaphorePermit,
-        reply: Reply<()>,
-    },
-    Checkpoint {
-        checkpoint: Box<Checkpoint>,
-        reply: oneshot::Sender<Result<(), (StoreError, Box<Checkpoint>)>>,
-    },
-    Pending {
-        destination: String,
-        limit: usize,
-        reply: Reply<Vec<(u64, Document)>>,
-    },
-    Settle {
-        settlement: Settlement,
-        reply: Reply<Totals>,
-    },
-    Totals {
-        reply: Reply<DestinationTotals>,
-    },
-    DeadLetters {
-        destination: String,
-        limit: usize,
-        reply: Reply<Vec<(u64, DeadLetter)>>,
-    },
-    Size {
-        reply: Reply<Size>,
-    },
-    LargestBacklog {
-        reply: Reply<u64>,
-    },
-    Stop {
-        reply: oneshot::Sender<()>,
-    },
-}
-
-/// A batch that waits for its group commit.
-struct Waiting {
-    encoded: Vec<u8>,
-    batch: Batch,
-    permit: OwnedSemaphorePermit,
-    reply: Reply<()>,
+    Append(Waiting),
+    Checkpoint(Box<Checkpoint>, CheckpointReply),
+    Pending(Oldest, Reply<Vec<(u64, Document)>>),
+    Settle(Settlement, Reply<Totals>),
+    Totals(Reply<DestinationTotals>),
+    DeadLetters(Oldest, Reply<Vec<(u64, DeadLetter)>>),
+    Size(Reply<Size>),
+    LargestBacklog(Reply<u64>),
+    Stop(oneshot::Sender<()>),
 }
 
 /// Opens the tables and restores from them. The database engine may panic on a file that something else
@@ -129,52 +114,17 @@ pub(super) fn serve(
         journal,
         checkpoints,
     };
-    let mut group = Vec::new();
     let mut next = commands.blocking_recv();
     while let Some(command) = next.take() {
         match command {
-            Command::Stop { reply } => {
+            Command::Stop(reply) => {
                 drop(server);
                 answer(reply, ());
                 return;
             }
-            Command::Append {
-                encoded,
-                batch,
-                permit,
-                reply,
-            } => {
-                let mut bytes = encoded.len();
-                group.push(Waiting {
-                    encoded,
-                    batch,
-                    permit,
-                    reply,
-                });
-                while group.len() < GROUP_BATCHES && bytes < GROUP_BYTES {
-                    match commands.try_recv() {
-                        Ok(Command::Append {
-                            encoded,
-                            batch,
-                            permit,
-                            reply,
-                        }) => {
-                            bytes += encoded.len();
-                            group.push(Waiting {
-                                encoded,
-                                batch,
-                                permit,
-                                reply,
-                            });
-                        }
-                        Ok(other) => {
-                            next = Some(other);
-                            break;
-                        }
-                        Err(_empty) => break,
-                    }
-                }
-                server.append(&mut group);
+            Command::Append(first) => {
+                let group = take_group(first, &mut commands, &mut next);
+                server.append(group);
             }
             other => server.serve_one(other),
         }
@@ -182,6 +132,30 @@ pub(super) fn serve(
             next = commands.blocking_recv();
         }
     }
+}
+
+/// All batches that wait behind `first`, up to the limits of a group; `next` is the command that ended it.
+fn take_group(
+    first: Waiting,
+    commands: &mut mpsc::UnboundedReceiver<Command>,
+    next: &mut Option<Command>,
+) -> Vec<Waiting> {
+    let mut bytes = first.encoded.len();
+    let mut group = vec![first];
+    while group.len() < GROUP_BATCHES && bytes < GROUP_BYTES {
+        match commands.try_recv() {
+            Ok(Command::Append(waiting)) => {
+                bytes += waiting.encoded.len();
+                group.push(waiting);
+            }
+            Ok(other) => {
+                *next = Some(other);
+                break;
+            }
+            Err(_empty) => break,
+        }
+    }
+    group
 }
 
 impl Server<'_> {
@@ -233,31 +207,26 @@ impl Server<'_> {
         error
     }
 
-    fn append(&mut self, group: &mut Vec<Waiting>) {
+    fn append(&mut self, group: Vec<Waiting>) {
         let written = self.with(|tables| {
             let encoded: Vec<&[u8]> = group.iter().map(|waiting| &*waiting.encoded).collect();
             tables.append(&encoded)
         });
         match written {
             Ok(first) => {
-                for (position, waiting) in (first..).zip(group.drain(..)) {
-                    let Waiting {
-                        batch,
-                        permit,
-                        reply,
-                        ..
-                    } = waiting;
+                for (position, waiting) in (first..).zip(group) {
+                    let (batch, permit) = (waiting.batch, waiting.permit);
                     (self.journal)(Journaled {
                         position,
                         batch,
                         permit,
                     });
-                    answer(reply, Ok(()));
+                    answer(waiting.reply, Ok(()));
                 }
             }
             Err(error) => {
                 let reason = error.to_string();
-                for waiting in group.drain(..) {
+                for waiting in group {
                     answer(waiting.reply, Err(StoreError::Closed(reason.clone())));
                 }
             }
@@ -265,65 +234,55 @@ impl Server<'_> {
     }
 
     fn serve_one(&mut self, command: Command) {
+        let destinations = self.settings.destinations.clone();
         match command {
-            Command::Checkpoint { checkpoint, reply } => {
-                let destinations = self.settings.destinations.clone();
+            Command::Checkpoint(checkpoint, reply) => {
                 let written = self.with(|tables| tables.checkpoint(&checkpoint, &destinations));
                 if written.is_ok() {
                     self.checkpoints.send_modify(|number| *number += 1);
                 }
                 answer(reply, written.map_err(|error| (error, checkpoint)));
             }
-            Command::Pending {
-                destination,
-                limit,
-                reply,
-            } => {
-                answer(
-                    reply,
-                    self.with(|tables| tables.pending(&destination, limit)),
-                );
+            Command::Pending(Oldest { destination, limit }, reply) => {
+                self.reply(reply, |tables| tables.pending(&destination, limit));
             }
-            Command::Settle { settlement, reply } => {
-                answer(reply, self.with(|tables| tables.settle(&settlement)));
+            Command::Settle(settlement, reply) => {
+                self.reply(reply, |tables| tables.settle(&settlement));
             }
-            Command::Totals { reply } => answer(reply, self.with(|tables| tables.totals())),
-            Command::DeadLetters {
-                destination,
-                limit,
-                reply,
-            } => {
-                answer(
-                    reply,
-                    self.with(|tables| tables.dead_letters(&destination, limit)),
-                );
+            Command::Totals(reply) => self.reply(reply, |tables| tables.totals()),
+            Command::DeadLetters(Oldest { destination, limit }, reply) => {
+                self.reply(reply, |tables| tables.dead_letters(&destination, limit));
             }
-            Command::LargestBacklog { reply } => {
-                let destinations = self.settings.destinations.clone();
-                answer(
-                    reply,
-                    self.with(|tables| tables.largest_backlog(&destinations)),
-                );
+            Command::LargestBacklog(reply) => {
+                self.reply(reply, |tables| tables.largest_backlog(&destinations));
             }
-            Command::Size { reply } => {
+            Command::Size(reply) => {
                 let path = self.settings.path.clone();
-                answer(
-                    reply,
-                    self.with(|tables| {
-                        let (journal_batches, outbox_documents) = tables.lengths()?;
-                        let file_bytes = std::fs::metadata(&path)?.len();
-                        Ok(Size {
-                            file_bytes,
-                            journal_batches,
-                            outbox_documents,
-                        })
-                    }),
-                );
+                self.reply(reply, |tables| size(tables, &path));
             }
             // Both are taken by the loop that calls this.
-            Command::Append { .. } | Command::Stop { .. } => {}
+            Command::Append(_) | Command::Stop(_) => {}
         }
     }
+
+    fn reply<T>(
+        &mut self,
+        reply: Reply<T>,
+        work: impl FnOnce(&mut Tables) -> Result<T, StoreError>,
+    ) {
+        let outcome = self.with(work);
+        answer(reply, outcome);
+    }
+}
+
+fn size(tables: &Tables, path: &Path) -> Result<Size, StoreError> {
+    let (journal_batches, outbox_documents) = tables.lengths()?;
+    let file_bytes = std::fs::metadata(path)?.len();
+    Ok(Size {
+        file_bytes,
+        journal_batches,
+        outbox_documents,
+    })
 }
 
 /// Whoever asked may have gone.

@@ -111,6 +111,30 @@ impl BulkServer {
 }
 
 impl Inner {
+    /// Takes a bulk request's documents or not, as the next fault says.
+    fn take(
+        &mut self,
+        headers: &HeaderMap,
+        documents: &[(String, Value)],
+    ) -> (Option<Fault>, Value) {
+        let authorization = headers
+            .get("authorization")
+            .map(|it| it.to_str().unwrap().to_owned());
+        self.authorization.push(authorization);
+        let fault = self.faults.pop_front().or_else(|| self.always.clone());
+        let takes = match fault {
+            Some(Fault::Status(_) | Fault::Silence) => false,
+            Some(Fault::OneAtATime) => documents.len() == 1,
+            _ => true,
+        };
+        let answer = if takes {
+            self.answer(documents, fault.as_ref())
+        } else {
+            Value::Null
+        };
+        (fault, answer)
+    }
+
     fn create(&mut self, id: &str, document: &Value) -> Value {
         if self.documents.contains_key(id) {
             let error = json!({ "type": "version_conflict_engine_exception", "reason": "exists" });
@@ -153,25 +177,7 @@ async fn bulk(State(server): State<BulkServer>, headers: HeaderMap, body: String
             )
         })
         .collect();
-    let (fault, answer) = {
-        let mut inner = server.0.lock().unwrap();
-        let authorization = headers
-            .get("authorization")
-            .map(|it| it.to_str().unwrap().to_owned());
-        inner.authorization.push(authorization);
-        let fault = inner.faults.pop_front().or_else(|| inner.always.clone());
-        let takes = match fault {
-            Some(Fault::Status(_) | Fault::Silence) => false,
-            Some(Fault::OneAtATime) => documents.len() == 1,
-            _ => true,
-        };
-        let answer = if takes {
-            inner.answer(&documents, fault.as_ref())
-        } else {
-            Value::Null
-        };
-        (fault, answer)
-    };
+    let (fault, answer) = server.0.lock().unwrap().take(&headers, &documents);
     match fault {
         Some(Fault::Status(status)) => StatusCode::from_u16(status).unwrap().into_response(),
         Some(Fault::AnswerLost) => {

@@ -35,7 +35,7 @@ pub(crate) fn whole_flow(
     start: i64,
 ) -> LogRecord {
     let end = start.saturating_add(SECOND / 10);
-    LogRecord {
+    let mut record = LogRecord {
         time_unix_nano: u64::try_from(end).unwrap_or(0),
         event_name: flow::EVENT_NAME.to_owned(),
         attributes: vec![
@@ -56,24 +56,37 @@ pub(crate) fn whole_flow(
             number(flow::DESTINATION_BYTES_DELTA, 1500),
             number(flow::DESTINATION_PACKETS, 4),
             number(flow::DESTINATION_PACKETS_DELTA, 4),
-            text(flow::NETWORK_NAMESPACE, "host"),
-            text(flow::SOURCE_ADDRESS, "192.0.2.10"),
-            number(
-                flow::SOURCE_PORT,
-                40_000 + i64::try_from(sequence % 20_000).unwrap(),
-            ),
-            text(flow::DESTINATION_ADDRESS, destination),
-            number(flow::DESTINATION_PORT, 443),
-            text(flow::TRANSPORT, "tcp"),
-            text(flow::NETWORK_TYPE, "ipv4"),
-            number(flow::PROCESS_PID, 4711),
-            text(flow::PROCESS_EXECUTABLE_NAME, "implant"),
-            text(flow::PROCESS_EXECUTABLE_PATH, "/tmp/implant"),
-            text(flow::PROCESS_CREATION_TIME, "2025-11-22T07:59:00.5Z"),
-            number(flow::PROCESS_REAL_USER_ID, 1000),
         ],
         ..LogRecord::default()
-    }
+    };
+    record.attributes.extend(ends(sequence, destination));
+    record.attributes.extend(process());
+    record
+}
+
+fn ends(sequence: u64, destination: &str) -> [KeyValue; 7] {
+    [
+        text(flow::NETWORK_NAMESPACE, "host"),
+        text(flow::SOURCE_ADDRESS, "192.0.2.10"),
+        number(
+            flow::SOURCE_PORT,
+            40_000 + i64::try_from(sequence % 20_000).unwrap(),
+        ),
+        text(flow::DESTINATION_ADDRESS, destination),
+        number(flow::DESTINATION_PORT, 443),
+        text(flow::TRANSPORT, "tcp"),
+        text(flow::NETWORK_TYPE, "ipv4"),
+    ]
+}
+
+fn process() -> [KeyValue; 5] {
+    [
+        number(flow::PROCESS_PID, 4711),
+        text(flow::PROCESS_EXECUTABLE_NAME, "implant"),
+        text(flow::PROCESS_EXECUTABLE_PATH, "/tmp/implant"),
+        text(flow::PROCESS_CREATION_TIME, "2025-11-22T07:59:00.5Z"),
+        number(flow::PROCESS_REAL_USER_ID, 1000),
+    ]
 }
 
 /// Replaces an attribute; without a value takes it away.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use beaconwatch_sidecar::{Config, DestinationConfig, ElasticsearchConfig, StartError};
+use beaconwatch_sidecar::{Config, DestinationConfig, ElasticsearchConfig, StartError, StopReport};
 
 use crate::bulk_server::{BulkServer, Fault};
 use crate::flows::{SECOND, START, beacon, request};
@@ -128,10 +128,7 @@ async fn a_file_written_before_a_crash_is_not_written_again() {
     let after = crash(folder.path());
     let again = start(config(after.path()), &hands).await;
     again.analyse().await.unwrap();
-    assert_eq!(
-        again.stop(PATIENCE).await,
-        beaconwatch_sidecar::StopReport::default()
-    );
+    assert_eq!(again.stop(PATIENCE).await, StopReport::default());
     assert_eq!(event_ids(&documents(after.path())), event_ids(&delivered));
     let earlier = start(config(before.path()), &hands).await;
     earlier.stop(PATIENCE).await;
@@ -142,68 +139,51 @@ async fn a_file_written_before_a_crash_is_not_written_again() {
 async fn a_finding_goes_on_after_a_restart_with_its_id_and_the_next_revision() {
     let folder = tempfile::tempdir().unwrap();
     let hands = Hands::new();
+    let flows = |first: u64, count: u64| {
+        let begin = START + i64::try_from(first).unwrap() * 30 * SECOND;
+        request(beacon(
+            "exporter-1",
+            first,
+            "198.51.100.7",
+            begin,
+            30,
+            count,
+        ))
+    };
     let first = start(config(folder.path()), &hands).await;
-    let accept = request(beacon("exporter-1", 0, "198.51.100.7", START, 30, 40));
-    first.receiver().accept(accept).await.unwrap();
-    assert_eq!(
-        first.stop(PATIENCE).await,
-        beaconwatch_sidecar::StopReport::default()
-    );
+    first.receiver().accept(flows(0, 40)).await.unwrap();
+    assert_eq!(first.stop(PATIENCE).await, StopReport::default());
 
     let second = start(config(folder.path()), &hands).await;
+    let documents_after = async |request| {
+        second.receiver().accept(request).await.unwrap();
+        second.analyse().await.unwrap().documents
+    };
     assert_eq!(
-        second.analyse().await.unwrap().documents,
+        documents_after(flows(0, 40)).await,
         0,
         "nothing new has happened"
     );
-    let accept = request(beacon(
-        "exporter-1",
-        40,
-        "198.51.100.7",
-        START + 1200 * SECOND,
-        30,
-        39,
-    ));
-    second.receiver().accept(accept).await.unwrap();
     assert_eq!(
-        second.analyse().await.unwrap().documents,
+        documents_after(flows(40, 39)).await,
         0,
         "not twice as many yet"
     );
-    let accept = request(beacon(
-        "exporter-1",
-        79,
-        "198.51.100.7",
-        START + 2370 * SECOND,
-        30,
-        1,
-    ));
-    second.receiver().accept(accept).await.unwrap();
-    assert_eq!(second.analyse().await.unwrap().documents, 1);
+    assert_eq!(documents_after(flows(79, 1)).await, 1, "twice as many");
     hands.forward(3601);
-    let accept = request(beacon(
-        "exporter-1",
-        80,
-        "198.51.100.7",
-        START + 2400 * SECOND,
-        30,
-        1,
-    ));
-    second.receiver().accept(accept).await.unwrap();
     assert_eq!(
-        second.analyse().await.unwrap().documents,
+        documents_after(flows(80, 1)).await,
         1,
         "the update interval has passed"
     );
     second.stop(PATIENCE).await;
 
     let found = documents(folder.path());
-    let ids = event_ids(&found);
     let finding = found[0]["beaconwatch"]["finding"]["id"].as_str().unwrap();
     let expected: Vec<String> = (1..=3)
         .map(|revision| format!("{finding}-{revision}"))
         .collect();
-    assert_eq!(ids, expected);
+    assert_eq!(event_ids(&found), expected);
 }
 
 #[tokio::test]
