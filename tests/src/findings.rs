@@ -186,3 +186,74 @@ pub fn count(document: &Value, pointer: &str) -> Result<u64> {
         .and_then(Value::as_u64)
         .with_context(|| format!("no whole number at {pointer} in {document:#}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(id: &str, finding: &str, revision: u64) -> Value {
+        json!({
+            "@timestamp": "2025-11-22T08:26:30Z", "ecs": {"version": "9.4.0"}, "event": {"id": id},
+            "beaconwatch": {"finding": {"id": finding, "revision": revision}},
+        })
+    }
+
+    fn read_all(documents: &[Value]) -> Result<Vec<Finding>> {
+        let schema = Schema::of(&json!({
+            "@timestamp": {"type": "date"}, "ecs.version": {"type": "keyword"},
+            "event.id": {"type": "keyword"},
+        }));
+        read(documents, &schema, |_document| Ok(true))
+    }
+
+    #[test]
+    fn documents_of_one_finding_are_joined_in_the_order_of_their_revisions() {
+        let documents = [
+            document("2", "f", 2),
+            document("1", "f", 1),
+            document("3", "g", 1),
+        ];
+        let found = read_all(&documents).expect("the documents are right");
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            found[0].documents.iter().map(revision).collect::<Vec<_>>(),
+            [1, 2]
+        );
+    }
+
+    #[test]
+    fn an_id_that_is_there_twice_is_an_error() {
+        let twice = [document("1", "f", 1), document("1", "g", 1)];
+        assert!(
+            read_all(&twice)
+                .expect_err("twice")
+                .to_string()
+                .contains("there twice")
+        );
+    }
+
+    #[test]
+    fn a_revision_that_is_missing_is_an_error() {
+        let gap = [document("1", "f", 1), document("3", "f", 3)];
+        assert!(
+            read_all(&gap)
+                .expect_err("a gap")
+                .to_string()
+                .contains("[1, 3]")
+        );
+    }
+
+    #[test]
+    fn a_document_that_departs_from_the_schema_is_an_error() {
+        let mut wrong = document("1", "f", 1);
+        wrong["event"]["kid"] = json!("alert");
+        assert!(
+            read_all(&[wrong])
+                .expect_err("wrong")
+                .to_string()
+                .contains("event.kid")
+        );
+    }
+}

@@ -242,3 +242,98 @@ fn attributes(holder: &Value) -> Result<BTreeMap<String, Value>> {
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A flow record as OTLP JSON: sequence, flow, record number, event, bytes so far and since the
+    /// record before.
+    fn log(sequence: i64, flow: &str, record: i64, event: &str, bytes: (i64, i64)) -> Value {
+        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        let number =
+            |key: &str, value: i64| json!({"key": key, "value": {"intValue": value.to_string()}});
+        let mut attributes = vec![
+            number("beaconwatch.exporter.sequence", sequence),
+            text("beaconwatch.flow.id", flow),
+            number("beaconwatch.flow.record", record),
+            text("beaconwatch.flow.event", event),
+            number("beaconwatch.flow.start", 5),
+            number("source.port", 40_000),
+            number("destination.port", 443),
+            number("beaconwatch.flow.source.bytes", bytes.0),
+            number("beaconwatch.flow.source.bytes_delta", bytes.1),
+        ];
+        for other in ["source.packets", "destination.bytes", "destination.packets"] {
+            attributes.push(number(&format!("beaconwatch.flow.{other}"), 0));
+            attributes.push(number(&format!("beaconwatch.flow.{other}_delta"), 0));
+        }
+        json!({"eventName": "beaconwatch.network.flow", "attributes": attributes})
+    }
+
+    fn read(logs: &[Value]) -> Result<Flows> {
+        let exporter = json!({"key": "beaconwatch.exporter.id", "value": {"stringValue": "e"}});
+        let request = json!({"resourceLogs": [{
+            "resource": {"attributes": [exporter]},
+            "scopeLogs": [{"logRecords": logs}],
+        }]});
+        Flows::group(records_of(&request)?)
+    }
+
+    /// What is wrong with the file, which must be readable.
+    fn complaint(logs: &[Value]) -> String {
+        let flows = read(logs).expect("the file is readable");
+        flows
+            .check()
+            .expect_err("the file is not right")
+            .to_string()
+    }
+
+    #[test]
+    fn flows_with_whole_sequences_and_sums_pass() {
+        let logs = [
+            log(1, "a", 1, "end", (30, 20)),
+            log(0, "a", 0, "start", (10, 10)),
+            log(2, "b", 0, "end", (7, 7)),
+        ];
+        let flows = read(&logs).expect("the file is readable");
+        flows.check().expect("the file is right");
+        assert_eq!(flows.flows.len(), 2);
+        assert!(flows.flows[0].has_ended().expect("it says so"));
+    }
+
+    #[test]
+    fn a_missing_and_a_repeated_sequence_number_are_named() {
+        let gap = [log(0, "a", 0, "end", (1, 1)), log(2, "b", 0, "end", (1, 1))];
+        assert!(complaint(&gap).contains("sequence 2 where 1"));
+        let twice = [log(0, "a", 0, "end", (1, 1)), log(0, "b", 0, "end", (1, 1))];
+        assert!(complaint(&twice).contains("sequence 0 where 1"));
+    }
+
+    #[test]
+    fn a_missing_record_of_a_flow_is_named() {
+        let logs = [
+            log(0, "a", 0, "start", (1, 1)),
+            log(1, "a", 2, "end", (2, 1)),
+        ];
+        assert!(complaint(&logs).contains("record 2 where 1"));
+    }
+
+    #[test]
+    fn deltas_that_do_not_add_up_are_named() {
+        let logs = [
+            log(0, "a", 0, "start", (10, 10)),
+            log(1, "a", 1, "end", (30, 10)),
+        ];
+        assert!(complaint(&logs).contains("source.bytes do not add up"));
+    }
+
+    #[test]
+    fn a_log_record_of_another_kind_is_an_error() {
+        let mut other = log(0, "a", 0, "end", (1, 1));
+        other["eventName"] = json!("something.else");
+        assert!(read(&[other]).is_err());
+    }
+}

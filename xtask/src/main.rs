@@ -3,6 +3,10 @@
     clippy::print_stdout,
     reason = "a command-line tool reports on its standard output"
 )]
+#![expect(
+    clippy::print_stderr,
+    reason = "a command-line tool complains on its standard error"
+)]
 
 mod bench;
 mod ebpf;
@@ -13,6 +17,8 @@ mod lint;
 mod steps;
 mod test;
 mod workspace;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use beaconwatch_tests::servers::Servers;
@@ -55,9 +61,20 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("x: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
     workspace::enter()?;
-    match Arguments::parse().command {
+    match command {
         Command::Test => {
             let mut steps = Steps::default();
             lint::run(&mut steps);
