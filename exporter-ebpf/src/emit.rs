@@ -21,6 +21,9 @@ use crate::{
 const _: () = assert!(offset_of!(FlowRecord, flags) == size_of::<FlowRecord>() - 8);
 const _: () = assert!(offset_of!(FlowRecord, established) == size_of::<FlowRecord>() - 7);
 
+/// Four records with their headers: processors that pass a multiple together still see it.
+const WAKEUP_SLACK_BYTES: u64 = 4 * (size_of::<FlowRecord>() as u64 + 8);
+
 /// What the TCP socket itself counted.
 #[derive(Clone, Copy)]
 pub struct TcpTotals {
@@ -50,7 +53,13 @@ pub unsafe fn fill(
         (*record).netns_cookie = (*flow).netns_cookie;
         (*record).start_ns = (*flow).start_ns;
         (*record).time_ns = time_ns;
-        (*record).last_packet_ns = (*flow).last_packet_ns;
+        // Ticks are coarser than records: a packet is not later than what is told of it.
+        let last_packet_ns = (*flow).last_packet_ns;
+        (*record).last_packet_ns = if last_packet_ns < time_ns {
+            last_packet_ns
+        } else {
+            time_ns
+        };
         words::copy(&raw mut (*record).counters, &raw const (*flow).counters);
         words::zero(&raw mut (*record).payload_sent);
         words::zero(&raw mut (*record).payload_received);
@@ -136,7 +145,9 @@ fn wakeup() -> u64 {
     let map = (&raw const RECORDS).cast_mut().cast();
     // SAFETY: a ring buffer.
     let waiting = unsafe { bpf_ringbuf_query(map, u64::from(BPF_RB_AVAIL_DATA)) };
-    if waiting > wakeup_bytes() {
+    // Once at each multiple: a reader that is late is not woken by every record.
+    let past = waiting & (wakeup_bytes() - 1);
+    if waiting >= wakeup_bytes() && past < WAKEUP_SLACK_BYTES {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {
         u64::from(BPF_RB_NO_WAKEUP)

@@ -6,19 +6,14 @@
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::{
-    bindings::seq_file,
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_seq_write},
-};
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write};
 use beaconwatch_records::{CloseReason, FlowRecord, Protocol, RecordKind};
 
 use crate::{
-    atomic,
+    atomic, clock,
     emit::fill,
-    maps::{
-        FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_OPEN, PeerKey, RELEASED,
-        udp_idle_timeout_ns,
-    },
+    maps::{FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_OPEN, PeerKey, RELEASED},
+    udp,
 };
 
 /// `struct bpf_iter_meta`
@@ -66,8 +61,8 @@ pub unsafe fn socket(item: *mut SocketItem) {
         if flow.is_null() {
             return;
         }
-        let now = bpf_ktime_get_boot_ns();
-        if !is_idle(flow, now) {
+        let now = clock::exact_ns();
+        if !is_idle(flow) {
             if (*flow).phase == PHASE_OPEN {
                 write((*item).meta, flow, Report::update(now));
             }
@@ -92,10 +87,10 @@ pub unsafe fn peer(item: *mut PeerItem) {
         if flow.is_null() || (*item).key.is_null() {
             return;
         }
-        let now = bpf_ktime_get_boot_ns();
+        let now = clock::exact_ns();
         let report = match released((*flow).cookie) {
             Some(time_ns) => Report::socket_closed(time_ns),
-            None if is_idle(flow, now) => Report::idle(flow),
+            None if is_idle(flow) => Report::idle(flow),
             None => {
                 if (*flow).phase == PHASE_OPEN {
                     write((*item).meta, flow, Report::update(now));
@@ -149,12 +144,9 @@ impl Report {
 }
 
 #[inline(always)]
-unsafe fn is_idle(flow: *const FlowState, now: u64) -> bool {
+unsafe fn is_idle(flow: *const FlowState) -> bool {
     // SAFETY: the caller's promise.
-    unsafe {
-        (*flow).protocol == Protocol::Udp as u8
-            && now > (*flow).last_packet_ns + udp_idle_timeout_ns()
-    }
+    unsafe { (*flow).protocol == Protocol::Udp as u8 && udp::idle(flow, clock::fine_ns(flow)) }
 }
 
 /// When the socket with this cookie was closed.

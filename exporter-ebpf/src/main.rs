@@ -22,6 +22,7 @@
 
 mod address;
 mod atomic;
+mod clock;
 mod emit;
 mod iterator;
 mod maps;

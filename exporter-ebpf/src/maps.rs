@@ -1,6 +1,6 @@
 //! The maps and settings, and what a socket's storage holds.
 //!
-//! Memory: one [`FlowState`] of 160 bytes per socket (with the kernel's header it fits a 256-byte
+//! Memory: one [`FlowState`] of 168 bytes per socket (with the kernel's header it fits a 256-byte
 //! slab object), one more per further peer of an unconnected UDP socket, at most [`MAX_PEERS`] of
 //! those. Everything else has a fixed size.
 
@@ -47,8 +47,10 @@ pub const SEEN_FIN: u8 = 2;
 pub struct FlowState {
     /// Hot: written by every packet.
     pub counters: CounterSet,
-    /// As in [`FlowRecord`].
+    /// As in [`FlowRecord`], to the tick of the coarse clock.
     pub last_packet_ns: u64,
+    /// Boot time less the coarse clock when the flow began (see `clock`).
+    pub clock_offset_ns: u64,
     /// A `PHASE_*`; changed by compare-and-exchange where several processors compete.
     pub phase: u64,
     /// As in [`FlowRecord`].
@@ -79,7 +81,7 @@ pub struct FlowState {
     pub owner: Owner,
 }
 
-const _: () = assert!(size_of::<FlowState>() == 160);
+const _: () = assert!(size_of::<FlowState>() == 168);
 
 /// Further peers of an unconnected UDP socket.
 #[derive(Clone, Copy)]
@@ -161,7 +163,7 @@ pub static LOSSES: PerCpuArray<u64, { LOSS_COUNTERS as usize }> = PerCpuArray::n
 #[unsafe(no_mangle)]
 static PROGRAM_SETTINGS_1: ProgramSettings = ProgramSettings {
     udp_idle_timeout_ns: 10_000_000_000,
-    wakeup_bytes: 0,
+    wakeup_bytes: 1 << 19,
     own_pid: 0,
     task: TaskOffsets {
         tgid: 0,
@@ -171,7 +173,7 @@ static PROGRAM_SETTINGS_1: ProgramSettings = ProgramSettings {
         cred: 0,
         cred_uid: 0,
     },
-    padding: 0,
+    adopt_any: 0,
 };
 
 /// A field of the settings, read at run time because the loader wrote it.
@@ -190,6 +192,11 @@ pub fn udp_idle_timeout_ns() -> u64 {
 #[inline(always)]
 pub fn wakeup_bytes() -> u64 {
     setting!(wakeup_bytes)
+}
+
+#[inline(always)]
+pub fn adopt_any() -> bool {
+    setting!(adopt_any) != 0
 }
 
 #[inline(always)]

@@ -5,16 +5,14 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
-    helpers::generated::{
-        bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_sk_fullsock, bpf_skb_load_bytes,
-    },
+    helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock, bpf_skb_load_bytes},
 };
 use beaconwatch_records::{CloseReason, FLAG_START_INFERRED, Protocol, RecordKind, Role};
 
 use crate::{
-    address, atomic,
+    address, atomic, clock,
     emit::emit,
-    maps::{FlowState, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN},
+    maps::{FlowState, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, adopt_any},
     udp,
 };
 
@@ -63,7 +61,7 @@ pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
         }
         let (bytes, packets) = size(skb, Protocol::Tcp);
         count(flow, direction, bytes, packets);
-        (*flow).last_packet_ns = bpf_ktime_get_boot_ns();
+        (*flow).last_packet_ns = clock::coarse_ns(flow);
     }
 }
 
@@ -165,14 +163,17 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
         let tcp = (*socket).type_ == SOCK_STREAM && (*socket).protocol == Protocol::Tcp as u32;
         let udp = (*socket).type_ == SOCK_DGRAM && (*socket).protocol == Protocol::Udp as u32;
         let live = matches!((*socket).state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
-        if !(udp || (tcp && live)) {
+        // The setting is constant to the verifier, which removes what depends on it.
+        let any = adopt_any();
+        let udp = udp || (any && load(skb, 9) == Protocol::Udp as u8);
+        if !(udp || any || (tcp && live)) {
             return core::ptr::null_mut();
         }
         let flow = SOCKETS.find_or_make(socket.cast());
         if flow.is_null() {
             return flow;
         }
-        let now = bpf_ktime_get_boot_ns();
+        let now = clock::exact_ns();
         (*flow).adopted_ns = now;
         (*flow).cookie = bpf_get_socket_cookie(skb.cast());
         if udp {
@@ -188,7 +189,7 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
         } else {
             Role::Server as u8
         };
-        (*flow).start_ns = now;
+        clock::begin(flow, now);
         (*flow).phase = PHASE_OPEN;
         emit(flow, RecordKind::Open, CloseReason::None, now);
         flow

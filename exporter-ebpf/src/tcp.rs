@@ -9,15 +9,12 @@ use aya_ebpf::{
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
         BPF_SOCK_OPS_TCP_CONNECT_CB, bpf_sock_ops,
     },
-    helpers::generated::{
-        bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns,
-        bpf_sock_ops_cb_flags_set,
-    },
+    helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_sock_ops_cb_flags_set},
 };
 use beaconwatch_records::{CloseReason, FLAG_OWN, LossCounter, Protocol, RecordKind, Role};
 
 use crate::{
-    address,
+    address, clock,
     emit::{TcpTotals, emit, emit_tcp_close},
     maps::{FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, lose},
     owner, words,
@@ -113,8 +110,8 @@ unsafe fn open(ops: *mut bpf_sock_ops, flow: *mut FlowState, role: Role) {
         (*flow).flags &= FLAG_OWN;
         (*flow).state = 0;
         address::of_operation(ops, flow);
-        let now = bpf_ktime_get_boot_ns();
-        (*flow).start_ns = now;
+        let now = clock::exact_ns();
+        clock::begin(flow, now);
         (*flow).phase = PHASE_OPEN;
         emit(flow, RecordKind::Open, CloseReason::None, now);
         // Keep what other programs on this socket asked for.
@@ -159,7 +156,7 @@ unsafe fn closed(ops: *mut bpf_sock_ops, old: u32) {
         }
         let totals = totals(ops, flow, old);
         let reason = reason(flow, old);
-        emit_tcp_close(flow, reason, bpf_ktime_get_boot_ns(), totals);
+        emit_tcp_close(flow, reason, clock::exact_ns(), totals);
         (*flow).phase = PHASE_ENDED;
     }
 }

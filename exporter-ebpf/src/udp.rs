@@ -8,14 +8,14 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_ANY, BPF_NOEXIST, bpf_sock},
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_skb_load_bytes},
+    helpers::generated::bpf_skb_load_bytes,
 };
 use beaconwatch_records::{
     CloseReason, FLAG_OWN, FLAG_START_INFERRED, LossCounter, Protocol, RecordKind, Role,
 };
 
 use crate::{
-    address, atomic,
+    address, atomic, clock,
     emit::emit,
     maps::{
         FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_NEW, PHASE_OPEN, PHASE_RELEASED,
@@ -43,7 +43,6 @@ struct Datagram {
     direction: Direction,
     bytes: u64,
     packets: u64,
-    now: u64,
 }
 
 /// Handles one datagram of the socket whose storage is `socket`.
@@ -64,13 +63,9 @@ pub unsafe fn datagram(skb: *mut __sk_buff, socket: *mut FlowState, direction: D
             direction,
             bytes,
             packets,
-            now: bpf_ktime_get_boot_ns(),
         };
         if is_peer(socket, &datagram.ends) {
-            if (*socket).phase == PHASE_OPEN && !idle(socket, datagram.now) {
-                return add(socket, &datagram);
-            }
-            return restart(socket, &datagram);
+            return known_peer(socket, &datagram);
         }
         other_peer(socket, &datagram);
     }
@@ -86,29 +81,30 @@ unsafe fn is_peer(flow: *const FlowState, ends: &Ends) -> bool {
     }
 }
 
+/// Whether a flow has had no datagram for too long at a time of its own.
+///
+/// # Safety
+///
+/// `flow` is valid.
 #[inline(always)]
-unsafe fn idle(flow: *const FlowState, now: u64) -> bool {
+pub unsafe fn idle(flow: *const FlowState, now: u64) -> bool {
     // SAFETY: the caller's promise.
     now > unsafe { (*flow).last_packet_ns } + udp_idle_timeout_ns()
 }
 
+/// A datagram of the peer that `flow` belongs to.
 #[inline(always)]
-unsafe fn add(flow: *mut FlowState, datagram: &Datagram) {
+unsafe fn known_peer(flow: *mut FlowState, datagram: &Datagram) {
     // SAFETY: the caller's promise.
     unsafe {
-        count(flow, datagram.direction, datagram.bytes, datagram.packets);
-        (*flow).last_packet_ns = datagram.now;
-    }
-}
-
-/// A datagram of a flow that was over, or that another processor is just starting.
-#[inline(always)]
-unsafe fn restart(flow: *mut FlowState, datagram: &Datagram) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if claim(flow, datagram.now) {
+        let now = clock::coarse_ns(flow);
+        if (*flow).phase == PHASE_OPEN && !idle(flow, now) {
+            count(flow, datagram.direction, datagram.bytes, datagram.packets);
+            (*flow).last_packet_ns = now;
+        } else if claim(flow) {
             start(flow, datagram);
         } else {
+            // Another processor is just starting or ending the flow.
             lose(LossCounter::Unattributed);
         }
     }
@@ -131,12 +127,9 @@ unsafe fn other_peer(socket: *mut FlowState, datagram: &Datagram) {
         if (*socket).state != 0
             && let Some(flow) = PEERS.get_ptr_mut(&key)
         {
-            if (*flow).phase == PHASE_OPEN && !idle(flow, datagram.now) {
-                return add(flow, datagram);
-            }
-            return restart(flow, datagram);
+            return known_peer(flow, datagram);
         }
-        if claim(socket, datagram.now) {
+        if claim(socket) {
             return start(socket, datagram);
         }
         insert(socket, &key, datagram);
@@ -145,7 +138,7 @@ unsafe fn other_peer(socket: *mut FlowState, datagram: &Datagram) {
 
 /// Takes the right to start a flow where none lives; tells the end of an idle one.
 #[inline(always)]
-unsafe fn claim(flow: *mut FlowState, now: u64) -> bool {
+unsafe fn claim(flow: *mut FlowState) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         let phase = &raw mut (*flow).phase;
@@ -153,6 +146,7 @@ unsafe fn claim(flow: *mut FlowState, now: u64) -> bool {
             PHASE_NEW => atomic::replace(phase, PHASE_NEW, PHASE_FILLING),
             PHASE_ENDED => atomic::replace(phase, PHASE_ENDED, PHASE_FILLING),
             PHASE_OPEN => {
+                let now = clock::coarse_ns(flow);
                 if !idle(flow, now) || !atomic::replace(phase, PHASE_OPEN, PHASE_FILLING) {
                     return false;
                 }
@@ -175,9 +169,9 @@ unsafe fn start(flow: *mut FlowState, datagram: &Datagram) {
     // SAFETY: the caller's promise.
     unsafe {
         begin(flow, datagram);
-        emit(flow, RecordKind::Open, CloseReason::None, datagram.now);
+        emit(flow, RecordKind::Open, CloseReason::None, (*flow).start_ns);
+        count(flow, datagram.direction, datagram.bytes, datagram.packets);
         (*flow).phase = PHASE_OPEN;
-        add(flow, datagram);
     }
 }
 
@@ -186,8 +180,9 @@ unsafe fn begin(flow: *mut FlowState, datagram: &Datagram) {
     // SAFETY: the caller's promise.
     unsafe {
         words::zero(&raw mut (*flow).counters);
-        (*flow).last_packet_ns = datagram.now;
-        (*flow).start_ns = datagram.now;
+        let now = clock::exact_ns();
+        clock::begin(flow, now);
+        (*flow).last_packet_ns = now;
         (*flow).local_address = datagram.ends.local;
         (*flow).remote_address = datagram.ends.remote;
         (*flow).local_port = datagram.ends.local_port;
@@ -199,7 +194,7 @@ unsafe fn begin(flow: *mut FlowState, datagram: &Datagram) {
         };
         // On an old socket a first datagram may be one of many; after an idle time it is not.
         let adopted = (*flow).adopted_ns;
-        let young = adopted != 0 && datagram.now < adopted + udp_idle_timeout_ns();
+        let young = adopted != 0 && now < adopted + udp_idle_timeout_ns();
         (*flow).flags = ((*flow).flags & FLAG_OWN) | if young { FLAG_START_INFERRED } else { 0 };
     }
 }
@@ -217,14 +212,14 @@ unsafe fn insert(socket: *mut FlowState, key: &PeerKey, datagram: &Datagram) {
         words::copy(flow, socket);
         (*flow).phase = PHASE_OPEN;
         begin(flow, datagram);
-        add(flow, datagram);
+        count(flow, datagram.direction, datagram.bytes, datagram.packets);
         (*socket).state = 1;
         if PEERS.insert(key, copy.assume_init_ref(), u64::from(BPF_NOEXIST)) == Ok(()) {
             words::zero(&raw mut (*flow).counters);
-            emit(flow, RecordKind::Open, CloseReason::None, datagram.now);
+            emit(flow, RecordKind::Open, CloseReason::None, (*flow).start_ns);
         } else if let Some(flow) = PEERS.get_ptr_mut(key) {
             // Another processor was first.
-            add(flow, datagram);
+            known_peer(flow, datagram);
         } else {
             lose(LossCounter::PeerMapFull);
         }
@@ -250,7 +245,7 @@ pub unsafe fn released(socket: *mut bpf_sock) {
         if (*flow).protocol != Protocol::Udp as u8 && !adopted_tcp {
             return;
         }
-        let now = bpf_ktime_get_boot_ns();
+        let now = clock::exact_ns();
         if atomic::replace(&raw mut (*flow).phase, PHASE_OPEN, PHASE_RELEASED) {
             emit(flow, RecordKind::Close, CloseReason::SocketClosed, now);
         } else {

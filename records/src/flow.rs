@@ -119,7 +119,7 @@ pub struct FlowRecord {
     pub start_ns: u64,
     /// When this record was made; for [`RecordKind::Close`] the end of the flow.
     pub time_ns: u64,
-    /// When the last packet was counted; 0 when none was.
+    /// When the last packet was counted, to the kernel's tick (at most 10 ms); 0 when none was.
     pub last_packet_ns: u64,
     /// Totals since `start_ns`.
     pub counters: CounterSet,

@@ -30,7 +30,6 @@ pub struct TaskOffsets {
 impl TaskOffsets {
     /// Whether the kernel part can read a process by these offsets.
     #[must_use]
-    #[inline(always)]
     pub const fn is_complete(&self) -> bool {
         self.tgid != 0
             && self.comm != 0
@@ -47,15 +46,16 @@ impl TaskOffsets {
 pub struct ProgramSettings {
     /// A UDP flow without a datagram for this long has ended.
     pub udp_idle_timeout_ns: u64,
-    /// Bytes waiting in the ring buffer from which on the reader is woken at once; below, it comes by
-    /// itself.
+    /// The reader is woken when this many bytes wait in the ring buffer, and at each multiple; in
+    /// between it comes by itself. A power of two.
     pub wakeup_bytes: u64,
     /// Thread group id of the exporter: its sockets are marked [`crate::FLAG_OWN`].
     pub own_pid: u32,
     /// Where a process keeps what [`crate::Owner`] tells.
     pub task: TaskOffsets,
-    /// Zero.
-    pub padding: u32,
+    /// Not 0: packets of any socket count as packets of an old connection, so that the kernel's test
+    /// runs, whose socket is of no kind, take the path of real packets. Only for measurements.
+    pub adopt_any: u32,
 }
 
 impl ProgramSettings {
@@ -70,7 +70,7 @@ impl ProgramSettings {
             self.task.start_boottime,
             self.task.cred,
             self.task.cred_uid,
-            self.padding,
+            self.adopt_any,
         ];
         let long = [self.udp_idle_timeout_ns, self.wakeup_bytes];
         let mut bytes = [0; size_of::<Self>()];
@@ -148,7 +148,7 @@ mod tests {
                 cred: 6,
                 cred_uid: 7,
             },
-            padding: 0,
+            adopt_any: 8,
         };
         let bytes = settings.to_bytes();
         let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
@@ -162,6 +162,7 @@ mod tests {
             settings.wakeup_bytes
         );
         assert_eq!(word(std::mem::offset_of!(ProgramSettings, own_pid)), 1);
+        assert_eq!(word(std::mem::offset_of!(ProgramSettings, adopt_any)), 8);
         let task = std::mem::offset_of!(ProgramSettings, task);
         assert_eq!(word(task + std::mem::offset_of!(TaskOffsets, tgid)), 2);
         assert_eq!(word(task + std::mem::offset_of!(TaskOffsets, comm)), 3);

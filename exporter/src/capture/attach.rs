@@ -3,12 +3,16 @@
 use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd},
+    time::Duration,
 };
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Map, MapData, MapError, PerCpuArray, RingBuf},
-    programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, ProgramFd},
+    programs::{
+        CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, ProgramFd, TestRun,
+        TestRunOptions,
+    },
 };
 use beaconwatch_records::{LOSS_COUNTERS, ProgramSettings, SETTINGS_SYMBOL};
 
@@ -23,7 +27,7 @@ const RECORDS: &str = "RECORDS";
 const LOSSES: &str = "LOSSES";
 
 /// The programs on cgroup hooks, in the order of attachment: storage before what reads it.
-const HOOKED: [(&str, Hook); 5] = [
+pub(super) const HOOKED: [(&str, Hook); 5] = [
     ("socket_created", Hook::SockCreate),
     ("socket_released", Hook::SockRelease),
     ("socket_operation", Hook::SockOps),
@@ -53,6 +57,15 @@ pub(super) const ITERATORS: [IteratorName; 2] = [
     },
 ];
 
+/// What the kernel part is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Real traffic.
+    Capture,
+    /// The kernel's test runs; see [`super::statistics`].
+    TestRuns,
+}
+
 /// The loaded kernel part.
 pub(super) struct Attached {
     object: Ebpf,
@@ -70,12 +83,16 @@ impl std::fmt::Debug for Attached {
 
 impl Attached {
     /// Loads maps and programs; nothing runs yet.
-    pub(super) fn load(settings: &CaptureSettings, object: &[u8]) -> Result<Self, CaptureError> {
+    pub(super) fn load(
+        settings: &CaptureSettings,
+        object: &[u8],
+        purpose: Purpose,
+    ) -> Result<Self, CaptureError> {
         let kernel_types = fs::read(BTF_PATH).map_err(|source| CaptureError::Btf {
             path: BTF_PATH,
             source,
         })?;
-        let values = program_settings(settings, &kernel_types).to_bytes();
+        let values = program_settings(settings, &kernel_types, purpose).to_bytes();
         let mut object = EbpfLoader::new()
             .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
             .map_max_entries(RECORDS, settings.ring_bytes)
@@ -131,6 +148,33 @@ impl Attached {
         Ok(())
     }
 
+    /// Lets the kernel run a packet program `repeat` times on one packet; returns the time of a run.
+    pub(super) fn test_run(
+        &self,
+        name: &'static str,
+        packet: &[u8],
+        repeat: u32,
+    ) -> Result<Duration, CaptureError> {
+        let Some(Program::CgroupSkb(program)) = self.object.program(name) else {
+            return Err(CaptureError::Missing {
+                kind: "program",
+                name,
+            });
+        };
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            repeat,
+            ..TestRunOptions::new()
+        };
+        let result = program.test_run(options);
+        result
+            .map(|result| result.duration)
+            .map_err(|source| CaptureError::Load {
+                program: name,
+                source,
+            })
+    }
+
     /// Sums the loss counters over the processors.
     pub(super) fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
         let mut sums = [0; LOSS_COUNTERS as usize];
@@ -161,7 +205,11 @@ impl Attached {
     }
 }
 
-fn program_settings(settings: &CaptureSettings, kernel_types: &[u8]) -> ProgramSettings {
+fn program_settings(
+    settings: &CaptureSettings,
+    kernel_types: &[u8],
+    purpose: Purpose,
+) -> ProgramSettings {
     let task = offsets::task_offsets(kernel_types);
     if !task.is_complete() {
         tracing::warn!(
@@ -175,7 +223,7 @@ fn program_settings(settings: &CaptureSettings, kernel_types: &[u8]) -> ProgramS
         wakeup_bytes: u64::from(settings.ring_bytes / 8),
         own_pid: std::process::id(),
         task,
-        padding: 0,
+        adopt_any: u32::from(purpose == Purpose::TestRuns),
     }
 }
 

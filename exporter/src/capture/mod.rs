@@ -32,7 +32,11 @@ use std::{path::PathBuf, time::Duration};
 use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter};
 
 pub use self::error::CaptureError;
-use self::{attach::Attached, iterator::LiveFlows, ring::Ring};
+use self::{
+    attach::{Attached, Purpose},
+    iterator::LiveFlows,
+    ring::Ring,
+};
 
 /// The compiled kernel part.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
@@ -87,7 +91,7 @@ impl Capture {
     pub fn start(settings: &CaptureSettings) -> Result<Self, CaptureError> {
         settings.check()?;
         let cgroup = preflight::check(settings.cgroup.as_deref())?;
-        let mut attached = Attached::load(settings, OBJECT)?;
+        let mut attached = Attached::load(settings, OBJECT, Purpose::Capture)?;
         let ring = Ring::new(attached.take_ring()?, settings)?;
         let live = LiveFlows::new(&attached)?;
         attached.attach(&cgroup)?;
@@ -152,7 +156,7 @@ impl CaptureSettings {
                 expected,
             })
         };
-        if self.udp_idle_timeout.is_zero() || self.udp_idle_timeout > Duration::from_secs(86_400) {
+        if self.udp_idle_timeout.is_zero() || self.udp_idle_timeout > Duration::from_hours(24) {
             let found = format!("{:?}", self.udp_idle_timeout);
             return wrong("udp_idle_timeout", found, "more than 0 and at most a day");
         }
@@ -163,7 +167,7 @@ impl CaptureSettings {
         if self.max_peers == 0 {
             return wrong("max_peers", "0".to_owned(), "at least 1");
         }
-        if self.max_latency.is_zero() || self.max_latency > Duration::from_secs(60) {
+        if self.max_latency.is_zero() || self.max_latency > Duration::from_mins(1) {
             let found = format!("{:?}", self.max_latency);
             return wrong("max_latency", found, "more than 0 and at most a minute");
         }

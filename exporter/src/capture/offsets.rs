@@ -60,7 +60,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(found.try_into().ok()?))
 }
 
-fn section<'a>(btf: &'a [u8], header: u32, offset: u32, length: u32) -> Option<&'a [u8]> {
+fn section(btf: &[u8], header: u32, offset: u32, length: u32) -> Option<&[u8]> {
     let start = usize::try_from(header.checked_add(offset)?).ok()?;
     btf.get(start..start.checked_add(usize::try_from(length).ok()?)?)
 }

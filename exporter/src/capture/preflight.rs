@@ -71,8 +71,8 @@ fn check_kernel() -> Result<(), CaptureError> {
     })
 }
 
-/// Loading needs CAP_BPF, the packet and cgroup hooks CAP_NET_ADMIN, the iterators and process names
-/// CAP_PERFMON; CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON.
+/// Loading needs `CAP_BPF`, the packet and cgroup hooks `CAP_NET_ADMIN`, iterators and process names
+/// `CAP_PERFMON`; `CAP_SYS_ADMIN` stands for the first and the last.
 fn check_capabilities(status: &str) -> Result<(), CaptureError> {
     let effective = status
         .lines()

@@ -1,10 +1,22 @@
 //! What the kernel measures of each program: runs and time, while statistics are switched on.
 
-use std::time::Duration;
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    time::Duration,
+};
 
-use aya::programs::ProgramInfo;
+use aya::{
+    maps::{MapData, RingBuf},
+    programs::ProgramInfo,
+};
 
-use super::CaptureError;
+use super::{
+    CaptureError, CaptureSettings, OBJECT,
+    attach::{Attached, HOOKED, Purpose},
+    preflight, syscall,
+};
 
 /// Run statistics of one program since it was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +27,6 @@ pub struct ProgramStatistics {
     pub runs: u64,
     /// Time spent in these runs, the kernel's reading of its clock included.
     pub time: Duration,
-    /// Kernel memory of the program in bytes; 0 when unknown.
-    pub memory_bytes: u32,
 }
 
 impl ProgramStatistics {
@@ -25,16 +35,127 @@ impl ProgramStatistics {
             program,
             runs: info.run_count(),
             time: info.run_time(),
-            memory_bytes: info.memory_locked().unwrap_or_default(),
         }
     }
 }
 
 /// Switches the measurement on for every program of the machine until the value is dropped. Costs
-/// some 20 ns a run. Needs CAP_SYS_ADMIN.
+/// some 20 ns a run. Needs `CAP_SYS_ADMIN`.
 pub fn enable() -> Result<impl Send, CaptureError> {
     aya::sys::enable_stats(aya::sys::Stats::RunTime).map_err(|error| CaptureError::System {
         call: "enabling run statistics",
         source: error.io_error,
     })
+}
+
+/// Programs that do nothing, on the hooks of the capture: what they cost is the price of the hook and
+/// of the measurement, to be taken off the capture's own figures.
+#[derive(Debug)]
+pub struct Baseline {
+    programs: Vec<EmptyProgram>,
+}
+
+#[derive(Debug)]
+struct EmptyProgram {
+    /// The program of the capture on the same hook.
+    counterpart: &'static str,
+    program: OwnedFd,
+    _link: OwnedFd,
+}
+
+impl Baseline {
+    /// Attaches an empty program to each hook of a cgroup (by default the root) until dropped.
+    pub fn start(cgroup: Option<&Path>) -> Result<Self, CaptureError> {
+        let cgroup = preflight::check(cgroup)?;
+        let programs = HOOKED.into_iter().map(|(counterpart, hook)| {
+            let program = syscall::load_empty_program(hook)
+                .map_err(CaptureError::system("loading an empty program"))?;
+            let link = syscall::link_to_cgroup(program.as_fd(), cgroup.as_fd(), hook)
+                .map_err(CaptureError::system("attaching an empty program"))?;
+            Ok(EmptyProgram {
+                counterpart,
+                program,
+                _link: link,
+            })
+        });
+        Ok(Self {
+            programs: programs.collect::<Result<_, CaptureError>>()?,
+        })
+    }
+
+    /// Run statistics of the empty programs, under the names of the capture's programs.
+    pub fn statistics(&self) -> Result<Vec<ProgramStatistics>, CaptureError> {
+        let of = |empty: &EmptyProgram| {
+            let (time_ns, runs) = syscall::run_statistics(empty.program.as_fd())
+                .map_err(CaptureError::system("reading run statistics"))?;
+            let time = Duration::from_nanos(time_ns);
+            Ok(ProgramStatistics {
+                program: empty.counterpart,
+                runs,
+                time,
+            })
+        };
+        self.programs.iter().map(of).collect()
+    }
+}
+
+/// Repetitions of one packet by the kernel (`BPF_PROG_TEST_RUN`): the cost of a program alone, its
+/// memory in the cache. [`Baseline`] measures the same among real traffic.
+pub struct TestRuns {
+    programs: Attached,
+    records: RingBuf<MapData>,
+    empty: OwnedFd,
+}
+
+/// Time of one run of a packet program and of an empty one, on the same packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestRunTime {
+    /// The capture's program.
+    pub program: Duration,
+    /// The empty program.
+    pub empty: Duration,
+}
+
+impl TestRuns {
+    /// Loads the kernel part for test runs; it is attached nowhere.
+    pub fn load() -> Result<Self, CaptureError> {
+        preflight::check(None)?;
+        let settings = CaptureSettings::default();
+        let mut programs = Attached::load(&settings, OBJECT, Purpose::TestRuns)?;
+        let records = programs.take_ring()?;
+        let empty = syscall::load_empty_program(syscall::Hook::Ingress)
+            .map_err(CaptureError::system("loading an empty program"))?;
+        Ok(Self {
+            programs,
+            records,
+            empty,
+        })
+    }
+
+    /// Runs the program for packets of one direction on an Ethernet frame of IPv4; the first of the
+    /// repetitions opens a flow, the others count. An error if no flow was opened.
+    pub fn run(
+        &mut self,
+        sent: bool,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<TestRunTime, CaptureError> {
+        let name = if sent {
+            "packet_sent"
+        } else {
+            "packet_received"
+        };
+        let program = self.programs.test_run(name, frame, repeat)?;
+        let mut opened = 0;
+        while self.records.next().is_some() {
+            opened += 1;
+        }
+        if opened != 1 {
+            let found = io::Error::other(format!("{opened} flows opened, expected 1"));
+            return Err(CaptureError::system("a test run")(found));
+        }
+        let empty = syscall::test_run(self.empty.as_fd(), frame, repeat)
+            .map_err(CaptureError::system("running an empty program"))?;
+        Ok(TestRunTime { program, empty })
+    }
 }

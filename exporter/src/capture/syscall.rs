@@ -7,8 +7,12 @@ use std::{
     fs::File,
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    time::Duration,
 };
 
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
@@ -27,6 +31,15 @@ pub(super) enum Hook {
 }
 
 impl Hook {
+    /// The program type that the hook takes (`enum bpf_prog_type`).
+    const fn program_type(self) -> u32 {
+        match self {
+            Self::Ingress | Self::Egress => 8,
+            Self::SockCreate | Self::SockRelease => 9,
+            Self::SockOps => 13,
+        }
+    }
+
     /// As `bpftool cgroup show` calls it.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -37,6 +50,50 @@ impl Hook {
             Self::SockRelease => "cgroup_inet_sock_release",
         }
     }
+}
+
+/// `union bpf_attr`, `prog_load`; the fields between are of no use here.
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttributes {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    expected_attach_type: u32,
+}
+
+/// `union bpf_attr`, `test`
+#[repr(C)]
+#[derive(Default)]
+struct TestAttributes {
+    prog_fd: u32,
+    return_value: u32,
+    data_length_in: u32,
+    data_length_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration_ns: u32,
+    context: [u64; 3],
+    flags: u32,
+    cpu: u32,
+}
+
+/// `union bpf_attr`, `info`
+#[repr(C)]
+#[derive(Default)]
+struct InfoAttributes {
+    fd: u32,
+    length: u32,
+    info: u64,
 }
 
 /// `union bpf_attr`, `prog_query`
@@ -126,11 +183,10 @@ pub(super) fn link_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io:
     let mut attributes = LinkAttributes {
         prog_fd: number(program),
         attach_type: BPF_TRACE_ITER,
-        iter_info: std::ptr::from_ref(&target).addr() as u64,
+        iter_info: std::ptr::from_ref(&target).expose_provenance() as u64,
         iter_info_length: u32::try_from(size_of::<IteratorTarget>()).map_err(io::Error::other)?,
         ..LinkAttributes::default()
     };
-    std::ptr::from_ref(&target).expose_provenance();
     owned(bpf(BPF_LINK_CREATE, &mut attributes)?)
 }
 
@@ -138,4 +194,61 @@ pub(super) fn link_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io:
 pub(super) fn open_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
     let mut attributes = [number(link), 0];
     Ok(File::from(owned(bpf(BPF_ITER_CREATE, &mut attributes)?)?))
+}
+
+/// Loads a program for a hook that does nothing and lets everything pass.
+pub(super) fn load_empty_program(hook: Hook) -> io::Result<OwnedFd> {
+    // r0 = 1; exit
+    let instructions = [0x0000_0001_0000_00b7_u64, 0x95];
+    let mut attributes = LoadAttributes {
+        kind: hook.program_type(),
+        instruction_count: 2,
+        instructions: instructions.as_ptr().expose_provenance() as u64,
+        license: c"GPL".as_ptr().expose_provenance() as u64,
+        expected_attach_type: hook as u32,
+        ..LoadAttributes::default()
+    };
+    owned(bpf(BPF_PROG_LOAD, &mut attributes)?)
+}
+
+/// Attaches a program to a hook of a cgroup until the descriptor is dropped.
+pub(super) fn link_to_cgroup(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    hook: Hook,
+) -> io::Result<OwnedFd> {
+    let mut attributes = LinkAttributes {
+        prog_fd: number(program),
+        target_fd: number(cgroup),
+        attach_type: hook as u32,
+        ..LinkAttributes::default()
+    };
+    owned(bpf(BPF_LINK_CREATE, &mut attributes)?)
+}
+
+/// Nanoseconds and number of a program's runs while statistics were on.
+pub(super) fn run_statistics(program: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    // `struct bpf_prog_info` up to `run_cnt`, its 26th word.
+    let mut info = [0u64; 26];
+    let mut attributes = InfoAttributes {
+        fd: number(program),
+        length: u32::try_from(size_of_val(&info)).map_err(io::Error::other)?,
+        info: info.as_mut_ptr().expose_provenance() as u64,
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
+    let [.., time_ns, runs] = info;
+    Ok((time_ns, runs))
+}
+
+/// Runs a packet program on one frame; returns the time of a run.
+pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<Duration> {
+    let mut attributes = TestAttributes {
+        prog_fd: number(program),
+        data_length_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        data_in: frame.as_ptr().expose_provenance() as u64,
+        repeat,
+        ..TestAttributes::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attributes)?;
+    Ok(Duration::from_nanos(attributes.duration_ns.into()))
 }

@@ -1,3 +1,5 @@
+use std::mem::offset_of;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -74,7 +76,7 @@ proptest! {
     fn bytes_of_the_right_length_are_judged_by_their_fields(
         bytes in prop::collection::vec(any::<u8>(), FLOW_RECORD_BYTES),
     ) {
-        let kind = bytes[std::mem::offset_of!(FlowRecord, kind)];
+        let kind = bytes[offset_of!(FlowRecord, kind)];
         if let Ok(record) = FlowRecord::from_bytes(&bytes) {
             prop_assert_eq!(record.kind, kind);
             prop_assert!((1..=3).contains(&kind));
@@ -102,7 +104,6 @@ fn each_field_lies_where_the_compiler_put_it() {
     record.counters.packets_received = 99;
     let bytes = record.to_bytes();
     let at = |offset: usize, length: usize| &bytes[offset..offset + length];
-    use std::mem::offset_of;
     assert_eq!(
         at(offset_of!(FlowRecord, cookie), 8),
         record.cookie.to_ne_bytes()

@@ -1,7 +1,4 @@
-//! Rights, foreign programs, overload and the end of a capture on a real kernel. Needs root; see
-//! `capture.rs`.
-
-mod capture_support;
+//! Rights, foreign programs, overload and the end of a capture.
 
 use std::{
     fs::File,
@@ -14,7 +11,7 @@ use std::{
 use beaconwatch_exporter::capture::{Capture, CaptureError, CaptureSettings};
 use beaconwatch_records::{LossCounter, RecordKind, Role};
 
-use crate::capture_support::{Cgroup, Watch, count};
+use crate::support::{Cgroup, Program, Watch, count};
 
 fn in_cgroup(cgroup: &Cgroup) -> CaptureSettings {
     CaptureSettings {
@@ -174,7 +171,7 @@ async fn every_record_that_a_full_ring_refuses_is_counted() {
     let cgroup = Cgroup::new();
     let settings = CaptureSettings {
         ring_bytes: 64 << 10,
-        max_latency: Duration::from_secs(60),
+        max_latency: Duration::from_mins(1),
         ..in_cgroup(&cgroup)
     };
     let mut watch = Watch::with(&settings);
@@ -195,10 +192,8 @@ async fn a_capture_of_one_cgroup_sees_only_its_sockets() {
     let (inside, outside) = (Cgroup::new(), Cgroup::new());
     let mut watch = Watch::with(&in_cgroup(&inside));
     let mut programs = [inside.python(CONNECTIONS), outside.python(CONNECTIONS)];
-    programs
-        .iter_mut()
-        .for_each(capture_support::Program::go_on);
-    let ports = programs.each_mut().map(capture_support::Program::port);
+    programs.iter_mut().for_each(Program::go_on);
+    let ports = programs.each_mut().map(Program::port);
     let records = watch
         .until(ports[0], |records| {
             count(records, RecordKind::Close, Role::Client) == 2000
@@ -208,9 +203,7 @@ async fn a_capture_of_one_cgroup_sees_only_its_sockets() {
     assert_eq!(records.len(), 8000);
     assert_eq!(watch.of(ports[1]).len(), 0);
     assert_eq!(watch.all().len(), 8000, "nothing else lives in the cgroup");
-    programs
-        .into_iter()
-        .for_each(capture_support::Program::finish);
+    programs.into_iter().for_each(Program::finish);
 }
 
 #[test]
@@ -236,7 +229,7 @@ fn without_capabilities_the_missing_ones_are_named() {
             .arg(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "without_capabilities_the_missing_ones_are_named",
+                "limits::without_capabilities_the_missing_ones_are_named",
                 "--nocapture",
             ])
             .env("CAPTURE_TEST_WITHOUT_CAPABILITIES", "1")

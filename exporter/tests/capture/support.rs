@@ -54,7 +54,7 @@ impl Watch {
             let reading = self.capture.read(&mut self.records);
             match tokio::time::timeout_at(deadline, reading).await {
                 Ok(count) => assert!(count.unwrap() > 0),
-                Err(_) => panic!("condition not met within {DEADLINE:?}; records: {own:#?}"),
+                Err(elapsed) => panic!("condition not met in time ({elapsed}): {own:#?}"),
             }
         }
     }
@@ -195,7 +195,7 @@ impl Drop for Namespace {
             .args(["netns", "delete", &self.name])
             .status();
         if let Err(error) = result {
-            eprintln!("network namespace {} stays: {error}", self.name);
+            println!("network namespace {} stays: {error}", self.name);
         }
     }
 }
@@ -303,7 +303,7 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir(&self.path) {
-            eprintln!("cgroup {} stays: {error}", self.path.display());
+            println!("cgroup {} stays: {error}", self.path.display());
         }
     }
 }

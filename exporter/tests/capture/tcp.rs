@@ -1,10 +1,4 @@
-//! The capture on a real kernel: sockets of this process and of programs in network namespaces of
-//! their own, compared with what those ends counted themselves.
-//!
-//! Needs root. Tests run beside each other on one machine and look at their own ports only.
-//! TCP is here, UDP in `capture_udp.rs`, rights and losses in `capture_limits.rs`.
-
-mod capture_support;
+//! TCP flows.
 
 use std::{
     io::{Read, Write},
@@ -18,7 +12,7 @@ use beaconwatch_records::{
     Role,
 };
 
-use crate::capture_support::{Namespace, Watch, count, is, mapped, only, python};
+use crate::support::{Namespace, Watch, count, is, mapped, only, python};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST_6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);

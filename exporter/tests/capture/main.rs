@@ -1,0 +1,14 @@
+//! The capture on a real kernel: sockets of this process and of programs in network namespaces of
+//! their own, compared with what those ends counted themselves.
+//!
+//! Needs root, and says so otherwise. Tests run beside each other on one machine and look at their own
+//! ports only.
+
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tcp;
+#[cfg(test)]
+mod udp;
