@@ -46,3 +46,24 @@ fn a_destination_name_that_cannot_be_a_key_is_refused() {
         assert!(config.validate().is_err(), "{name:?}");
     }
 }
+
+#[test]
+fn a_destination_is_read_with_its_secret_s_place_and_its_unknown_keys_are_refused() {
+    let text = r#"{"destinations":{"search":{"type":"opensearch","url":"https://search.example:9200",
+        "authentication":{"basic":{"user":"beaconwatch","password":{"env":"SEARCH_PASSWORD"}}}}}}"#;
+    let config: Config = serde_json::from_str(text).unwrap();
+    assert!(config.validate().is_ok());
+    assert_eq!(config.destinations["search"].kind(), "elasticsearch");
+    let error = serde_json::from_str::<Config>(&text.replace("\"url\"", "\"uri\"")).unwrap_err();
+    assert!(error.to_string().contains("uri"), "{error}");
+    for url in [
+        "search.example",
+        "ftp://search.example",
+        "https://user:secret@search.example",
+    ] {
+        let text = text.replace("https://search.example:9200", url);
+        let config: Config = serde_json::from_str(&text).unwrap();
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.starts_with("destinations.search.url is "), "{error}");
+    }
+}

@@ -73,13 +73,23 @@ impl Worker {
                         return;
                     }
                 }
-                Ok(Round::Wait(time)) => tokio::time::sleep(time).await,
+                Ok(Round::Wait(time)) => self.wait(time).await,
                 Err(StoreError::Stopped) => return,
                 Err(error) => {
                     let wait = self.store_failed(&error);
                     tokio::time::sleep(wait).await;
                 }
             }
+        }
+    }
+
+    /// Waits after a failure. The beginning of a stop ends the wait: there may be no later chance.
+    async fn wait(&self, time: Duration) {
+        let drain = &self.settings.drain;
+        let draining = drain.is_cancelled();
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = drain.cancelled(), if !draining => {}
         }
     }
 

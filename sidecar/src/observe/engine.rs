@@ -1,24 +1,20 @@
 //! The state behind the scoring thread, and its loop.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use beaconwatch_detector::{
-    Assessment, Context, Detector, SeriesKey, SeriesState, Settings, Timestamp, ecs,
-};
+use beaconwatch_detector::{Context, Detector, SeriesKey, SeriesState, Settings};
 use tokio::sync::mpsc;
 
 use super::finding::{Finding, Findings, encode_key};
+use super::judge::Judge;
 use super::sequence::{Arrival, Sequences, Tracker};
 use super::{AnalysisReport, Connections, ExporterStatus, Message, ObserveStatus, SharedBoard};
 use crate::clock::Clock;
 use crate::config::Labels;
 use crate::receive::Batch;
-use crate::store::{
-    Checkpoint, Document, FormatError, Restored, Store, StoreError, decode, encode,
-};
+use crate::store::{Checkpoint, FormatError, Restored, Store, StoreError, decode, encode};
 use crate::time_text;
 
 /// Exporters and gaps that a status shows in full.
@@ -42,18 +38,11 @@ pub(crate) struct EngineSettings {
 pub(crate) struct Engine {
     detector: Detector,
     sequences: Sequences,
-    findings: Findings,
+    judge: Judge,
     clock: Clock,
     board: SharedBoard,
-    labels: Labels,
-    outbox_limit: u64,
-    /// Documents that the outbox still takes in this analysis.
-    outbox_room: u64,
     unsaved: Checkpoint,
     applied: u64,
-    last_document: u64,
-    /// Series that got no document because the outbox was full.
-    postponed: BTreeSet<SeriesKey>,
     status: ObserveStatus,
 }
 
@@ -64,16 +53,16 @@ impl Engine {
         Ok(Self {
             detector: Detector::new(settings.detector)?,
             sequences: Sequences::new(settings.exporter_limit),
-            findings: Findings::new(settings.update_interval, settings.finding_limit),
+            judge: Judge::new(
+                Findings::new(settings.update_interval, settings.finding_limit),
+                settings.labels,
+                settings.outbox_limit,
+                Arc::clone(&settings.board),
+            ),
             clock: settings.clock,
             board: settings.board,
-            labels: settings.labels,
-            outbox_limit: settings.outbox_limit,
-            outbox_room: 0,
             unsaved: Checkpoint::default(),
             applied: 0,
-            last_document: 0,
-            postponed: BTreeSet::new(),
             status: ObserveStatus::default(),
         })
     }
@@ -86,7 +75,7 @@ impl Engine {
                 last_document,
             } => {
                 self.applied = applied;
-                self.last_document = last_document;
+                self.judge.restore_last_document(last_document);
             }
             Restored::Series { key, state } => {
                 let key: SeriesKey = decode("series key", key)?;
@@ -101,7 +90,7 @@ impl Engine {
             }
             Restored::Finding { key, finding } => {
                 let finding: Finding = decode("finding", finding)?;
-                self.findings.restore(key.to_vec(), finding);
+                self.judge.findings_mut().restore(key.to_vec(), finding);
             }
             Restored::Batch { position, batch } => {
                 let batch: Batch = decode("batch", batch)?;
@@ -163,71 +152,32 @@ impl Engine {
 
     fn analyse(&mut self, store: &Store) -> Result<AnalysisReport, StoreError> {
         let now = self.clock.now();
-        let mut report = AnalysisReport::default();
         let waiting = store.largest_backlog().unwrap_or_default();
         let unsaved = self.unsaved.documents.len() as u64;
-        self.outbox_room = self.outbox_limit.saturating_sub(waiting + unsaved);
-        for assessment in self.assessments(now) {
-            self.take(assessment, now, &mut report);
+        let mut judgement = self.judge.begin(now, waiting + unsaved);
+        let context = Context::default();
+        let changed = self.detector.analyse(now, &context);
+        if self.status.analyses == 0 {
+            // One after the other: all of them at once may be more than the memory holds.
+            for assessment in self.detector.assess_all(now, &context) {
+                judgement.take(assessment);
+            }
+        } else {
+            for assessment in changed {
+                judgement.take(assessment);
+            }
         }
+        for key in judgement.postponed_before() {
+            if let Some(assessment) = self.detector.assess(&key, now, &context) {
+                judgement.take(assessment);
+            }
+        }
+        let (report, documents) = judgement.end();
+        self.unsaved.documents.extend(documents);
         self.status.analyses += 1;
         self.status.last_analysis = Some(now);
         self.save(store)?;
         Ok(report)
-    }
-
-    fn assessments(&mut self, now: Timestamp) -> Vec<Assessment> {
-        let context = Context::default();
-        let mut assessments = self.detector.analyse(now, &context);
-        if self.status.analyses == 0 {
-            assessments = self.detector.assess_all(now, &context).collect();
-        }
-        for key in std::mem::take(&mut self.postponed) {
-            assessments.extend(self.detector.assess(&key, now, &context));
-        }
-        assessments
-    }
-
-    fn take(&mut self, assessment: Assessment, now: Timestamp, report: &mut AnalysisReport) {
-        report.assessed += 1;
-        if assessment.detected {
-            report.detected += 1;
-            if self.outbox_room == 0 {
-                self.postponed.insert(assessment.key.clone());
-            } else if let Err(error) = self.document(&assessment, now, report) {
-                self.status.failed_documents += 1;
-                tracing::error!(%error, key = ?assessment.key, "no document was made of a detection");
-            }
-        }
-        let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
-        board.put(Arc::new(assessment));
-    }
-
-    fn document(
-        &mut self,
-        assessment: &Assessment,
-        now: Timestamp,
-        report: &mut AnalysisReport,
-    ) -> Result<(), DocumentError> {
-        let Some(finding) = self.findings.judge(assessment, now)? else {
-            return Ok(());
-        };
-        let revision = ecs::Finding {
-            id: &finding.id,
-            revision: finding.revision,
-            opened: finding.opened,
-            assessment,
-        };
-        let body = ecs::document_with(&revision, now, &self.labels.borrow())?;
-        let document = Document {
-            event_id: finding.event_id(),
-            body: serde_json::to_string(&body)?,
-        };
-        self.last_document += 1;
-        self.outbox_room = self.outbox_room.saturating_sub(1);
-        self.unsaved.documents.insert(self.last_document, document);
-        report.documents += 1;
-        Ok(())
     }
 
     /// Adds all changes to the unsaved checkpoint and writes it.
@@ -261,7 +211,7 @@ impl Engine {
                 .transpose()?;
             self.unsaved.exporters.insert(id.to_string(), tracker);
         }
-        for (key, finding) in self.findings.take_changes() {
+        for (key, finding) in self.judge.findings_mut().take_changes() {
             let finding = finding
                 .map(|finding| encode("finding", finding))
                 .transpose()?;
@@ -299,9 +249,10 @@ impl Engine {
                 .map(|(id, tracker)| exporter_status(id, tracker))
                 .collect(),
             exporters_forgotten: self.sequences.forgotten(),
-            findings: self.findings.len() as u64,
-            findings_forgotten: self.findings.forgotten(),
-            postponed: self.postponed.len() as u64,
+            findings: self.judge.findings().len() as u64,
+            findings_forgotten: self.judge.findings().forgotten(),
+            failed_documents: self.judge.failed_documents(),
+            postponed: self.judge.postponed(),
             ..self.status.clone()
         }
     }
@@ -321,15 +272,4 @@ fn exporter_status(id: &str, tracker: &Tracker) -> ExporterStatus {
             .map(|(start, end)| (start, end - 1))
             .collect(),
     }
-}
-
-/// Why no document was made of a detection.
-#[derive(Debug, thiserror::Error)]
-enum DocumentError {
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    #[error(transparent)]
-    Document(#[from] ecs::DocumentError),
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
 }

@@ -185,3 +185,6 @@ impl Findings {
         self.forgotten
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@
 mod board;
 mod engine;
 mod finding;
+mod judge;
 mod sequence;
 
 pub(crate) use board::Board;

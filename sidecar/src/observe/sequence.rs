@@ -9,7 +9,7 @@
 //! # Limits
 //! An exporter has at most [`MISSING_RANGES`] separate missing ranges. Past that the lowest range is given
 //! up: it stays counted as missing, and late records out of it are taken for duplicates. At most
-//! `exporter_limit` exporters are known; past that the one that was silent for longest is forgotten.
+//! `exporter_limit` exporters are known; past that the tenth that was silent for longest is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -194,16 +194,22 @@ impl Sequences {
         arrival
     }
 
+    /// Forgets the exporters that were silent for longest: a tenth more than needed, so that the search
+    /// for them is worth its cost when every record names a new exporter.
     fn limit_exporters(&mut self) {
-        while self.trackers.len() > self.limit {
-            let silent = self
-                .trackers
-                .iter()
-                .min_by_key(|(id, tracker)| (tracker.last_seen, Arc::clone(id)))
-                .map(|(id, _)| Arc::clone(id));
-            let Some(silent) = silent else { return };
-            self.trackers.remove(&silent);
-            self.changed.insert(silent);
+        let excess = self.trackers.len().saturating_sub(self.limit);
+        if excess == 0 {
+            return;
+        }
+        let mut silent: Vec<_> = self
+            .trackers
+            .iter()
+            .map(|(id, it)| (it.last_seen, Arc::clone(id)))
+            .collect();
+        silent.sort_unstable();
+        for (_, id) in silent.into_iter().take(excess + self.limit / 10) {
+            self.trackers.remove(&id);
+            self.changed.insert(id);
             self.forgotten += 1;
         }
     }

@@ -1,13 +1,16 @@
 //! What survives a stop and a crash: everything that was acknowledged, once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use beaconwatch_sidecar::{Config, DestinationConfig, ElasticsearchConfig, StartError, StopReport};
+use beaconwatch_sidecar::{
+    Config, DestinationConfig, ElasticsearchConfig, Sidecar, StartError, StopReport,
+};
+use proptest::prelude::*;
 
 use crate::bulk_server::{BulkServer, Fault};
 use crate::flows::{SECOND, START, beacon, request};
 use crate::running::{
-    Hands, PATIENCE, config, config_without_destinations, crash, documents, start, until,
+    Hands, PATIENCE, config, config_without_destinations, crash, documents, json, start, until,
 };
 
 fn event_ids(documents: &[serde_json::Value]) -> Vec<String> {
@@ -191,8 +194,7 @@ async fn a_second_sidecar_on_the_same_store_is_refused_and_the_first_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let hands = Hands::new();
     let sidecar = start(config_without_destinations(folder.path()), &hands).await;
-    let refused =
-        beaconwatch_sidecar::Sidecar::start(config_without_destinations(folder.path())).await;
+    let refused = Sidecar::start(config_without_destinations(folder.path())).await;
     let error = refused.expect_err("the store is in use");
     assert!(matches!(error, StartError::Store(_)), "{error:?}");
     assert!(error.to_string().contains("beaconwatch.redb"), "{error}");
@@ -206,14 +208,106 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config_without_destinations(folder.path());
     config.receive.http_address = taken.local_addr().unwrap();
-    let error = beaconwatch_sidecar::Sidecar::start(config)
-        .await
-        .err()
-        .unwrap()
-        .to_string();
+    let error = Sidecar::start(config).await.err().unwrap().to_string();
     assert!(
         error.contains(&taken.local_addr().unwrap().to_string()),
         "{error}"
     );
     assert!(error.contains("OTLP over HTTP"), "{error}");
+}
+
+/// What may happen to a sidecar.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// So many new flows come in.
+    Accept(u64),
+    /// The last request comes once more.
+    AcceptAgain,
+    Analyse,
+    Restart,
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (1_u64..30).prop_map(Step::Accept),
+        1 => Just(Step::AcceptAgain),
+        2 => Just(Step::Analyse),
+        1 => Just(Step::Restart),
+        2 => Just(Step::Crash),
+    ]
+}
+
+async fn counted(sidecar: &Sidecar) -> u64 {
+    let url = format!("http://{}/api/v1/connections", sidecar.addresses().api);
+    let body = json(reqwest::get(url).await.unwrap()).await;
+    body["pairs"][0]["connection_count"].as_u64().unwrap_or(0)
+}
+
+async fn live_through(steps: &[Step]) {
+    let hands = Hands::new();
+    let mut folder = tempfile::tempdir().unwrap();
+    let mut sidecar = start(config(folder.path()), &hands).await;
+    let (mut sent, mut last) = (0, request(Vec::new()));
+    for step in steps {
+        match *step {
+            Step::Accept(count) => {
+                let begin = START + i64::try_from(sent).unwrap() * 10 * SECOND;
+                last = request(beacon("exporter-1", sent, "198.51.100.7", begin, 10, count));
+                sent += count;
+                hands.forward(600);
+                sidecar.receiver().accept(last.clone()).await.unwrap();
+            }
+            Step::AcceptAgain => {
+                sidecar.receiver().accept(last.clone()).await.unwrap();
+            }
+            Step::Analyse => {
+                sidecar.analyse().await.unwrap();
+            }
+            Step::Restart => {
+                sidecar.stop(PATIENCE).await;
+                sidecar = start(config(folder.path()), &hands).await;
+            }
+            Step::Crash => {
+                folder = crash(folder.path());
+                sidecar = start(config(folder.path()), &hands).await;
+            }
+        }
+        assert_eq!(counted(&sidecar).await, sent, "after {step:?}");
+    }
+    let exporters = sidecar.status().await.unwrap().exporters;
+    assert!(
+        exporters
+            .iter()
+            .all(|exporter| exporter.missing == 0 && exporter.received == sent)
+    );
+    assert_eq!(sidecar.stop(PATIENCE).await, StopReport::default());
+    let found = documents(folder.path());
+    let ids = event_ids(&found);
+    assert_eq!(
+        ids.iter().collect::<BTreeSet<_>>().len(),
+        ids.len(),
+        "an id is there twice: {ids:?}"
+    );
+    let revisions: Vec<_> = found
+        .iter()
+        .map(|it| it["beaconwatch"]["finding"]["revision"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        revisions,
+        (1..=found.len() as u64).collect::<Vec<_>>(),
+        "a revision is missing"
+    );
+    assert!(sent < 60 || !found.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn stops_and_crashes_at_random_lose_no_flow_count_none_twice_and_double_no_document(
+        steps in prop::collection::vec(step(), 1..16)
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(live_through(&steps));
+    }
 }

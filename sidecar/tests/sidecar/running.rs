@@ -127,11 +127,24 @@ pub(crate) async fn json(response: reqwest::Response) -> serde_json::Value {
 }
 
 /// Copies a sidecar's folder while it runs: what a `kill -9` at this instant would leave.
+///
+/// The copy is no instant, so it is made again until the store has not changed meanwhile; and the store
+/// comes first, because a document is in its file before the store says so.
 pub(crate) fn crash(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    let store = folder.join("beaconwatch.redb");
+    let mut bytes = std::fs::read(&store).unwrap();
+    loop {
+        let again = std::fs::read(&store).unwrap();
+        if again == bytes {
+            break;
+        }
+        bytes = again;
+    }
+    std::fs::write(copy.path().join("beaconwatch.redb"), bytes).unwrap();
+    let file = folder.join("detections.ndjson");
+    if file.exists() {
+        std::fs::copy(file, copy.path().join("detections.ndjson")).unwrap();
     }
     copy
 }
