@@ -40,6 +40,9 @@ pub struct PeerItem {
     value: *mut FlowState,
 }
 
+/// Longest tick of the coarse clock that packets are timed by.
+const TICK_NS: u64 = 10_000_000;
+
 /// What to say of a flow.
 #[derive(Clone, Copy)]
 struct Report {
@@ -146,7 +149,10 @@ impl Report {
 #[inline(always)]
 unsafe fn is_idle(flow: *const FlowState) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { (*flow).protocol == Protocol::Udp as u8 && udp::idle(flow, clock::fine_ns(flow)) }
+    unsafe {
+        (*flow).protocol == Protocol::Udp as u8
+            && udp::idle(flow, clock::fine_ns(flow).saturating_sub(TICK_NS))
+    }
 }
 
 /// When the socket with this cookie was closed.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use beaconwatch_exporter::capture::{Capture, CaptureError, CaptureSettings};
-use beaconwatch_records::{LossCounter, RecordKind, Role};
+use beaconwatch_records::{LossCounter, Protocol, RecordKind, Role};
 
 use crate::support::{Cgroup, Program, Watch, count};
 
@@ -174,7 +174,7 @@ async fn every_record_that_a_full_ring_refuses_is_counted() {
         max_latency: Duration::from_mins(1),
         ..in_cgroup(&cgroup)
     };
-    let mut watch = Watch::with(&settings);
+    let mut watch = Watch::with(Protocol::Tcp, &settings);
     let mut program = cgroup.python(CONNECTIONS);
     program.go_on();
     // Nothing is read before the program is done.
@@ -190,7 +190,7 @@ async fn every_record_that_a_full_ring_refuses_is_counted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_of_one_cgroup_sees_only_its_sockets() {
     let (inside, outside) = (Cgroup::new(), Cgroup::new());
-    let mut watch = Watch::with(&in_cgroup(&inside));
+    let mut watch = Watch::with(Protocol::Tcp, &in_cgroup(&inside));
     let mut programs = [inside.python(CONNECTIONS), outside.python(CONNECTIONS)];
     programs.iter_mut().for_each(Program::go_on);
     let ports = programs.each_mut().map(Program::port);

@@ -9,24 +9,41 @@ use std::{
     time::Duration,
 };
 
-use beaconwatch_exporter::capture::{Capture, CaptureSettings, clock};
-use beaconwatch_records::{FlowRecord, RecordKind, Role};
+use beaconwatch_exporter::capture::{Capture, CaptureSettings, clock, namespace};
+use beaconwatch_records::{FlowRecord, Protocol, RecordKind, Role};
 
 /// Longest wait for what must happen.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A running capture and what it told so far.
+/// A running capture and what it told so far. Looks at one protocol in one network namespace: port
+/// numbers of others are in use beside.
 pub(crate) struct Watch {
     pub(crate) capture: Capture,
+    protocol: Protocol,
+    netns_cookie: u64,
     records: Vec<FlowRecord>,
 }
 
 impl Watch {
-    pub(crate) fn start() -> Self {
-        Self::with(&CaptureSettings::default())
+    /// TCP in the namespace of the tests.
+    pub(crate) fn tcp() -> Self {
+        Self::with(Protocol::Tcp, &CaptureSettings::default())
     }
 
-    pub(crate) fn with(settings: &CaptureSettings) -> Self {
+    /// UDP in the namespace of the tests.
+    pub(crate) fn udp() -> Self {
+        Self::with(Protocol::Udp, &CaptureSettings::default())
+    }
+
+    /// The same in another namespace.
+    pub(crate) fn inside(self, namespace: &Namespace) -> Self {
+        Self {
+            netns_cookie: namespace.cookie,
+            ..self
+        }
+    }
+
+    pub(crate) fn with(protocol: Protocol, settings: &CaptureSettings) -> Self {
         let capture = Capture::start(settings).unwrap_or_else(|error| {
             panic!(
                 "these tests capture real traffic and need root and eBPF: {}",
@@ -35,6 +52,8 @@ impl Watch {
         });
         Self {
             capture,
+            protocol,
+            netns_cookie: namespace::own_cookie().unwrap(),
             records: Vec::new(),
         }
     }
@@ -87,9 +106,13 @@ impl Watch {
 
     /// The records so far with this port at either end.
     pub(crate) fn of(&self, port: u16) -> Vec<FlowRecord> {
-        let of_port =
-            |record: &&FlowRecord| record.local_port == port || record.remote_port == port;
-        self.records.iter().filter(of_port).copied().collect()
+        let wanted = |record: &&FlowRecord| {
+            (record.local_port == port || record.remote_port == port)
+                && record.protocol == self.protocol as u8
+                // Sockets older than the capture have none.
+                && [0, self.netns_cookie].contains(&record.netns_cookie)
+        };
+        self.records.iter().filter(wanted).copied().collect()
     }
 
     /// Every record so far.
@@ -167,13 +190,25 @@ pub(crate) fn run(command: &str) {
 /// A network namespace with its own loopback, gone with the value.
 pub(crate) struct Namespace {
     name: String,
+    /// As a socket inside tells it.
+    pub(crate) cookie: u64,
 }
 
 impl Namespace {
     pub(crate) fn new() -> Self {
-        let namespace = Self { name: unique() };
+        let mut namespace = Self {
+            name: unique(),
+            cookie: 0,
+        };
         run(&format!("ip netns add {}", namespace.name));
         namespace.ip("link set lo up");
+        let mut program = namespace.python(
+            "import socket\n\
+             cookie = socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8)\n\
+             print(int.from_bytes(cookie, 'little'), flush=True)\n",
+        );
+        namespace.cookie = program.numbers()[0];
+        program.finish();
         namespace
     }
 

@@ -47,7 +47,7 @@ fn exchange(server: &TcpListener, host: IpAddr, request: usize, response: usize)
 }
 
 async fn a_connection_is_seen_from_both_ends(listen: IpAddr, host: IpAddr) {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     let server = TcpListener::bind((listen, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
     let client_port = exchange(&server, host, 1_000, 300_000);
@@ -123,7 +123,7 @@ async fn an_ipv4_connection_to_a_listener_of_both_families_has_ipv4_addresses() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_connect_is_a_client_flow_that_was_refused() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     let port = {
         let gone = TcpListener::bind((LOCALHOST, 0)).unwrap();
         gone.local_addr().unwrap().port()
@@ -145,8 +145,8 @@ async fn a_refused_connect_is_a_client_flow_that_was_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
-    let mut watch = Watch::start();
     let namespace = Namespace::new();
+    let mut watch = Watch::tcp().inside(&namespace);
     namespace.ip("link add near type veth peer name far");
     namespace.ip("address add 192.0.2.1/24 dev near");
     namespace.ip("link set near up");
@@ -172,7 +172,7 @@ async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_aborted_was_reset_on_both_ends() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
     let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
@@ -211,7 +211,7 @@ fn abort(stream: TcpStream) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_closes_first_the_payload_is_exact() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     // The server closes without waiting: its socket is orphaned while the client still sends.
     for (sent, received) in [(0usize, 0usize), (1, 0), (0, 1), (10, 20_000)] {
         let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
@@ -243,8 +243,8 @@ async fn whoever_closes_first_the_payload_is_exact() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_short_connections_are_two_thousand_flows_of_each_role() {
-    let mut watch = Watch::start();
     let namespace = Namespace::new();
+    let mut watch = Watch::tcp().inside(&namespace);
     let mut program = namespace.python(
         "import socket, threading\n\
          server = socket.create_server(('127.0.0.1', 0), backlog=4096)\n\
@@ -308,20 +308,18 @@ fn start_ticks(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_names_process_user_cgroup_and_network_namespace() {
-    let mut watch = Watch::start();
     let namespace = Namespace::new();
+    let mut watch = Watch::tcp().inside(&namespace);
     let mut program = namespace.python(
         "import encodings.idna, os, socket\n\
          os.setuid(65534)\n\
          server = socket.create_server(('127.0.0.1', 0))\n\
          client = socket.create_connection(server.getsockname())\n\
          end, _ = server.accept()\n\
-         cookie = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, 71, 8), 'little')\n\
-         print(server.getsockname()[1], cookie, flush=True)\n\
+         print(server.getsockname()[1], flush=True)\n\
          input()\n",
     );
-    let numbers = program.numbers();
-    let port = u16::try_from(numbers[0]).unwrap();
+    let port = program.port();
     let records = watch.until(port, |records| records.len() == 2).await;
     let pid = program.pid();
     let cgroup = cgroup_of(pid);
@@ -332,7 +330,7 @@ async fn a_flow_names_process_user_cgroup_and_network_namespace() {
         assert_eq!(&open.owner.comm[..8], b"python3\0");
         assert_eq!(open.owner.cgroup_id, cgroup);
         assert_eq!(open.owner.process_start_ns / 10_000_000, start_ticks(pid));
-        assert_eq!(open.netns_cookie, numbers[1]);
+        assert_eq!(open.netns_cookie, namespace.cookie);
         assert_ne!(open.netns_cookie, namespace::own_cookie().unwrap());
         assert_eq!(open.flags & FLAG_OWN, 0);
     }
@@ -358,7 +356,7 @@ fn cgroup_of(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flows_of_this_process_have_the_cookie_of_its_namespace() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
     exchange(&server, LOCALHOST, 1, 1);
@@ -369,7 +367,7 @@ async fn flows_of_this_process_have_the_cookie_of_its_namespace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_is_who_connects_and_not_who_made_the_socket() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     let mut program = python(
         "import os, socket\n\
          server = socket.create_server(('127.0.0.1', 0))\n\
@@ -399,7 +397,7 @@ async fn the_owner_is_who_connects_and_not_who_made_the_socket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn live_flows_tell_growing_counters_after_the_opening() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
     let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
@@ -449,7 +447,7 @@ async fn a_connection_older_than_the_capture_appears_with_its_next_packet() {
     let port = server.local_addr().unwrap().port();
     let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
     let (mut accepted, _) = server.accept().unwrap();
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     client.write_all(b"again").unwrap();
     accepted.read_exact(&mut [0; 5]).unwrap();
     let records = watch.until(port, |records| records.len() == 2).await;
@@ -473,7 +471,7 @@ async fn a_connection_older_than_the_capture_appears_with_its_next_packet() {
 async fn a_listener_older_than_the_capture_still_gives_whole_flows() {
     let server = TcpListener::bind((LOCALHOST_6, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
-    let mut watch = Watch::start();
+    let mut watch = Watch::tcp();
     exchange(&server, LOCALHOST_6, 10, 20);
     let records = watch.until(port, both_closed).await;
     let close = only(&records, RecordKind::Close, Role::Server);

@@ -37,7 +37,7 @@ fn opened(records: &[FlowRecord]) -> bool {
 }
 
 async fn a_question_and_its_answer_are_two_flows(listen: IpAddr, host: IpAddr, connected: bool) {
-    let mut watch = Watch::start();
+    let mut watch = Watch::udp();
     let (server, port) = bind(listen);
     let (client, client_port) = bind(host);
     if connected {
@@ -102,7 +102,7 @@ async fn an_ipv4_question_to_a_socket_of_both_families_has_ipv4_addresses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_datagram_after_the_idle_time_starts_another_flow() {
-    let mut watch = Watch::with(&short_idle());
+    let mut watch = Watch::with(Protocol::Udp, &short_idle());
     let (_server, port) = bind(LOCALHOST);
     let (client, _) = bind(LOCALHOST);
     client.connect((LOCALHOST, port)).unwrap();
@@ -137,7 +137,7 @@ async fn the_next_datagram_after_the_idle_time_starts_another_flow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_the_live_flows_ends_idle_ones_once() {
-    let mut watch = Watch::with(&short_idle());
+    let mut watch = Watch::with(Protocol::Udp, &short_idle());
     let (_server, port) = bind(LOCALHOST);
     let (client, _) = bind(LOCALHOST);
     client.send_to(b"one", (LOCALHOST, port)).unwrap();
@@ -160,7 +160,7 @@ async fn reading_the_live_flows_ends_idle_ones_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_peer_of_one_socket_is_a_flow_of_its_own() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::udp();
     let (server, port) = bind(LOCALHOST);
     let clients: Vec<_> = (0..50).map(|_| bind(LOCALHOST)).collect();
     for round in 0..3 {
@@ -209,7 +209,7 @@ async fn each_peer_of_one_socket_is_a_flow_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_with_several_servers_has_a_flow_to_each() {
-    let mut watch = Watch::start();
+    let mut watch = Watch::udp();
     let (client, client_port) = bind(LOCALHOST);
     let servers: Vec<_> = (0..5).map(|_| bind(LOCALHOST)).collect();
     for (_, port) in servers.iter().chain(&servers) {
@@ -232,7 +232,7 @@ async fn a_client_with_several_servers_has_a_flow_to_each() {
 async fn datagrams_sent_from_several_threads_are_all_counted() {
     const THREADS: u64 = 4;
     const EACH: u64 = 5_000;
-    let mut watch = Watch::start();
+    let mut watch = Watch::udp();
     let (_server, port) = bind(LOCALHOST);
     let (client, client_port) = bind(LOCALHOST);
     client.connect((LOCALHOST, port)).unwrap();
@@ -262,7 +262,7 @@ async fn a_socket_older_than_the_capture_has_inferred_starts_at_first() {
     client.connect((LOCALHOST, port)).unwrap();
     client.send(b"before").unwrap();
     server.recv_from(&mut [0; 20]).unwrap();
-    let mut watch = Watch::with(&short_idle());
+    let mut watch = Watch::with(Protocol::Udp, &short_idle());
     client.send(b"while").unwrap();
     let records = watch.until(client_port, opened).await;
     for role in [Role::Client, Role::Server] {
@@ -292,7 +292,7 @@ async fn peers_beyond_the_limit_are_counted_as_lost() {
         max_peers: 1,
         ..CaptureSettings::default()
     };
-    let mut watch = Watch::with(&settings);
+    let mut watch = Watch::with(Protocol::Udp, &settings);
     let (_server, port) = bind(LOCALHOST);
     // One flow fits the socket itself, one the map; the kernel may grant a map some more than asked.
     for _ in 0..300 {
