@@ -4,7 +4,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -40,6 +43,7 @@ pub(super) fn check(cgroup: Option<&Path>) -> Result<Cgroup, CaptureError> {
     check_kernel()?;
     check_capabilities(&read_text("/proc/self/status")?)?;
     check_lockdown()?;
+    warn_of_pid_namespace();
     File::open(BTF_PATH).map_err(|source| CaptureError::Btf {
         path: BTF_PATH,
         source,
@@ -96,6 +100,18 @@ fn check_capabilities(status: &str) -> Result<(), CaptureError> {
     Err(CaptureError::Capability {
         capabilities: missing.join(" "),
     })
+}
+
+/// The kernel part sees process ids of the initial namespace only.
+fn warn_of_pid_namespace() {
+    /// `PROC_PID_INIT_INO` of the kernel.
+    const INITIAL: u64 = 0xefff_fffc;
+    if fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() != INITIAL) {
+        tracing::warn!(
+            "not in the host's process namespace: process ids in flows are the host's, and this \
+             process does not recognise its own traffic (container: use the host's, --pid=host)"
+        );
+    }
 }
 
 /// Lockdown is off where the file is missing.
