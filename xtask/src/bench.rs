@@ -1,7 +1,7 @@
 //! Runs the benchmarks and adds to each of their lines the machine that they ran on.
 //!
-//! A benchmark is an example (`cargo run --release --example`) that prints JSON objects, one a line;
-//! everything else that it prints is passed on to the standard error.
+//! A benchmark is a program in `bench/` that prints JSON objects, one a line; what it writes to its standard
+//! error is passed on.
 
 use std::fs;
 use std::path::Path;
@@ -14,41 +14,44 @@ use crate::workspace;
 
 /// A benchmark.
 struct Benchmark {
-    package: &'static str,
-    example: &'static str,
+    name: &'static str,
     /// Whether it is held on one core: its figures are for one core.
     one_core: bool,
 }
 
 const BENCHMARKS: &[Benchmark] = &[
     Benchmark {
-        package: "beaconwatch-exporter",
-        example: "kernel_cost",
+        name: "exporter_kernel",
         one_core: false,
     },
     Benchmark {
-        package: "beaconwatch-exporter",
-        example: "encode_rate",
+        name: "exporter_encoding",
         one_core: true,
     },
     Benchmark {
-        package: "beaconwatch-detector",
-        example: "measure",
+        name: "detector",
         one_core: true,
     },
     Benchmark {
-        package: "beaconwatch-sidecar",
-        example: "receive_throughput",
+        name: "sidecar",
         one_core: true,
     },
 ];
 
-/// Runs every benchmark.
-pub(crate) fn run() -> Result<()> {
+/// Runs the benchmarks whose name begins with `prefix`.
+pub(crate) fn run(prefix: &str) -> Result<()> {
     let machine = machine()?;
-    for benchmark in BENCHMARKS {
+    let is_meant = |benchmark: &&Benchmark| benchmark.name.starts_with(prefix);
+    if !BENCHMARKS.iter().any(|benchmark| is_meant(&benchmark)) {
+        let names: Vec<_> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
+        bail!(
+            "no benchmark is called {prefix:?}; there are {}",
+            names.join(", ")
+        );
+    }
+    for benchmark in BENCHMARKS.iter().filter(is_meant) {
         for mut line in benchmark.run()? {
-            line["benchmark"] = json!(format!("{}/{}", benchmark.package, benchmark.example));
+            line["benchmark"] = json!(benchmark.name);
             line["machine"] = machine.clone();
             println!("{line}");
         }
@@ -58,7 +61,7 @@ pub(crate) fn run() -> Result<()> {
 
 impl Benchmark {
     fn run(&self) -> Result<Vec<Value>> {
-        let name = self.example;
+        let name = self.name;
         let output = self
             .command()?
             .stderr(Stdio::inherit())
@@ -79,14 +82,18 @@ impl Benchmark {
         Ok(lines)
     }
 
-    /// Builds the example, and gives the command that runs it.
+    /// Builds the benchmark, and gives the command that runs it.
     fn command(&self) -> Result<Command> {
-        let build = ["build", "--release", "--locked", "--package", self.package];
-        workspace::cargo(&[&build[..], &["--example", self.example]].concat())?;
+        let build = [
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "beaconwatch-bench",
+        ];
+        workspace::cargo(&[&build[..], &["--bin", self.name]].concat())?;
         let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-        let program = Path::new(&target)
-            .join("release/examples")
-            .join(self.example);
+        let program = Path::new(&target).join("release").join(self.name);
         if !self.one_core {
             return Ok(Command::new(program));
         }

@@ -41,9 +41,9 @@ const PACKAGES: [&str; 8] = [
 /// Builds the object and writes it with its record, or with `check` compares it with the committed one.
 pub(crate) fn run(check: bool) -> Result<()> {
     let linker = install_tools()?;
-    let folder = BuildFolder::make()?;
-    folder.fill()?;
-    let object = folder.build(&linker)?;
+    let _folder = BuildFolder::make()?;
+    BuildFolder::fill()?;
+    let object = BuildFolder::build(&linker)?;
     let record = record(&linker, &object)?;
     if check {
         return compare(&object, &record);
@@ -136,7 +136,7 @@ impl BuildFolder {
     }
 
     /// Copies the sources, and by `cargo vendor` those of the dependencies.
-    fn fill(&self) -> Result<()> {
+    fn fill() -> Result<()> {
         for path in ["Cargo.toml", "records/Cargo.toml", "records/src"] {
             copy(Path::new(path))?;
         }
@@ -168,7 +168,7 @@ impl BuildFolder {
     }
 
     /// Builds in an environment that holds nothing of the caller's.
-    fn build(&self, linker: &Path) -> Result<PathBuf> {
+    fn build(linker: &Path) -> Result<PathBuf> {
         // By its name: cargo's hash of the flags is part of every symbol name.
         let programs = format!("{BUILD}/bin");
         fs::create_dir(&programs)?;

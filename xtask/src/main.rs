@@ -50,7 +50,10 @@ enum Command {
     /// Install the servers of the end-to-end tests and say where they are.
     Servers,
     /// Measure: one JSON object a line.
-    Bench,
+    Bench {
+        /// Only benchmarks whose name begins with this: exporter, detector or sidecar.
+        name: Option<String>,
+    },
     /// Write the generated files anew.
     Generate,
     /// Rebuild the committed kernel object.
@@ -93,7 +96,7 @@ fn run(command: Command) -> Result<()> {
             steps.finish()
         }
         Command::Servers => show_servers(),
-        Command::Bench => bench::run(),
+        Command::Bench { name } => bench::run(name.as_deref().unwrap_or_default()),
         Command::Generate => generated::write(),
         Command::Ebpf { check } => ebpf::run(check),
     }

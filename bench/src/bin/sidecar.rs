@@ -1,8 +1,8 @@
 //! Measures how many flow records a sidecar takes per second, from encoded bytes to scored state.
 //!
 //! ```text
-//! cargo build --release -p beaconwatch-sidecar --example receive_throughput
-//! taskset -c 0 target/release/examples/receive_throughput
+//! cargo build --release -p beaconwatch-bench --bin sidecar
+//! taskset -c 0 target/release/sidecar
 //! ```
 //!
 //! One JSON line per way in. `records_per_s` is over the wall clock, from the first byte sent until an

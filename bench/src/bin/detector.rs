@@ -1,10 +1,8 @@
 //! Measures the detector: observations into state, series scored, bytes per series.
 //!
-//! `cargo run --release -p beaconwatch-detector --example measure` prints one JSON object a line, on one
-//! thread. The input is made by a fixed recipe: series of 2 to 200 connections, most of them few.
+//! `cargo run --release -p beaconwatch-bench --bin detector` prints one JSON object a line, on one thread. The input is made by a fixed recipe: series of 2 to 200 connections, most of them few.
 
 #![expect(clippy::print_stdout, reason = "prints its measurements")]
-#![expect(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;

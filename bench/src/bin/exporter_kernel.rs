@@ -9,7 +9,7 @@
 //!
 //! One JSON object a line, medians over the rounds. Needs root.
 //!
-//! `cargo run --release -p beaconwatch-exporter --example kernel_cost`
+//! `cargo run --release -p beaconwatch-bench --bin exporter_kernel`
 
 use std::{
     error::Error,

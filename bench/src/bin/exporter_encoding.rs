@@ -2,7 +2,7 @@
 //! living flow. Prints JSON lines; rates are per second of
 //! processor time of one thread.
 //!
-//! `cargo run --release -p beaconwatch-exporter --example encode_rate`
+//! `cargo run --release -p beaconwatch-bench --bin exporter_encoding`
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
