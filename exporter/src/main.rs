@@ -39,7 +39,7 @@ struct Arguments {
     /// What to log: error, warn, info, debug or trace, or a filter such as info,h2=warn.
     #[arg(
         long,
-        env = "BEACONWATCH_LOG",
+        env = "RUST_LOG",
         default_value = "info",
         value_name = "FILTER"
     )]
