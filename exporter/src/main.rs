@@ -37,12 +37,7 @@ struct Arguments {
     #[arg(long)]
     protocol: Option<Protocol>,
     /// What to log: error, warn, info, debug or trace, or a filter such as info,h2=warn.
-    #[arg(
-        long,
-        env = "RUST_LOG",
-        default_value = "info",
-        value_name = "FILTER"
-    )]
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
     /// Log as JSON lines.
     #[arg(long)]
