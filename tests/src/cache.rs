@@ -12,8 +12,9 @@ use anyhow::{Context, Result, anyhow};
 /// The cache folder: `$XDG_CACHE_HOME/beaconwatch`, else `~/.cache/beaconwatch`.
 pub fn folder() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
-        .filter(|value| !value.is_empty())
         .map(PathBuf::from)
+        // The XDG specification: a relative path is to be ignored.
+        .filter(|path| path.is_absolute())
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
         .ok_or_else(|| anyhow!("neither XDG_CACHE_HOME nor HOME is set"))?;
     Ok(base.join("beaconwatch"))

@@ -94,9 +94,10 @@ pub fn or_apt(program: &str, package: &str) -> Result<PathBuf> {
         .with_context(|| format!("`{program}` is not there although {package} was installed"))
 }
 
-/// Installs Debian packages (root).
+/// Installs Debian packages (as root, or by sudo).
 pub fn apt_install(packages: &[&str]) -> Result<()> {
-    if on_path("apt-get").is_none() || !is_root()? {
+    let root = is_root()?;
+    if on_path("apt-get").is_none() || (!root && on_path("sudo").is_none()) {
         bail!(
             "missing: {0}; install it (Debian: apt-get install {0}) or run as root",
             packages.join(" ")
@@ -104,18 +105,22 @@ pub fn apt_install(packages: &[&str]) -> Result<()> {
     }
     let log = cache::folder()?.join("apt.log");
     fs::create_dir_all(cache::folder()?).context("creating the cache folder")?;
-    run(apt_get().arg("update"), &log)?;
+    run(apt_get(root).arg("update"), &log)?;
     run(
-        apt_get()
+        apt_get(root)
             .args(["install", "--yes", "--no-install-recommends"])
             .args(packages),
         &log,
     )
 }
 
-fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive");
+fn apt_get(root: bool) -> Command {
+    let mut command = Command::new(if root { "env" } else { "sudo" });
+    if !root {
+        // sudo keeps no variables of the caller.
+        command.arg("env");
+    }
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     command
 }
 

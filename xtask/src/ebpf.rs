@@ -10,11 +10,12 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use beaconwatch_tests::{cache, tools};
 
 use crate::workspace;
 
@@ -56,16 +57,15 @@ pub(crate) fn run(check: bool) -> Result<()> {
 /// Sees to compilers and linker; returns the linker's path.
 fn install_tools() -> Result<PathBuf> {
     if !tools_are_there() {
-        apt_get(&["update", "-q"])?;
-        let install = ["install", "-q", "--yes", "--no-install-recommends"];
-        apt_get(&[&install[..], &PACKAGES[..]].concat())?;
+        println!("installing {} (apt-get)", PACKAGES.join(" "));
+        tools::apt_install(&PACKAGES)?;
         ensure!(
             tools_are_there(),
             "Debian's compilers for {TARGET} are not there after the installation of {}",
             PACKAGES.join(" ")
         );
     }
-    let root = cache_folder()?.join(format!("tools/bpf-linker-{BPF_LINKER}"));
+    let root = cache::folder()?.join(format!("tools/bpf-linker-{BPF_LINKER}"));
     let linker = root.join("bin/bpf-linker");
     if !linker.exists() {
         workspace::run(
@@ -92,28 +92,6 @@ fn tools_are_there() -> bool {
     library.is_some_and(|folder| folder.exists())
         && Path::new(CARGO).exists()
         && llvm.iter().all(|file| Path::new(LLVM).join(file).exists())
-}
-
-fn apt_get(arguments: &[&str]) -> Result<()> {
-    let root = fs::metadata("/proc/self")?.uid() == 0;
-    let mut command = Command::new(if root { "env" } else { "sudo" });
-    if !root {
-        command.arg("env");
-    }
-    workspace::run(
-        command
-            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
-            .args(arguments),
-    )
-}
-
-fn cache_folder() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.filter(|path| path.is_absolute()).or_else(home);
-    Ok(cache
-        .context("neither XDG_CACHE_HOME nor HOME is set")?
-        .join("beaconwatch"))
 }
 
 /// [`BUILD`], held by this process and removed with the value.
