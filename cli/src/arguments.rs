@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use beaconwatch_exporter::otlp::connection::Protocol;
-use beaconwatch_sidecar::read::Format;
+use beaconwatch_inputs::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Finds command-and-control beacons in network flows.

@@ -164,9 +164,7 @@ fn check(config: &Config) -> Result<(), Wrong> {
     })?;
     config.sidecar.validate().map_err(|error| {
         let key = match &error {
-            SidecarError::OutOfRange { field, .. } | SidecarError::Value { field, .. } => {
-                format!("sidecar.{field}")
-            }
+            SidecarError::Setting(setting) => format!("sidecar.{}", setting.field()),
             SidecarError::Remote { field, .. } => format!("sidecar.{field}"),
             SidecarError::Detector(_) => return ("detector".to_owned(), error.to_string()),
         };

@@ -5,8 +5,8 @@ use std::io;
 use beaconwatch_detector::SettingsError;
 use beaconwatch_exporter::RunError;
 use beaconwatch_exporter::otlp::client::ConnectError;
+use beaconwatch_inputs::ReadError;
 use beaconwatch_sidecar::StartError;
-use beaconwatch_sidecar::read::ReadError;
 
 use crate::client::ClientError;
 use crate::config::ConfigError;

@@ -2,7 +2,7 @@
 //!
 //! Every value has a default; unknown keys are refused; [`Config::validate`] checks ranges and names the
 //! field. Secrets are not part of the configuration: it names the file or the environment variable that
-//! holds them ([`crate::destination::Secret`]).
+//! holds them ([`beaconwatch_destinations::Secret`]).
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use beaconwatch_detector::{Settings, SettingsError, ecs};
 use serde::{Deserialize, Serialize};
 
-use crate::destination::DestinationConfig;
+use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
 
 /// Configuration of a sidecar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -220,18 +220,9 @@ impl Default for DeliveryConfig {
 /// A setting that cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A number outside its range.
-    #[error("{field} is {value}, expected {minimum} to {maximum}")]
-    OutOfRange {
-        /// Dotted name.
-        field: String,
-        /// What it was.
-        value: u64,
-        /// Smallest that is accepted.
-        minimum: u64,
-        /// Largest that is accepted.
-        maximum: u64,
-    },
+    /// A value that cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// An address that other hosts can reach, without consent.
     #[error(
         "{field} is {address}, which other hosts can reach: set {consent} = true to allow it, expected a loopback address"
@@ -243,16 +234,6 @@ pub enum ConfigError {
         address: SocketAddr,
         /// Dotted name of the consent.
         consent: &'static str,
-    },
-    /// A value that cannot be.
-    #[error("{field} is {value:?}, expected {expected}")]
-    Value {
-        /// Dotted name.
-        field: String,
-        /// What it was.
-        value: String,
-        /// What it should have been.
-        expected: &'static str,
     },
     /// A setting of the detector.
     #[error("detector.{0}")]
@@ -294,18 +275,17 @@ impl Config {
         let name = self.namespace.as_bytes();
         let fits = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
         if !(1..=100).contains(&name.len()) || !name.iter().all(fits) {
-            return Err(ConfigError::Value {
-                field: "namespace".to_owned(),
-                value: self.namespace.clone(),
-                expected: "1 to 100 lower-case ASCII letters, digits and '_'",
-            });
+            return Err(SettingError::value(
+                "namespace",
+                self.namespace.clone(),
+                "1 to 100 lower-case ASCII letters, digits and '_'",
+            )
+            .into());
         }
         match &self.observer_name {
-            Some(name) if !(1..=255).contains(&name.len()) => Err(ConfigError::Value {
-                field: "observer_name".to_owned(),
-                value: name.clone(),
-                expected: "1 to 255 bytes",
-            }),
+            Some(name) if !(1..=255).contains(&name.len()) => {
+                Err(SettingError::value("observer_name", name.clone(), "1 to 255 bytes").into())
+            }
             _ => Ok(()),
         }
     }
@@ -380,7 +360,12 @@ impl ReceiveConfig {
         )?;
         in_range("receive.max_wait_ms", self.max_wait_ms, 0, 60_000)?;
         in_range("receive.request_timeout_s", self.request_timeout_s, 1, 600)?;
-        in_range("receive.retry_after_s", self.retry_after_s, 1, 300)
+        Ok(in_range(
+            "receive.retry_after_s",
+            self.retry_after_s,
+            1,
+            300,
+        )?)
     }
 }
 
@@ -398,7 +383,12 @@ impl ApiConfig {
             1,
             65_536,
         )?;
-        in_range("api.max_series", count(self.max_series), 1, 1_000_000)
+        Ok(in_range(
+            "api.max_series",
+            count(self.max_series),
+            1,
+            1_000_000,
+        )?)
     }
 }
 
@@ -425,34 +415,17 @@ impl DeliveryConfig {
             1,
             10_000_000,
         )?;
-        in_range(
+        Ok(in_range(
             "delivery.max_dead_letters",
             self.max_dead_letters,
             0,
             1_000_000,
-        )
+        )?)
     }
 }
 
 fn count(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn in_range(
-    field: &str,
-    value: u64,
-    minimum: u64,
-    maximum: u64,
-) -> Result<(), ConfigError> {
-    if (minimum..=maximum).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::OutOfRange {
-        field: field.to_owned(),
-        value,
-        minimum,
-        maximum,
-    })
 }
 
 fn local(
@@ -477,11 +450,12 @@ fn check_name(name: &str) -> Result<(), ConfigError> {
     if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
         return Ok(());
     }
-    Err(ConfigError::Value {
-        field: "destinations".to_owned(),
-        value: name.to_owned(),
-        expected: "names of 1 to 64 ASCII letters, digits, '-' and '_'",
-    })
+    Err(SettingError::value(
+        "destinations",
+        name.to_owned(),
+        "names of 1 to 64 ASCII letters, digits, '-' and '_'",
+    )
+    .into())
 }
 
 #[cfg(test)]

@@ -12,31 +12,25 @@
 //! - `store`: one embedded database; an acknowledged request is on disk; input, state and outbox are
 //!   written together.
 //! - `observe`: duplicates and gaps per exporter; findings and their revisions.
-//! - `deliver` and `destination`: at least once, with a stable id.
+//! - `deliver`: at least once, with a stable id, to [`destinations`].
 //! - `api`: status, scored series, connections.
-//! - [`read`]: observations from files.
 
 mod api;
 mod clock;
 mod config;
 mod deliver;
-mod destination;
 mod listen;
 mod observe;
-pub mod read;
 pub mod receive;
 mod sidecar;
 mod status;
 mod store;
 mod time_text;
 
+pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
 pub use config::{ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, StoreConfig};
 pub use deliver::{DestinationStatus, RetryPolicy};
-pub use destination::{
-    AttemptError, Authentication, BuildError, Destination, DestinationConfig, ElasticsearchConfig,
-    FileConfig, Outcome, Secret, SecretError, SecretSource,
-};
 pub use listen::ListenError;
 pub use observe::{AnalysisReport, ExporterStatus};
 pub use receive::{AcceptError, Receiver};
@@ -44,4 +38,4 @@ pub use sidecar::{Addresses, Sidecar, StartError, StopReport};
 pub use status::{
     DetectorStatus, FindingStatus, ReceiveStatus, RejectedStatus, Status, StatusSource, StoreStatus,
 };
-pub use store::{Backlog, DeadLetter, Document, FormatError, StoreError, Totals};
+pub use store::{Backlog, DeadLetter, FormatError, StoreError, Totals};

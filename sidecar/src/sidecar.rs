@@ -14,12 +14,12 @@ use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Progress, RetryPolicy, Worker, WorkerSettings};
-use crate::destination::{BuildError, Destination, DestinationConfig};
 use crate::listen::{self, ListenError, Listener};
 use crate::observe::{AnalysisReport, Board, Engine, EngineSettings, Observer, SharedBoard};
 use crate::receive::{self, LogsServer, Receiver};
 use crate::status::{Status, StatusReporter, StatusSource};
 use crate::store::{DeadLetter, Store, StoreError, StoreSettings};
+use beaconwatch_destinations::{BuildError, Destination, DestinationConfig, Surroundings};
 
 /// Why a sidecar did not start.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +184,11 @@ type Destinations = Vec<(Arc<Progress>, Box<dyn Destination>)>;
 /// Makes every destination before anything starts: a wrong one is an error of the start.
 fn build_destinations(config: &Config) -> Result<Destinations, StartError> {
     let build = |(name, destination): (&String, &DestinationConfig)| {
-        let built = destination.build(&config.data_directory, &config.namespace);
+        let built = destination.build(&Surroundings {
+            data_directory: &config.data_directory,
+            namespace: &config.namespace,
+            observer_name: config.observer_name.as_deref(),
+        });
         let failed = |source| StartError::Destination {
             name: name.clone(),
             source,

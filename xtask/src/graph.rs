@@ -22,15 +22,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["beaconwatch-records", "beaconwatch-schema"],
     ),
     ("beaconwatch-detector", &["beaconwatch-schema"]),
+    ("beaconwatch-destinations", &["beaconwatch-schema"]),
+    ("beaconwatch-inputs", &["beaconwatch-detector"]),
     (
         "beaconwatch-sidecar",
-        &["beaconwatch-schema", "beaconwatch-detector"],
+        &[
+            "beaconwatch-schema",
+            "beaconwatch-detector",
+            "beaconwatch-destinations",
+            "beaconwatch-inputs",
+        ],
     ),
     (
         "beaconwatch",
         &[
             "beaconwatch-exporter",
             "beaconwatch-sidecar",
+            "beaconwatch-inputs",
             "beaconwatch-detector",
         ],
     ),
@@ -42,6 +50,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-schema",
             "beaconwatch-exporter",
             "beaconwatch-detector",
+            "beaconwatch-destinations",
+            "beaconwatch-inputs",
             "beaconwatch-sidecar",
         ],
     ),
@@ -67,6 +77,8 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
             "rand",
         ],
     ),
+    ("beaconwatch-destinations", &["aya", "redb", "rustfft"]),
+    ("beaconwatch-inputs", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-sidecar", &["aya"]),
     ("beaconwatch-exporter", &["redb", "rustfft"]),
 ];

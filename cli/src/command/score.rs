@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use beaconwatch_detector::{Assessment, Context, Detector, Observation, Settings, Timestamp};
-use beaconwatch_sidecar::read::{self, Reading, Report};
+use beaconwatch_inputs::{self as read, Reading, Report};
 
 use crate::arguments::{OutputFormat, ScoreArguments};
 use crate::error::Error;

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::progress::Progress;
 use super::retry::RetryPolicy;
 use crate::clock::Clock;
-use crate::destination::{AttemptError, Destination, Outcome};
-use crate::store::{Document, Settled, Settlement, Store, StoreError};
+use crate::store::{Settled, Settlement, Store, StoreError};
+use beaconwatch_destinations::Document;
+use beaconwatch_destinations::{AttemptError, Destination, Outcome};
 
 /// What a worker is made with.
 #[derive(Debug)]
@@ -196,6 +197,10 @@ impl Worker {
                     at: self.settings.clock.now(),
                 })
             }
+            Outcome::Unconfirmed => Ok(Settled::Delivered {
+                already_there: false,
+            }),
+            Outcome::Awaiting(_) => Err("not confirmed yet".to_owned()),
             Outcome::Retry { reason } => Err(reason),
         }
     }

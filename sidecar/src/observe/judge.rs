@@ -8,7 +8,8 @@ use beaconwatch_detector::{Assessment, SeriesKey, Timestamp, ecs};
 use super::finding::Findings;
 use super::{AnalysisReport, SharedBoard};
 use crate::config::Labels;
-use crate::store::{Document, FormatError};
+use crate::store::FormatError;
+use beaconwatch_destinations::Document;
 
 /// Findings, and the documents made of them.
 #[derive(Debug)]
@@ -132,6 +133,7 @@ impl Judgement<'_> {
         let document = Document {
             event_id: finding.event_id(),
             body,
+            ..Document::default()
         };
         self.documents.insert(self.judge.last_document, document);
         self.report.documents += 1;

@@ -22,7 +22,9 @@ use redb::{
     WriteTransaction,
 };
 
-use super::format::{self, DeadLetter, Document, Queued, Totals};
+use beaconwatch_destinations::Document;
+
+use super::format::{self, DeadLetter, Queued, Totals};
 use super::{Changes, Checkpoint, Restored, Settled, Settlement, StoreError};
 
 /// Version of the tables' layout. A store of another version is refused.

@@ -3,6 +3,7 @@
 //! Values are postcard behind one version byte. A value of a newer version is an error that says so; an
 //! older one is converted here.
 
+use beaconwatch_destinations::Document;
 use beaconwatch_detector::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -63,15 +64,6 @@ pub(crate) fn decode<T: DeserializeOwned>(
         }
         Some((&found, _)) => Err(FormatError::Version { what, found }),
     }
-}
-
-/// A detection document on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
-    /// Identity of the document: finding and revision. The same in every attempt to deliver it.
-    pub event_id: String,
-    /// The document, one JSON object without line breaks.
-    pub body: String,
 }
 
 /// A document in the outbox.

@@ -29,11 +29,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use beaconwatch_destinations::Document;
 use beaconwatch_detector::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use database::Backlog;
-pub use format::{DeadLetter, Document, FormatError, Totals};
+pub use format::{DeadLetter, FormatError, Totals};
 pub(crate) use format::{decode, encode};
 
 use crate::receive::Batch;

@@ -89,6 +89,7 @@ fn document(number: u64) -> Document {
     Document {
         event_id: format!("f-{number}"),
         body: format!("{{\"number\":{number}}}"),
+        ..Document::default()
     }
 }
 

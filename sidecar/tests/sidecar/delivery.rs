@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use beaconwatch_sidecar::{
-    Authentication, Config, DestinationConfig, DestinationStatus, ElasticsearchConfig,
-    SecretSource, Sidecar,
-};
+use beaconwatch_sidecar::destinations::{Authentication, ElasticsearchConfig, SecretSource};
+use beaconwatch_sidecar::{Config, DestinationConfig, DestinationStatus, Sidecar};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use crate::bulk_server::{BulkServer, Fault};

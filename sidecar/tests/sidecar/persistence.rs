@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use beaconwatch_sidecar::{
-    Config, DestinationConfig, ElasticsearchConfig, Sidecar, StartError, StopReport,
-};
+use beaconwatch_sidecar::destinations::ElasticsearchConfig;
+use beaconwatch_sidecar::{Config, DestinationConfig, Sidecar, StartError, StopReport};
 use proptest::prelude::*;
 
 use crate::bulk_server::{BulkServer, Fault};

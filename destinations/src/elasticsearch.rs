@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::{Secret, SecretSource};
 use super::{AttemptError, BuildError, Destination, Outcome};
-use crate::config::{ConfigError, in_range};
-use crate::store::Document;
+use crate::Document;
+use crate::{SettingError, in_range};
 
 /// Largest response that is read.
 const MAX_RESPONSE_BYTES: u64 = 32 << 20;
@@ -86,8 +86,8 @@ pub enum Authentication {
 }
 
 impl ElasticsearchConfig {
-    pub(super) fn validate(&self, field: &str) -> Result<(), ConfigError> {
-        self.base_url().map_err(|expected| ConfigError::Value {
+    pub(crate) fn validate(&self, field: &str) -> Result<(), SettingError> {
+        self.base_url().map_err(|expected| SettingError::Value {
             field: format!("{field}.url"),
             value: self.url.clone(),
             expected,

@@ -4,6 +4,7 @@ fn document(id: &str) -> Document {
     Document {
         event_id: id.to_owned(),
         body: format!(r#"{{"event":{{"id":"{id}"}}}}"#),
+        ..Document::default()
     }
 }
 

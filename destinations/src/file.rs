@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{AttemptError, BuildError, Destination, Outcome};
-use crate::store::Document;
+use crate::Document;
 
 /// How much of the file's end is searched for documents that it has already: more than the largest batch.
 const TAIL_BYTES: u64 = 64 << 20;

@@ -1,24 +1,39 @@
 //! Where documents go: one trait, one implementation per kind of destination.
 //!
-//! A destination makes one attempt with a batch and says of every document what became of it. Retrying,
-//! waiting and remembering are the business of [`crate::deliver`].
+//! # Contract
+//! A destination makes one attempt with a batch and says of every document what became of it
+//! ([`Outcome`]). Retrying, waiting, routing, pacing and remembering are not its business: the sidecar's
+//! delivery does that, the same way for all of them.
+//!
+//! What a destination cannot know it does not claim: a datagram is [`Outcome::Unconfirmed`], and a document
+//! that was taken but is not safe yet is [`Outcome::Awaiting`] until [`Destination::confirm`] says more.
+//!
+//! # Limits
+//! Secrets are named in the configuration by file or environment variable and never shown
+//! ([`Secret`]). TLS is verified. Answers of servers are read up to a limit.
 
+mod document;
 mod elasticsearch;
 mod file;
 mod secret;
+mod setting;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use document::{Document, Stream};
 pub use elasticsearch::{Authentication, ElasticsearchConfig};
 pub use file::FileConfig;
 pub use secret::{Secret, SecretError, SecretSource};
+pub use setting::{SettingError, in_range};
 
-use crate::config::ConfigError;
-use crate::store::Document;
+/// Joins a document that a destination has taken with its later confirmation. Unique among the documents
+/// of one destination that wait for theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
 
 /// What became of one document in one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +42,11 @@ pub enum Outcome {
     Delivered,
     /// The destination had it before: an earlier attempt's answer was lost.
     AlreadyThere,
+    /// It was sent to where nothing answers (a datagram): nobody can say whether it arrived.
+    Unconfirmed,
+    /// The destination has taken it and will say later that it is safe ([`Destination::confirm`]). Until
+    /// then the document stays in the outbox.
+    Awaiting(Ticket),
     /// Not now; the same document may be taken later.
     Retry {
         /// What the destination said.
@@ -35,6 +55,18 @@ pub enum Outcome {
     /// Never.
     Refused {
         /// What the destination said.
+        reason: String,
+    },
+}
+
+/// What became of a document for which [`Outcome::Awaiting`] was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It is safe.
+    Delivered,
+    /// It was not confirmed in time, or was given up: it must be sent again.
+    Lost {
+        /// Why.
         reason: String,
     },
 }
@@ -50,7 +82,9 @@ pub struct AttemptError {
 }
 
 impl AttemptError {
-    fn new(reason: impl Into<String>) -> Self {
+    /// A failure without a time at which to ask again.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
             retry_after: None,
@@ -63,9 +97,15 @@ impl AttemptError {
 pub trait Destination: Send + Sync + std::fmt::Debug {
     /// Makes one attempt. Answers for every document, in their order.
     async fn deliver(&mut self, documents: &[Document]) -> Result<Vec<Outcome>, AttemptError>;
+
+    /// Asks what became of documents for which [`Outcome::Awaiting`] was said; those of which nothing new is
+    /// known are left out. Called regularly while there are any.
+    async fn confirm(&mut self) -> Result<Vec<(Ticket, Confirmation)>, AttemptError> {
+        Ok(Vec::new())
+    }
 }
 
-/// Configuration of a destination, told apart by `type`.
+/// Configuration of a kind of destination, told apart by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum DestinationConfig {
@@ -92,7 +132,7 @@ pub enum BuildError {
     #[error("{path}: {source}")]
     File {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -101,9 +141,20 @@ pub enum BuildError {
     Client(String),
 }
 
+/// What a destination is made in.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Folder for files whose place is not configured.
+    pub data_directory: &'a Path,
+    /// Namespace of the data streams.
+    pub namespace: &'a str,
+    /// Name of this detector in what it sends, where it has one.
+    pub observer_name: Option<&'a str>,
+}
+
 impl DestinationConfig {
     /// Checks the values; `field` is the dotted name of this section.
-    pub(crate) fn validate(&self, field: &str) -> Result<(), ConfigError> {
+    pub fn validate(&self, field: &str) -> Result<(), SettingError> {
         match self {
             Self::File(_) => Ok(()),
             Self::Elasticsearch(config) => config.validate(field),
@@ -120,16 +171,16 @@ impl DestinationConfig {
     }
 
     /// Reads secrets and makes the destination. Opens files, connects to nothing.
-    pub(crate) fn build(
+    pub fn build(
         &self,
-        data_directory: &Path,
-        namespace: &str,
+        surroundings: &Surroundings<'_>,
     ) -> Result<Box<dyn Destination>, BuildError> {
         Ok(match self {
-            Self::File(config) => Box::new(file::File::new(config, data_directory)?),
-            Self::Elasticsearch(config) => {
-                Box::new(elasticsearch::Elasticsearch::new(config, namespace)?)
-            }
+            Self::File(config) => Box::new(file::File::new(config, surroundings.data_directory)?),
+            Self::Elasticsearch(config) => Box::new(elasticsearch::Elasticsearch::new(
+                config,
+                surroundings.namespace,
+            )?),
         })
     }
 }
