@@ -183,7 +183,7 @@ impl Worker {
     /// What the store shall note of an outcome; the reason when it shall note nothing.
     fn judge(&self, outcome: Outcome) -> Result<Settled, String> {
         match outcome {
-            Outcome::Delivered => Ok(Settled::Delivered {
+            Outcome::Delivered | Outcome::Unconfirmed => Ok(Settled::Delivered {
                 already_there: false,
             }),
             Outcome::AlreadyThere => Ok(Settled::Delivered {
@@ -197,9 +197,6 @@ impl Worker {
                     at: self.settings.clock.now(),
                 })
             }
-            Outcome::Unconfirmed => Ok(Settled::Delivered {
-                already_there: false,
-            }),
             Outcome::Awaiting(_) => Err("not confirmed yet".to_owned()),
             Outcome::Retry { reason } => Err(reason),
         }
