@@ -1,25 +1,23 @@
-//! Puts the parts together, starts and stops them.
+//! Start: everything that can be wrong is found before anything runs.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use beaconwatch_destinations::{BuildError, Destination, DestinationConfig, Surroundings};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 
+use super::tasks::{analyse_regularly, serve_grpc, watch};
+use super::{Addresses, Sidecar};
 use crate::api::{self, Api};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Progress, RetryPolicy, Worker, WorkerSettings};
 use crate::listen::{self, ListenError, Listener};
-use crate::observe::{AnalysisReport, Board, Engine, EngineSettings, Observer, SharedBoard};
+use crate::observe::{Board, Engine, EngineSettings, Observer, SharedBoard};
 use crate::receive::{self, LogsServer, Receiver};
-use crate::status::{Status, StatusReporter, StatusSource};
-use crate::store::{DeadLetter, Store, StoreError, StoreSettings};
-use beaconwatch_destinations::{BuildError, Destination, DestinationConfig, Surroundings};
+use crate::status::{StatusReporter, StatusSource};
+use crate::store::{Store, StoreError, StoreSettings};
 
 /// Why a sidecar did not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,45 +50,6 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-}
-
-/// The addresses that are listened on, with the ports that the kernel chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// OTLP over gRPC.
-    pub grpc: SocketAddr,
-    /// OTLP over HTTP.
-    pub http: SocketAddr,
-    /// The status API.
-    pub api: SocketAddr,
-}
-
-/// What a stop left behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StopReport {
-    /// Documents that still wait, by destination: they are delivered after the next start.
-    pub pending: Vec<(String, u64)>,
-    /// Why the last checkpoint was not written, if it was not: the journal still has its input.
-    pub checkpoint_error: Option<String>,
-}
-
-/// A running sidecar. Dropping it without [`Self::stop`] loses nothing that was acknowledged.
-#[derive(Debug)]
-pub struct Sidecar {
-    receiver: Receiver,
-    observer: Observer,
-    store: Store,
-    reporter: StatusReporter,
-    addresses: Addresses,
-    /// Ends the receivers.
-    stop_receiving: CancellationToken,
-    /// Ends the timer and the API.
-    stop_serving: CancellationToken,
-    /// Lets the workers end when nothing waits.
-    drain: CancellationToken,
-    receiving: Vec<JoinHandle<()>>,
-    serving: Vec<JoinHandle<()>>,
-    workers: Vec<JoinHandle<()>>,
 }
 
 /// The sockets of a sidecar.
@@ -290,92 +249,6 @@ impl Sidecar {
             self.workers.push(tokio::spawn(worker.run()));
         }
     }
-
-    /// Where requests from inside of the process go.
-    #[must_use]
-    pub fn receiver(&self) -> Receiver {
-        self.receiver.clone()
-    }
-
-    /// The addresses that are listened on.
-    #[must_use]
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
-    }
-
-    /// The state of every part.
-    pub async fn status(&self) -> Result<Status, StoreError> {
-        self.reporter.status().await
-    }
-
-    /// Analyses what has come in, without waiting for the interval, and writes a checkpoint.
-    pub async fn analyse(&self) -> Result<AnalysisReport, StoreError> {
-        self.observer.analyse().await
-    }
-
-    /// Resolves to the name of a part that ended although nobody had asked it to: then the sidecar takes
-    /// no more requests, and all that is left to do is to stop it.
-    pub fn failure(&self) -> impl Future<Output = &'static str> + Send + use<> {
-        let (observer, store) = (self.observer.clone(), self.store.clone());
-        async move {
-            tokio::select! {
-                () = observer.stopped() => "detect",
-                () = store.stopped() => "store",
-            }
-        }
-    }
-
-    /// The oldest dead letters of a destination, with their numbers.
-    pub async fn dead_letters(
-        &self,
-        destination: &str,
-        limit: usize,
-    ) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-        self.store.dead_letters(destination, limit).await
-    }
-
-    /// Stops within `deadline`: receives nothing more, analyses for the last time, writes a checkpoint,
-    /// and tries to deliver what waits. What is left is delivered after the next start.
-    pub async fn stop(mut self, deadline: Duration) -> StopReport {
-        let end = Instant::now() + deadline;
-        self.receiver.stop();
-        self.stop_receiving.cancel();
-        // Requests that are under way get half of the time: the checkpoint needs some, too.
-        join(&mut self.receiving, Instant::now() + deadline / 2).await;
-        self.stop_serving.cancel();
-        let checkpoint_error = match tokio::time::timeout_at(end, self.observer.stop()).await {
-            Ok(last) => last.err().map(|error| error.to_string()),
-            Err(_elapsed) => Some("the last analysis took longer than the deadline".to_owned()),
-        };
-        self.drain.cancel();
-        join(&mut self.workers, end).await;
-        join(&mut self.serving, end).await;
-        let totals = self.store.totals().await.unwrap_or_default();
-        self.store.stop().await;
-        let pending = totals
-            .into_iter()
-            .map(|(name, (_, backlog))| (name, backlog.pending))
-            .filter(|(_, pending)| *pending > 0)
-            .collect();
-        StopReport {
-            pending,
-            checkpoint_error,
-        }
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        let tasks = self
-            .receiving
-            .iter()
-            .chain(&self.serving)
-            .chain(&self.workers);
-        tasks.for_each(JoinHandle::abort);
-        // Each thread holds the other one's channel: neither would see its end.
-        self.observer.abandon();
-        self.store.abandon();
-    }
 }
 
 fn make_directory(path: &std::path::Path) -> Result<(), StartError> {
@@ -388,67 +261,4 @@ fn make_directory(path: &std::path::Path) -> Result<(), StartError> {
             path: path.to_owned(),
             source,
         })
-}
-
-/// Waits for tasks until `end`; those that are not ready are aborted.
-async fn join(tasks: &mut Vec<JoinHandle<()>>, end: Instant) {
-    for mut task in tasks.drain(..) {
-        match tokio::time::timeout_at(end, &mut task).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a task failed"),
-            Err(_elapsed) => task.abort(),
-        }
-    }
-}
-
-/// Ends receiving when a thread has ended: what would be acknowledged then might never be scored.
-async fn watch(
-    failure: impl Future<Output = &'static str>,
-    receiver: Receiver,
-    stop: CancellationToken,
-) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        part = failure => {
-            tracing::error!(part, "a thread ended: no more requests are taken");
-            receiver.stop();
-        }
-    }
-}
-
-async fn analyse_regularly(observer: Observer, interval: Duration, stop: CancellationToken) {
-    let mut timer = tokio::time::interval_at(Instant::now() + interval, interval);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = timer.tick() => {}
-        }
-        match observer.analyse().await {
-            Ok(report) => tracing::debug!(?report, "analysed"),
-            Err(StoreError::Stopped) => return,
-            Err(error) => tracing::error!(%error, "the analysis was not saved"),
-        }
-    }
-}
-
-async fn serve_grpc(
-    listener: Listener,
-    server: LogsServer,
-    timeout: Duration,
-    stop: CancellationToken,
-) {
-    let connections = futures::stream::unfold(listener, |listener| async {
-        let connection = listener.accept().await;
-        Some((Ok::<_, std::io::Error>(connection), listener))
-    });
-    let ended = Server::builder()
-        .timeout(timeout)
-        .max_concurrent_streams(64)
-        .http2_keepalive_interval(Some(Duration::from_mins(1)))
-        .add_service(server)
-        .serve_with_incoming_shutdown(connections, stop.cancelled_owned());
-    if let Err(error) = ended.await {
-        tracing::error!(%error, "the gRPC receiver ended");
-    }
 }

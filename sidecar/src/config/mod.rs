@@ -1,0 +1,211 @@
+//! What a sidecar can be told.
+//!
+//! Every value has a default; unknown keys are refused; [`Config::validate`] checks ranges and names the
+//! field; each section does so in its own file. Secrets are not part of the configuration: it names the file or the environment variable that
+//! holds them ([`beaconwatch_destinations::Secret`]).
+
+mod api;
+mod delivery;
+mod receive;
+mod store;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use beaconwatch_detector::{Settings, SettingsError, ecs};
+use serde::{Deserialize, Serialize};
+
+use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
+
+pub use api::ApiConfig;
+pub use delivery::DeliveryConfig;
+pub use receive::ReceiveConfig;
+pub use store::StoreConfig;
+
+/// Configuration of a sidecar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the store and of files that detections are written to.
+    pub data_directory: PathBuf,
+    /// Namespace of the data stream `logs-beaconwatch.detection-<namespace>`: 1 to 100 lower-case ASCII
+    /// letters, digits and `_`.
+    pub namespace: String,
+    /// Name of this detector in its documents, at most 255 bytes.
+    pub observer_name: Option<String>,
+    /// Seconds between two analyses, 1..=3600.
+    pub analysis_interval_s: u64,
+    /// Seconds after which a finding that goes on gets a new document, 60..=2592000.
+    pub update_interval_s: u64,
+    /// Findings to know, 1..=10000000; past that the oldest are forgotten.
+    pub max_findings: usize,
+    /// Receiving OTLP.
+    pub receive: ReceiveConfig,
+    /// The status API.
+    pub api: ApiConfig,
+    /// Storing.
+    pub store: StoreConfig,
+    /// Delivering.
+    pub delivery: DeliveryConfig,
+    /// Where detections go, by name.
+    pub destinations: BTreeMap<String, DestinationConfig>,
+    /// Settings of the detector: a section of its own in a configuration file.
+    #[serde(skip)]
+    pub detector: Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_directory: PathBuf::from("/var/lib/beaconwatch"),
+            namespace: "default".to_owned(),
+            observer_name: None,
+            analysis_interval_s: 30,
+            update_interval_s: 3600,
+            max_findings: 100_000,
+            receive: ReceiveConfig::default(),
+            api: ApiConfig::default(),
+            store: StoreConfig::default(),
+            delivery: DeliveryConfig::default(),
+            destinations: BTreeMap::from([("file".to_owned(), DestinationConfig::default())]),
+            detector: Settings::default(),
+        }
+    }
+}
+
+/// What documents say of where they come from and go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Labels {
+    pub(crate) namespace: String,
+    pub(crate) observer_name: Option<String>,
+}
+
+impl Labels {
+    pub(crate) fn borrow(&self) -> ecs::Labels<'_> {
+        ecs::Labels {
+            namespace: &self.namespace,
+            observer_name: self.observer_name.as_deref(),
+        }
+    }
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// An address that other hosts can reach, without consent.
+    #[error(
+        "{field} is {address}, which other hosts can reach: set {consent} = true to allow it, expected a loopback address"
+    )]
+    Remote {
+        /// Dotted name of the address.
+        field: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Dotted name of the consent.
+        consent: &'static str,
+    },
+    /// A setting of the detector.
+    #[error("detector.{0}")]
+    Detector(#[from] SettingsError),
+}
+
+impl Config {
+    /// Checks every value. Opens nothing.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        in_range("analysis_interval_s", self.analysis_interval_s, 1, 3600)?;
+        in_range("update_interval_s", self.update_interval_s, 60, 2_592_000)?;
+        in_range("max_findings", count(self.max_findings), 1, 10_000_000)?;
+        self.validate_labels()?;
+        self.receive.validate()?;
+        self.api.validate()?;
+        self.store.validate()?;
+        self.delivery.validate()?;
+        for (name, destination) in &self.destinations {
+            check_name(name)?;
+            destination.validate(&format!("destinations.{name}"))?;
+        }
+        Ok(self.detector.validate()?)
+    }
+
+    /// What documents say of where they come from and go to.
+    pub(crate) fn labels(&self) -> Labels {
+        Labels {
+            namespace: self.namespace.clone(),
+            observer_name: self.observer_name.clone(),
+        }
+    }
+
+    fn validate_labels(&self) -> Result<(), ConfigError> {
+        let name = self.namespace.as_bytes();
+        let fits = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+        if !(1..=100).contains(&name.len()) || !name.iter().all(fits) {
+            return Err(SettingError::value(
+                "namespace",
+                self.namespace.clone(),
+                "1 to 100 lower-case ASCII letters, digits and '_'",
+            )
+            .into());
+        }
+        match &self.observer_name {
+            Some(name) if !(1..=255).contains(&name.len()) => {
+                Err(SettingError::value("observer_name", name.clone(), "1 to 255 bytes").into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn store_path(&self) -> PathBuf {
+        let path = self.store.path.clone();
+        path.unwrap_or_else(|| self.data_directory.join("beaconwatch.redb"))
+    }
+
+    /// Time between two analyses.
+    #[must_use]
+    pub fn analysis_interval(&self) -> Duration {
+        Duration::from_secs(self.analysis_interval_s)
+    }
+}
+
+fn count(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn local(
+    field: &'static str,
+    address: SocketAddr,
+    allowed: bool,
+    consent: &'static str,
+) -> Result<(), ConfigError> {
+    if allowed || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(ConfigError::Remote {
+        field,
+        address,
+        consent,
+    })
+}
+
+/// Names of destinations stand in the store's keys, in logs and in addresses of the API.
+fn check_name(name: &str) -> Result<(), ConfigError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(SettingError::value(
+        "destinations",
+        name.to_owned(),
+        "names of 1 to 64 ASCII letters, digits, '-' and '_'",
+    )
+    .into())
+}
+
+#[cfg(test)]
+mod tests;

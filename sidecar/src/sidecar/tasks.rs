@@ -1,0 +1,68 @@
+//! The tasks that run from start to stop.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::listen::Listener;
+use crate::observe::Observer;
+use crate::receive::{LogsServer, Receiver};
+use crate::store::StoreError;
+
+/// Ends receiving when a thread has ended: what would be acknowledged then might never be scored.
+pub(super) async fn watch(
+    failure: impl Future<Output = &'static str>,
+    receiver: Receiver,
+    stop: CancellationToken,
+) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        part = failure => {
+            tracing::error!(part, "a thread ended: no more requests are taken");
+            receiver.stop();
+        }
+    }
+}
+
+pub(super) async fn analyse_regularly(
+    observer: Observer,
+    interval: Duration,
+    stop: CancellationToken,
+) {
+    let mut timer = tokio::time::interval_at(Instant::now() + interval, interval);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+        }
+        match observer.analyse().await {
+            Ok(report) => tracing::debug!(?report, "analysed"),
+            Err(StoreError::Stopped) => return,
+            Err(error) => tracing::error!(%error, "the analysis was not saved"),
+        }
+    }
+}
+
+pub(super) async fn serve_grpc(
+    listener: Listener,
+    server: LogsServer,
+    timeout: Duration,
+    stop: CancellationToken,
+) {
+    let connections = futures::stream::unfold(listener, |listener| async {
+        let connection = listener.accept().await;
+        Some((Ok::<_, std::io::Error>(connection), listener))
+    });
+    let ended = Server::builder()
+        .timeout(timeout)
+        .max_concurrent_streams(64)
+        .http2_keepalive_interval(Some(Duration::from_mins(1)))
+        .add_service(server)
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned());
+    if let Err(error) = ended.await {
+        tracing::error!(%error, "the gRPC receiver ended");
+    }
+}
