@@ -41,7 +41,7 @@ const BULK_ANSWER: &[(&str, &str)] = &[(
 )];
 
 /// Configuration of an Elasticsearch or OpenSearch destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ElasticsearchConfig {
     /// Address, for example `https://search.example.org:9200`. Without credentials in it.
@@ -69,7 +69,7 @@ impl Default for ElasticsearchConfig {
 }
 
 /// Credentials, by where their secret is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Authentication {
     /// An API key in its encoded form.

@@ -26,7 +26,7 @@ use crate::Document;
 const TAIL_BYTES: u64 = 64 << 20;
 
 /// Configuration of a file destination.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
     /// The file; `detections.ndjson` in the data directory when not given. Its folder must exist.

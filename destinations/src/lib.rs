@@ -106,7 +106,7 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
 }
 
 /// Configuration of a kind of destination, told apart by `type`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum DestinationConfig {
     /// A file of JSON lines.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const MAX_BYTES: u64 = 64 << 10;
 
 /// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// In this file; white space around it does not count.

@@ -10,6 +10,7 @@ const MAXIMUM_DURATION_S: f64 = 2e10;
 
 /// Which scoring method answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Profile {
@@ -30,6 +31,7 @@ impl Profile {
 
 /// Settings of a [`crate::Detector`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Which scoring method answers.
@@ -65,6 +67,7 @@ impl Default for Settings {
 
 /// Gates and thresholds of the seed score (formulas: [`crate::seed`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SeedSettings {
     /// Fewest connections that are scored. 2..=65 536.

@@ -33,7 +33,7 @@ use crate::flow::TableSettings;
 
 /// Settings of the exporter.
 #[serde_as]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Events are handed to the queue this often; a flow that begins and ends in between is one record.
@@ -78,7 +78,7 @@ pub struct Config {
 }
 
 /// The kernel part.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureConfig {
     /// Size of the ring buffer: a power of two of at least 64 KiB.
@@ -90,7 +90,7 @@ pub struct CaptureConfig {
 }
 
 /// Bounds of the queue; the tighter one holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueConfig {
     /// Records at most.
@@ -100,7 +100,7 @@ pub struct QueueConfig {
 }
 
 /// Limits of one request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
     /// Records at most.
@@ -111,7 +111,7 @@ pub struct BatchConfig {
 
 /// Back-off between attempts.
 #[serde_as]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetryConfig {
     /// Upper bound of the first wait; it doubles.
@@ -124,7 +124,7 @@ pub struct RetryConfig {
 
 /// The exporter's own metrics over OTLP.
 #[serde_as]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsConfig {
     /// Whether metrics are sent. When absent: if an OTLP endpoint is configured.

@@ -12,7 +12,7 @@ use crate::otlp::connection::{Compression, Connection, Protocol, Tls};
 
 /// Where OTLP goes, and how.
 #[serde_as]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Otlp {
     /// Base URL; for HTTP `/v1/logs` and `/v1/metrics` are appended. When absent:
@@ -41,7 +41,7 @@ pub struct Otlp {
 
 /// What differs for one signal.
 #[serde_as]
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignalOverrides {
     /// URL, used as it is.

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::Headers;
 
 /// OTLP transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, clap::ValueEnum,
+)]
 pub enum Protocol {
     /// gRPC.
     #[serde(rename = "grpc")]
@@ -42,7 +44,7 @@ impl Protocol {
 }
 
 /// Compression of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     /// None.

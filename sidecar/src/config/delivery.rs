@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConfigError, count};
 
 /// Delivering, the same for all destinations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeliveryConfig {
     /// Most documents in one attempt, 1..=10000.

@@ -25,7 +25,7 @@ pub use receive::ReceiveConfig;
 pub use store::StoreConfig;
 
 /// Configuration of a sidecar.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Folder of the store and of files that detections are written to.
