@@ -15,8 +15,10 @@
 mod document;
 mod elasticsearch;
 mod file;
+mod http_client;
 mod secret;
 mod setting;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +31,7 @@ pub use elasticsearch::{Authentication, ElasticsearchConfig};
 pub use file::FileConfig;
 pub use secret::{Secret, SecretError, SecretSource};
 pub use setting::{SettingError, in_range};
+pub use tls::TlsConfig;
 
 /// Joins a document that a destination has taken with its later confirmation. Unique among the documents
 /// of one destination that wait for theirs.
