@@ -279,7 +279,7 @@ impl Destination for Elasticsearch {
                 Err(error) if outcomes.is_empty() => return Err(error),
                 // What came before is delivered: only the rest is tried again.
                 Err(AttemptError { reason, .. }) => {
-                    outcomes.resize(documents.len(), Outcome::Retry { reason });
+                    outcomes.resize(documents.len(), Outcome::retry(reason));
                     return Ok(outcomes);
                 }
             }
@@ -395,7 +395,7 @@ fn item_outcome(item: ItemAnswer) -> Outcome {
         200..=299 => Outcome::Delivered,
         409 => Outcome::AlreadyThere,
         // Rights and indices can come back; the rest of 4xx is about the document.
-        401 | 403 | 404 | 408 | 429 | 500..=599 => Outcome::Retry { reason },
+        401 | 403 | 404 | 408 | 429 | 500..=599 => Outcome::retry(reason),
         _ => Outcome::Refused { reason },
     }
 }

@@ -16,6 +16,7 @@ mod document;
 mod elasticsearch;
 mod file;
 mod http_client;
+mod route;
 mod secret;
 mod setting;
 mod tls;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use document::{Document, Stream};
 pub use elasticsearch::{Authentication, ElasticsearchConfig};
 pub use file::FileConfig;
+pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use setting::{SettingError, in_range};
 pub use tls::TlsConfig;
@@ -54,12 +56,25 @@ pub enum Outcome {
     Retry {
         /// What the destination said.
         reason: String,
+        /// When the destination wants to be asked again.
+        retry_after: Option<Duration>,
     },
     /// Never.
     Refused {
         /// What the destination said.
         reason: String,
     },
+}
+
+impl Outcome {
+    /// [`Self::Retry`] without a time at which to ask again.
+    #[must_use]
+    pub fn retry(reason: impl Into<String>) -> Self {
+        Self::Retry {
+            reason: reason.into(),
+            retry_after: None,
+        }
+    }
 }
 
 /// What became of a document for which [`Outcome::Awaiting`] was said.
@@ -108,10 +123,30 @@ pub trait Destination: Send + Sync + std::fmt::Debug {
     }
 }
 
+/// Configuration of a destination: what kind it is, and which documents it gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DestinationConfig {
+    /// The settings of its kind.
+    #[serde(flatten)]
+    pub kind: DestinationKind,
+    /// Which documents it gets, how many at a time and how fast.
+    #[serde(default)]
+    pub route: RouteConfig,
+}
+
+impl From<DestinationKind> for DestinationConfig {
+    fn from(kind: DestinationKind) -> Self {
+        Self {
+            kind,
+            route: RouteConfig::default(),
+        }
+    }
+}
+
 /// Configuration of a kind of destination, told apart by `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum DestinationConfig {
+pub enum DestinationKind {
     /// A file of JSON lines.
     File(FileConfig),
     /// A data stream of Elasticsearch or OpenSearch.
@@ -119,7 +154,7 @@ pub enum DestinationConfig {
     Elasticsearch(ElasticsearchConfig),
 }
 
-impl Default for DestinationConfig {
+impl Default for DestinationKind {
     fn default() -> Self {
         Self::File(FileConfig::default())
     }
@@ -158,6 +193,14 @@ pub struct Surroundings<'a> {
 impl DestinationConfig {
     /// Checks the values; `field` is the dotted name of this section.
     pub fn validate(&self, field: &str) -> Result<(), SettingError> {
+        self.route.validate(&format!("{field}.route"))?;
+        self.kind.validate(field)
+    }
+}
+
+impl DestinationKind {
+    /// Checks the values; `field` is the dotted name of this section.
+    pub fn validate(&self, field: &str) -> Result<(), SettingError> {
         match self {
             Self::File(_) => Ok(()),
             Self::Elasticsearch(config) => config.validate(field),
@@ -166,7 +209,7 @@ impl DestinationConfig {
 
     /// Name of the kind, as in the configuration.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Elasticsearch(_) => "elasticsearch",

@@ -50,7 +50,7 @@ fn sum_up(out: &mut dyn Write, config: &Config) -> io::Result<()> {
         writeln!(
             out,
             "          detections go to {name} ({})",
-            destination.kind()
+            destination.kind.name()
         )?;
     }
     let endpoint = config.exporter.otlp.endpoint.as_deref();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use beaconwatch_exporter::{Counters, ExportError, Exporter, LogsTarget, RunError, Telemetry};
-use beaconwatch_sidecar::{Clock, DestinationConfig, Receiver, Sidecar, StatusSource};
+use beaconwatch_sidecar::destinations::DestinationKind;
+use beaconwatch_sidecar::{Clock, Receiver, Sidecar, StatusSource};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -174,18 +175,17 @@ struct Places {
 
 impl Places {
     fn of(config: &beaconwatch_sidecar::Config) -> Self {
-        let findings = config
-            .destinations
-            .iter()
-            .map(|(name, destination)| match destination {
-                DestinationConfig::File(file) => {
-                    let default = config.data_directory.join("detections.ndjson");
-                    file.path.as_ref().unwrap_or(&default).display().to_string()
-                }
-                DestinationConfig::Elasticsearch(_) => {
-                    format!("destination {name} ({})", destination.kind())
-                }
-            });
+        let findings =
+            config
+                .destinations
+                .iter()
+                .map(|(name, destination)| match &destination.kind {
+                    DestinationKind::File(file) => {
+                        let default = config.data_directory.join("detections.ndjson");
+                        file.path.as_ref().unwrap_or(&default).display().to_string()
+                    }
+                    other => format!("destination {name} ({})", other.name()),
+                });
         Self {
             state: config.data_directory.display().to_string(),
             findings: findings.collect(),

@@ -53,7 +53,7 @@ fn a_destination_is_read_with_its_secret_s_place_and_its_unknown_keys_are_refuse
         "authentication":{"basic":{"user":"beaconwatch","password":{"env":"SEARCH_PASSWORD"}}}}}}"#;
     let config: Config = serde_json::from_str(text).unwrap();
     assert!(config.validate().is_ok());
-    assert_eq!(config.destinations["search"].kind(), "elasticsearch");
+    assert_eq!(config.destinations["search"].kind.name(), "elasticsearch");
     let error = serde_json::from_str::<Config>(&text.replace("\"url\"", "\"uri\"")).unwrap_err();
     assert!(error.to_string().contains("uri"), "{error}");
     for url in [

@@ -198,7 +198,7 @@ impl Worker {
                 })
             }
             Outcome::Awaiting(_) => Err("not confirmed yet".to_owned()),
-            Outcome::Retry { reason } => Err(reason),
+            Outcome::Retry { reason, .. } => Err(reason),
         }
     }
 

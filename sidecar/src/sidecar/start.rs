@@ -143,7 +143,7 @@ type Destinations = Vec<(Arc<Progress>, Box<dyn Destination>)>;
 /// Makes every destination before anything starts: a wrong one is an error of the start.
 fn build_destinations(config: &Config) -> Result<Destinations, StartError> {
     let build = |(name, destination): (&String, &DestinationConfig)| {
-        let built = destination.build(&Surroundings {
+        let built = destination.kind.build(&Surroundings {
             data_directory: &config.data_directory,
             namespace: &config.namespace,
             observer_name: config.observer_name.as_deref(),
@@ -153,7 +153,7 @@ fn build_destinations(config: &Config) -> Result<Destinations, StartError> {
             source,
         };
         Ok((
-            Arc::new(Progress::new(name.clone(), destination.kind())),
+            Arc::new(Progress::new(name.clone(), destination.kind.name())),
             built.map_err(failed)?,
         ))
     };

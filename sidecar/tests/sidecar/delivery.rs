@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use beaconwatch_sidecar::destinations::{Authentication, ElasticsearchConfig, SecretSource};
+use beaconwatch_sidecar::destinations::{
+    Authentication, DestinationKind, ElasticsearchConfig, SecretSource,
+};
 use beaconwatch_sidecar::{Config, DestinationConfig, DestinationStatus, Sidecar};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
@@ -30,7 +32,7 @@ fn search(url: String) -> ElasticsearchConfig {
 }
 
 fn delivering_to(folder: &Path, destination: ElasticsearchConfig) -> Config {
-    let destination = DestinationConfig::Elasticsearch(destination);
+    let destination = DestinationKind::Elasticsearch(destination).into();
     let destinations = BTreeMap::from([("search".to_owned(), destination)]);
     Config {
         destinations,

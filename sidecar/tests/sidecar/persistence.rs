@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use beaconwatch_sidecar::destinations::ElasticsearchConfig;
+use beaconwatch_sidecar::destinations::{DestinationKind, ElasticsearchConfig};
 use beaconwatch_sidecar::{Config, DestinationConfig, Sidecar, StartError, StopReport};
 use proptest::prelude::*;
 
@@ -88,7 +88,7 @@ async fn a_crash_between_checkpoint_and_delivery_loses_no_finding_and_doubles_no
         ..ElasticsearchConfig::default()
     };
     let delivering = |folder: &std::path::Path| {
-        let search = DestinationConfig::Elasticsearch(search.clone());
+        let search = DestinationConfig::from(DestinationKind::Elasticsearch(search.clone()));
         let destinations = BTreeMap::from([("search".to_owned(), search)]);
         Config {
             destinations,
