@@ -7,10 +7,11 @@
 //!
 //! One JSON line per way in. `records_per_s` is over the wall clock, from the first byte sent until an
 //! analysis has scored every record and its checkpoint is on disk; `records_per_processor_s` is over the
-//! processor time of all threads in between. The client runs in the same process: its cost is part of both.
+//! processor time of all threads of the sidecar in between (the client is a process of its own).
 //! Each record has the 29 attributes of a real one; they
 //! belong to 1000 series of 200 connections each.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use beaconwatch_schema::flow;
@@ -24,6 +25,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
@@ -136,13 +138,30 @@ fn requests() -> Vec<ExportLogsServiceRequest> {
 
 const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
-/// What requests are sent with.
+/// What requests are sent with, in the client's process.
 #[derive(Clone)]
-struct Sender {
-    receiver: Receiver,
-    http: reqwest::Client,
-    url: String,
-    channel: Channel,
+enum Sender {
+    Http {
+        client: reqwest::Client,
+        url: String,
+    },
+    Grpc(Channel),
+}
+
+impl Sender {
+    async fn connect(way: Way, address: &str) -> Result<Self, Failure> {
+        Ok(match way {
+            Way::Grpc => Self::Grpc(
+                Endpoint::try_from(format!("http://{address}"))?
+                    .connect()
+                    .await?,
+            ),
+            Way::Http | Way::InProcess => Self::Http {
+                client: reqwest::Client::new(),
+                url: format!("http://{address}/v1/logs"),
+            },
+        })
+    }
 }
 
 /// Sends messages that are encoded already, so that the client's encoding is no part of the figure.
@@ -193,20 +212,17 @@ enum Way {
 }
 
 /// Sends one request.
-async fn send(way: Way, sender: Sender, request: Vec<u8>) -> Result<(), Failure> {
-    match way {
-        Way::InProcess => {
-            sender.receiver.accept_encoded(&request).await?;
-        }
-        Way::Http => {
-            let post = sender.http.post(&sender.url);
+async fn send(sender: Sender, request: Vec<u8>) -> Result<(), Failure> {
+    match sender {
+        Sender::Http { client, url } => {
+            let post = client.post(&url);
             let post = post
                 .header("content-type", "application/x-protobuf")
                 .body(request);
             post.send().await?.error_for_status()?;
         }
-        Way::Grpc => {
-            let mut client = Grpc::new(sender.channel);
+        Sender::Grpc(channel) => {
+            let mut client = Grpc::new(channel);
             client.ready().await?;
             let path = PathAndQuery::from_static(EXPORT);
             client
@@ -217,24 +233,73 @@ async fn send(way: Way, sender: Sender, request: Vec<u8>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Sends all requests, several at a time, until all are scored; wall clock and processor time.
-async fn send_all(
-    way: Way,
-    sidecar: &Sidecar,
-    requests: Vec<Vec<u8>>,
-) -> Result<(Duration, Duration), Failure> {
-    let grpc = format!("http://{}", sidecar.addresses().grpc);
-    let sender = Sender {
-        receiver: sidecar.receiver(),
-        http: reqwest::Client::new(),
-        url: format!("http://{}/v1/logs", sidecar.addresses().http),
-        channel: Endpoint::try_from(grpc)?.connect().await?,
-    };
-    let (begin, processor) = (Instant::now(), processor_time()?);
+/// The client's process: makes all requests, says so, waits for a line, sends them several at a time.
+#[expect(clippy::print_stdout, reason = "the parent waits for these lines")]
+async fn client(way: Way, address: &str) -> Result<(), Failure> {
+    let requests = encoded_requests();
+    let sender = Sender::connect(way, address).await?;
+    println!("ready");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
     futures::stream::iter(requests)
-        .map(|request| send(way, sender.clone(), request))
+        .map(|request| send(sender.clone(), request))
         .buffer_unordered(REQUESTS_AT_A_TIME)
         .try_collect::<Vec<()>>()
+        .await?;
+    println!("done");
+    Ok(())
+}
+
+fn encoded_requests() -> Vec<Vec<u8>> {
+    requests().iter().map(Message::encode_to_vec).collect()
+}
+
+/// Has a client send all requests, until all are scored; wall clock and this process's processor time.
+async fn send_all(way: Way, sidecar: &Sidecar) -> Result<(Duration, Duration), Failure> {
+    let address = match way {
+        Way::InProcess => return accept_all(sidecar).await,
+        Way::Http => sidecar.addresses().http,
+        Way::Grpc => sidecar.addresses().grpc,
+    };
+    let mut child = tokio::process::Command::new(std::env::current_exe()?)
+        .args(["--client", &format!("{way:?}"), &address.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let output = child.stdout.take().ok_or("the client has no output")?;
+    let mut lines = tokio::io::BufReader::new(output).lines();
+    expect(&mut lines, "ready").await?;
+    let (begin, processor) = (Instant::now(), processor_time()?);
+    let mut input = child.stdin.take().ok_or("the client has no input")?;
+    input.write_all(b"go\n").await?;
+    expect(&mut lines, "done").await?;
+    sidecar.analyse().await?;
+    Ok((begin.elapsed(), processor_time()?.saturating_sub(processor)))
+}
+
+async fn expect(
+    lines: &mut tokio::io::Lines<tokio::io::BufReader<tokio::process::ChildStdout>>,
+    expected: &str,
+) -> Result<(), Failure> {
+    match lines.next_line().await? {
+        Some(line) if line == expected => Ok(()),
+        other => Err(format!("the client said {other:?}, expected {expected:?}").into()),
+    }
+}
+
+/// The same without sockets.
+async fn accept_all(sidecar: &Sidecar) -> Result<(Duration, Duration), Failure> {
+    let requests = encoded_requests();
+    let receiver: Receiver = sidecar.receiver();
+    let (begin, processor) = (Instant::now(), processor_time()?);
+    futures::stream::iter(requests)
+        .map(|request| {
+            let receiver = receiver.clone();
+            async move { receiver.accept_encoded(&request).await }
+        })
+        .buffer_unordered(REQUESTS_AT_A_TIME)
+        .try_collect::<Vec<_>>()
         .await?;
     sidecar.analyse().await?;
     Ok((begin.elapsed(), processor_time()?.saturating_sub(processor)))
@@ -270,9 +335,8 @@ async fn measure(way: Way) -> Result<(), Failure> {
     config.receive.http_address.set_port(0);
     config.api.address.set_port(0);
     let sidecar = Sidecar::start(config).await?;
-    let requests: Vec<Vec<u8>> = requests().iter().map(Message::encode_to_vec).collect();
-    let bytes: usize = requests.iter().map(Vec::len).sum();
-    let (elapsed, processor) = send_all(way, &sidecar, requests).await?;
+    let bytes: usize = encoded_requests().iter().map(Vec::len).sum();
+    let (elapsed, processor) = send_all(way, &sidecar).await?;
     let status = sidecar.status().await?;
     let records = REQUESTS * RECORDS_PER_REQUEST;
     if status.detector.observations != records {
@@ -298,6 +362,13 @@ async fn measure(way: Way) -> Result<(), Failure> {
 
 fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, way, address] = &arguments[..]
+        && mode == "--client"
+    {
+        let way = if way == "Grpc" { Way::Grpc } else { Way::Http };
+        return runtime.block_on(client(way, address));
+    }
     for way in [Way::InProcess, Way::Http, Way::Grpc] {
         runtime.block_on(measure(way))?;
     }
