@@ -3,13 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use beaconwatch_detector::{ConnectionId, Observation, Phase, SeriesKey, Side, Timestamp};
+use beaconwatch_detector::{ConnectionId, Observation, Phase, Timestamp};
 
+use super::observation::Observations;
 use super::record::{Dialect, Kind, Record};
 use super::report::Report;
-
-/// Most distinct names that are shared between records; more are kept one by one.
-const SHARED_NAMES_MAX: usize = 1 << 20;
 
 /// Collects records and makes observations of them.
 #[derive(Default)]
@@ -22,7 +20,7 @@ pub(super) struct Joiner {
     /// Records of what connections carried, where the connection itself is not known yet.
     carried: Vec<Observation>,
     activity: Vec<Observation>,
-    names: HashSet<Arc<str>>,
+    observations: Observations,
     duplicates: u64,
 }
 
@@ -31,7 +29,7 @@ impl Joiner {
         match record.kind {
             Kind::Connection => self.add_connection(record),
             Kind::Activity => {
-                let observation = self.observation(record, Phase::Active);
+                let observation = self.observations.make(record, Phase::Active);
                 self.activity.push(observation);
             }
             Kind::Carried => self.add_carried(record),
@@ -39,9 +37,12 @@ impl Joiner {
     }
 
     fn add_connection(&mut self, record: &Record) {
-        let observation = self.observation(record, Phase::Whole);
+        let observation = self.observations.make(record, Phase::Whole);
         let known = record.id.and_then(|id| self.known(id, record));
         match known.and_then(|index| self.connections.get_mut(index)) {
+            Some(known) if is_way_back(known, record) => {
+                known.bytes_in = known.bytes_in.or(record.bytes_out);
+            }
             Some(known) => {
                 self.duplicates += 1;
                 keep_longer(known, observation);
@@ -60,12 +61,12 @@ impl Joiner {
             self.by_id.insert(id, (next, record.dialect));
             return None;
         };
-        let both_zeek = (dialect, record.dialect) == (Dialect::Zeek, Dialect::Zeek);
+        let unique = dialect == record.dialect && dialect.has_unique_ids();
         let time = self
             .connections
             .get(first)
             .map(|connection| connection.time);
-        if both_zeek || time == Some(record.time) {
+        if unique || time == Some(record.time) {
             return Some(first);
         }
         let index = *self.by_id_and_time.entry((id, record.time)).or_insert(next);
@@ -77,51 +78,11 @@ impl Joiner {
             .id
             .and_then(|id| self.by_id.get(&id))
             .map(|(index, _)| *index);
-        let observation = self.observation(record, Phase::Opened);
+        let observation = self.observations.make(record, Phase::Opened);
         match known.and_then(|index| self.connections.get_mut(index)) {
             Some(connection) => name(connection, observation.server_name),
             None => self.carried.push(observation),
         }
-    }
-
-    fn observation(&mut self, record: &Record, phase: Phase) -> Observation {
-        Observation {
-            time: record.time,
-            phase,
-            key: SeriesKey {
-                host: record
-                    .sensor
-                    .as_deref()
-                    .map_or_else(|| "".into(), |name| self.shared(name)),
-                namespace: self.shared(""),
-                source: record.source,
-                destination: record.destination,
-                destination_port: record.destination_port,
-                transport: record.transport,
-            },
-            host_name: record.sensor.as_deref().map(|name| self.shared(name)),
-            connection: record.id,
-            side: Side::Between,
-            source_port: record.source_port,
-            server_name: record.server_name.as_deref().map(|name| self.shared(name)),
-            process: None,
-            bytes_out: record.bytes_out,
-            bytes_in: record.bytes_in,
-            duration: record.duration,
-            established: record.established,
-            own: false,
-        }
-    }
-
-    fn shared(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
-            return Arc::clone(known);
-        }
-        let name: Arc<str> = name.into();
-        if self.names.len() < SHARED_NAMES_MAX {
-            self.names.insert(Arc::clone(&name));
-        }
-        name
     }
 
     /// All observations, sorted by time.
@@ -208,6 +169,14 @@ fn part(connection: &mut Observation) -> Option<Observation> {
     connection.bytes_out = None;
     connection.bytes_in = None;
     Some(closed)
+}
+
+/// Suricata's netflow events tell each direction by itself.
+fn is_way_back(known: &Observation, record: &Record) -> bool {
+    known.key.source == record.destination
+        && known.key.destination == record.source
+        && known.source_port == record.destination_port
+        && known.key.destination_port == record.source_port
 }
 
 fn name(connection: &mut Observation, server_name: Option<Arc<str>>) {

@@ -22,13 +22,17 @@
 //! Lines are at most [`Settings::line_bytes_max`] long. All observations are held in memory, because
 //! names and duplicates are joined over all files: about 300 bytes a connection.
 
+mod column;
 mod join;
 mod json;
 mod lines;
+mod observation;
+mod packets;
 mod record;
 mod report;
 mod row;
 mod source;
+pub mod telemetry;
 mod tsv;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::report::Problem;
 use super::row::{Column, Hint, Row, Scalar};
+use crate::packets::{End, Segment};
+use crate::telemetry::Event;
 
 /// Latest time that a record may have: 2200-01-01. Later ones are milliseconds taken for seconds, or
 /// broken.
@@ -24,14 +26,36 @@ const TIME_EXPECTED: &str = "seconds since 1970 from 0 to 7258118400, or a time 
 
 /// Whose names the fields have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     Flows,
     Zeek,
+    /// Suricata's EVE.
+    Eve,
+    /// Tables of connections with a header line.
+    Csv,
+    /// BeaconHunter's tables.
+    BeaconHunter,
+    /// Packets that another sensor reports.
+    Telemetry,
+    /// Packets, put together here.
+    Packets,
+}
+
+impl Dialect {
+    /// Whether times may lack their offset from UTC, which is then taken to be none.
+    const fn has_local_times(self) -> bool {
+        matches!(self, Self::Csv | Self::BeaconHunter | Self::Telemetry)
+    }
+
+    /// Whether an identity is never used again for another connection.
+    pub(crate) const fn has_unique_ids(self) -> bool {
+        matches!(self, Self::Zeek | Self::Eve)
+    }
 }
 
 /// What a record tells of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The connection itself.
     Connection,
     /// Activity inside a connection, with the bytes of this moment.
@@ -42,28 +66,61 @@ pub(super) enum Kind {
 
 /// One record of one connection.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Record {
-    pub(super) kind: Kind,
-    pub(super) dialect: Dialect,
-    pub(super) time: Timestamp,
-    pub(super) id: Option<ConnectionId>,
-    pub(super) source: IpAddr,
-    pub(super) source_port: u16,
-    pub(super) destination: IpAddr,
-    pub(super) destination_port: u16,
-    pub(super) transport: Transport,
-    pub(super) server_name: Option<String>,
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    pub(crate) dialect: Dialect,
+    pub(crate) time: Timestamp,
+    pub(crate) id: Option<ConnectionId>,
+    pub(crate) source: IpAddr,
+    pub(crate) source_port: u16,
+    pub(crate) destination: IpAddr,
+    pub(crate) destination_port: u16,
+    pub(crate) transport: Transport,
+    pub(crate) server_name: Option<String>,
     /// The sensor, when the log names it.
-    pub(super) sensor: Option<String>,
-    pub(super) duration: Option<Duration>,
-    pub(super) bytes_out: Option<u64>,
-    pub(super) bytes_in: Option<u64>,
-    pub(super) established: Option<bool>,
+    pub(crate) sensor: Option<String>,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) bytes_out: Option<u64>,
+    pub(crate) bytes_in: Option<u64>,
+    pub(crate) established: Option<bool>,
+    /// The process at the initiating end, when the log names it.
+    pub(crate) process_name: Option<String>,
+}
+
+impl Record {
+    /// A record that says nothing more than this.
+    pub(crate) fn new(
+        kind: Kind,
+        dialect: Dialect,
+        time: Timestamp,
+        source: IpAddr,
+        (destination, destination_port): (IpAddr, u16),
+        transport: Transport,
+    ) -> Self {
+        Self {
+            kind,
+            dialect,
+            time,
+            id: None,
+            source: source.to_canonical(),
+            source_port: 0,
+            destination: destination.to_canonical(),
+            destination_port,
+            transport,
+            server_name: None,
+            sensor: None,
+            duration: None,
+            bytes_out: None,
+            bytes_in: None,
+            established: None,
+            process_name: None,
+        }
+    }
 }
 
 /// What a line is.
 #[derive(Debug)]
-pub(super) enum Classified {
+pub(crate) enum Classified {
     /// A record, and what of it was not used.
     Record(Box<Record>, Vec<Problem>),
     /// A record of a log that tells of no connection.
@@ -116,6 +173,21 @@ impl Log {
         })
     }
 
+    fn of_eve(row: &Row<'_>) -> Option<Self> {
+        match row.text(Column::Stream)? {
+            "flow" | "netflow" => Some(Self::Conn),
+            "http" => Some(Self::Http),
+            "tls" => Some(Self::Tls),
+            "quic" => Some(Self::Quic),
+            // An answer's ends may be swapped, and its question was there before it.
+            "dns" => match row.text(Column::QueryType) {
+                Some("answer" | "response") => None,
+                _ => Some(Self::Dns),
+            },
+            _ => None,
+        }
+    }
+
     fn name_column(self) -> Column {
         match self {
             Self::Http => Column::Host,
@@ -134,13 +206,18 @@ impl Log {
 }
 
 /// Makes a record of the fields of a line. `stream` is the log that the file's header names.
-pub(super) fn classify(
+pub(crate) fn classify(
     row: &Row<'_>,
     dialect: Dialect,
     stream: Option<&str>,
 ) -> Result<Classified, Problem> {
     let log = match dialect {
         Dialect::Flows => Log::of_flow(row),
+        Dialect::Eve => match Log::of_eve(row) {
+            Some(log) => log,
+            None => return Ok(Classified::OtherLog),
+        },
+        Dialect::Csv | Dialect::BeaconHunter | Dialect::Telemetry | Dialect::Packets => Log::Flow,
         Dialect::Zeek => match Log::of_zeek(row, stream) {
             Some(log) => log,
             None => return Ok(Classified::OtherLog),
@@ -152,33 +229,41 @@ pub(super) fn classify(
         ignored: Vec::new(),
     };
     let name = log.name_column();
-    let record = Record {
-        kind: log.kind(),
-        dialect,
-        time: fields.time()?,
-        id: row
-            .text(Column::Uid)
-            .map(|uid| ConnectionId(xxh3_128(uid.as_bytes()))),
-        source: fields.address(Column::Source)?,
+    let (time, duration) = fields.times(log)?;
+    let source = fields.address(Column::Source)?;
+    let destination = fields.address(Column::Destination)?;
+    let destination_port = fields.destination_port()?;
+    let transport = fields.transport(log)?;
+    let mut record = Record {
+        id: fields.identity(),
         source_port: fields.source_port(),
-        destination: fields.address(Column::Destination)?,
-        destination_port: fields.destination_port()?,
-        transport: fields.transport(log)?,
         server_name: fields.server_name(name),
-        sensor: row.text(Column::Sensor).map(str::to_owned),
-        duration: fields.duration(),
-        bytes_out: fields.bytes(Column::BytesOut),
-        bytes_in: fields.bytes(Column::BytesIn),
+        sensor: fields.short_text(Column::Sensor),
+        duration,
         established: row.text(Column::State).and_then(established),
+        process_name: fields.short_text(Column::Process),
+        ..Record::new(
+            log.kind(),
+            dialect,
+            time,
+            source,
+            (destination, destination_port),
+            transport,
+        )
     };
+    // In EVE what a connection carried tells sizes of the connection so far.
+    if dialect != Dialect::Eve || log == Log::Conn {
+        record.bytes_out = fields.bytes(Column::BytesOut);
+        record.bytes_in = fields.bytes(Column::BytesIn);
+    }
     Ok(Classified::Record(Box::new(record), fields.ignored))
 }
 
-/// Whether both ends spoke, from Zeek's connection state; `None` when it does not say.
+/// Whether both ends spoke, from the connection state of Zeek or Suricata; `None` when it does not say.
 fn established(state: &str) -> Option<bool> {
     match state {
-        "SF" | "S1" | "S2" | "S3" | "RSTO" | "RSTR" => Some(true),
-        "S0" | "REJ" | "RSTOS0" | "RSTRH" | "SH" | "SHR" => Some(false),
+        "established" | "SF" | "S1" | "S2" | "S3" | "RSTO" | "RSTR" => Some(true),
+        "new" | "S0" | "REJ" | "RSTOS0" | "RSTRH" | "SH" | "SHR" => Some(false),
         _ => None,
     }
 }
@@ -206,20 +291,89 @@ impl Fields<'_, '_> {
             .push(Problem::invalid(self.name(column), expected, got));
     }
 
-    fn time(&self) -> Result<Timestamp, Problem> {
-        let value = self.needed(Column::Time, TIME_EXPECTED)?;
-        let seconds = match value {
-            Scalar::Text(text) if text.contains('T') => text
-                .parse::<jiff::Timestamp>()
-                .ok()
-                .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
-                .map(|nanos| Timestamp::from_unix_nanos(nanos).unix_seconds()),
-            other => number(other),
+    /// When the connection began, and how long it lasted.
+    fn times(&mut self, log: Log) -> Result<(Timestamp, Option<Duration>), Problem> {
+        if self.dialect != Dialect::Eve || log != Log::Conn {
+            return Ok((self.time()?, self.duration()));
+        }
+        let value = self.needed(Column::Start, TIME_EXPECTED)?;
+        let start = self
+            .instant(value)
+            .ok_or_else(|| Problem::invalid(self.name(Column::Start), TIME_EXPECTED, value))?;
+        let end = self.row.get(Column::End);
+        let duration = end
+            .and_then(|end| self.instant(end))
+            .map(|end| end.saturating_since(start));
+        if let (Some(end), None) = (end, duration) {
+            self.ignore(Column::End, TIME_EXPECTED, end);
+        }
+        Ok((start, duration))
+    }
+
+    /// Suricata numbers its flows anew on each sensor; all others name them.
+    fn identity(&self) -> Option<ConnectionId> {
+        let text = match self.row.get(Column::Uid)? {
+            Scalar::Text(text) => text.clone().into_owned(),
+            number @ (Scalar::Number(_) | Scalar::Whole(_)) => number.shown(),
+            Scalar::Bool(_) | Scalar::Nested => return None,
         };
-        seconds
-            .filter(|seconds| (0.0..=TIME_MAX_S).contains(seconds))
-            .and_then(Timestamp::from_unix_seconds)
+        let sensor = self.row.text(Column::Sensor).unwrap_or_default();
+        let hash = match self.dialect {
+            Dialect::Eve => xxh3_128(format!("eve\0{sensor}\0{text}").as_bytes()),
+            Dialect::BeaconHunter => xxh3_128(format!("{sensor}\0{text}").as_bytes()),
+            _ => xxh3_128(text.as_bytes()),
+        };
+        Some(ConnectionId(hash))
+    }
+
+    fn short_text(&mut self, column: Column) -> Option<String> {
+        let text = match self.row.get(column)? {
+            Scalar::Text(text) => text.clone().into_owned(),
+            number @ (Scalar::Number(_) | Scalar::Whole(_)) => number.shown(),
+            other => {
+                self.ignore(column, "text", other);
+                return None;
+            }
+        };
+        if text.len() > NAME_BYTES_MAX {
+            self.ignore(
+                column,
+                "text of at most 300 bytes",
+                &Scalar::Text(text.into()),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, Problem> {
+        for (column, nanos) in SCALED_TIMES {
+            if self.row.get(Column::Time).is_none()
+                && let Some(value) = self.row.get(column)
+            {
+                return whole(value)
+                    .and_then(|count| count.checked_mul(nanos))
+                    .map(Timestamp::from_unix_nanos)
+                    .filter(|time| is_plausible(*time))
+                    .ok_or_else(|| {
+                        Problem::invalid(self.name(column), "time since 1970, whole", value)
+                    });
+            }
+        }
+        let value = self.needed(Column::Time, TIME_EXPECTED)?;
+        self.instant(value)
             .ok_or_else(|| Problem::invalid(self.name(Column::Time), TIME_EXPECTED, value))
+    }
+
+    /// An instant as seconds since 1970 or as text.
+    fn instant(&self, value: &Scalar<'_>) -> Option<Timestamp> {
+        let time = match value {
+            Scalar::Text(text) if text.contains(['T', ':']) => {
+                text_time(text, self.dialect.has_local_times())?
+            }
+            other => Timestamp::from_unix_seconds(number(other).filter(|it| *it <= TIME_MAX_S)?)?,
+        };
+        is_plausible(time).then_some(time)
     }
 
     fn address(&self, column: Column) -> Result<IpAddr, Problem> {
@@ -318,10 +472,52 @@ impl Fields<'_, '_> {
     }
 }
 
+/// Times in parts of a second, by the nanoseconds of one part.
+const SCALED_TIMES: [(Column, i64); 3] = [
+    (Column::TimeMillis, 1_000_000),
+    (Column::TimeMicros, 1_000),
+    (Column::TimeNanos, 1),
+];
+
+fn is_plausible(time: Timestamp) -> bool {
+    (0.0..=TIME_MAX_S).contains(&time.unix_seconds())
+}
+
+/// Reads RFC 3339 and what is common beside it: a space for the `T`; without an offset it is UTC where
+/// `zone_optional`.
+fn text_time(text: &str, zone_optional: bool) -> Option<Timestamp> {
+    let text = text.trim();
+    let nanos = match text.parse::<jiff::Timestamp>() {
+        Ok(time) => time.as_nanosecond(),
+        Err(_) if zone_optional => {
+            let civil: jiff::civil::DateTime = text.parse().ok()?;
+            let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+            zoned.timestamp().as_nanosecond()
+        }
+        Err(_) => return None,
+    };
+    i64::try_from(nanos).ok().map(Timestamp::from_unix_nanos)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+fn whole(value: &Scalar<'_>) -> Option<i64> {
+    match value {
+        Scalar::Whole(number) => i64::try_from(*number).ok(),
+        Scalar::Text(text) => text.trim().parse().ok(),
+        Scalar::Number(number) if number.abs() < 9e18 => Some(*number as i64),
+        _ => None,
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what needs every digit is read by `whole`"
+)]
 fn number(value: &Scalar<'_>) -> Option<f64> {
     match value {
         Scalar::Number(number) => Some(*number),
         Scalar::Text(text) => text.trim().parse().ok(),
+        Scalar::Whole(number) => Some(*number as f64),
         Scalar::Bool(_) | Scalar::Nested => None,
     }
 }
@@ -365,7 +561,7 @@ fn transport(value: &Scalar<'_>) -> Option<Transport> {
 }
 
 /// A host's name from a header such as `Www.Example.com:8080` or `[2001:db8::1]:80`.
-fn host_name(text: &str) -> String {
+pub(crate) fn host_name(text: &str) -> String {
     let text = text.trim();
     let host = if let Some(rest) = text.strip_prefix('[') {
         rest.split_once(']').map_or(rest, |(address, _)| address)
@@ -376,4 +572,54 @@ fn host_name(text: &str) -> String {
         }
     };
     host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The packet that an event of a telemetry batch tells of.
+pub(crate) fn packet_of_telemetry(row: &Row<'_>) -> Result<Event, Problem> {
+    let mut fields = Fields {
+        row,
+        dialect: Dialect::Telemetry,
+        ignored: Vec::new(),
+    };
+    let time = fields.time()?;
+    let transport = fields.transport(Log::Flow)?;
+    let has_ports = matches!(transport, Transport::Tcp | Transport::Udp);
+    let port = if has_ports {
+        fields.destination_port()?
+    } else {
+        0
+    };
+    let sender = End {
+        address: fields.address(Column::Source)?,
+        port: if has_ports { fields.source_port() } else { 0 },
+    };
+    let receiver = End {
+        address: fields.address(Column::Destination)?,
+        port,
+    };
+    let flags = row.get(Column::Flags).and_then(number).unwrap_or_default();
+    Ok(Event {
+        time,
+        sender,
+        receiver,
+        transport,
+        tcp: (transport == Transport::Tcp).then(|| segment(flags)),
+        bytes: fields.bytes(Column::BytesOut).unwrap_or_default(),
+    })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of a float saturates, and flags are eight bits"
+)]
+fn segment(flags: f64) -> Segment {
+    let flags = flags as u8;
+    Segment {
+        fin: flags & 1 != 0,
+        syn: flags & 2 != 0,
+        reset: flags & 4 != 0,
+        ack: flags & 16 != 0,
+        numbers: None,
+    }
 }

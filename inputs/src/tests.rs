@@ -12,7 +12,9 @@ use tempfile::TempDir;
 use super::*;
 
 mod bad_input;
+
 mod properties;
+mod telemetry;
 
 const CONN_FIELDS: &str = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration \
      orig_bytes resp_bytes conn_state";
