@@ -1,0 +1,112 @@
+/** The facts beside the charts: connections, process, deliveries, history. */
+
+import { element } from '../dom.js';
+import { bytes, count, duration, endpoint, NONE, percent, time } from '../format.js';
+import { badge, capital } from '../parts/badges.js';
+import { undoFor } from './finding-actions.js';
+
+/**
+ * Names and values; what is not known is left out.
+ * @param {[string, import('../dom.js').Child][]} facts
+ */
+export function factList(facts) {
+  const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== '' && value !== NONE);
+  return element('dl', { class: 'facts' }, known.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))));
+}
+
+/** @param {string} title @param {...import('../dom.js').Child} content */
+export function panel(title, ...content) {
+  return element('section', { class: 'panel' }, element('h2', {}, title), content);
+}
+
+/** @param {any} alert */
+export function connectionPanel({ details, series_id: seriesId, series }) {
+  const statistics = series?.interval_stats;
+  const lasted = (Date.parse(details.last_seen) - Date.parse(details.first_seen)) / 1000;
+  return panel(
+    'Connections',
+    factList([
+      ['Source', details.src_ip],
+      ['Destination', endpoint(details.dst_ip, details.dst_port)],
+      ['Protocol', details.protocol],
+      ['Server name', details.server_name],
+      ['Host', details.host_name || details.host],
+      ['Interval', duration(details.interval_s)],
+      ['Jitter', percent(details.jitter)],
+      ['Shortest, longest', statistics ? `${duration(statistics.min_interval)}, ${duration(statistics.max_interval)}` : null],
+      ['Connections', count(details.connection_count)],
+      ['Sent', bytes(details.bytes_out)],
+      ['Received', bytes(details.bytes_in)],
+      ['First seen', time(details.first_seen)],
+      ['Last seen', time(details.last_seen)],
+      ['Over', duration(lasted)],
+      ['Series', seriesId ? element('code', {}, seriesId) : null],
+    ]),
+  );
+}
+
+/** @param {any} alert */
+export function processPanel({ details }) {
+  const { process } = details;
+  if (!process) return panel('Process', element('p', { class: 'muted' }, 'Not known: the input does not say which process connected.'));
+  return panel(
+    'Process',
+    factList([
+      ['Name', process.name],
+      ['Process id', process.pid === undefined ? null : String(process.pid)],
+      ['Executable', process.executable ? element('code', {}, process.executable) : null],
+      ['User id', process.user_id === null || process.user_id === undefined ? null : String(process.user_id)],
+      ['Started', process.started ? time(process.started) : null],
+    ]),
+  );
+}
+
+/** @param {any} alert */
+export function sensorPanel({ details }) {
+  return panel(
+    'Sensor',
+    factList([
+      ['Sensor', details.sensor_id],
+      ['Host', details.host_name],
+      ['Last seen', time(details.last_seen)],
+      ['Records missing', count(details.missing)],
+      ['Gaps', count(details.gaps)],
+    ]),
+  );
+}
+
+/** @type {Record<string, 'good' | 'quiet' | 'bad' | 'warn'>} */
+const DELIVERY_TONES = { delivered: 'good', pending: 'quiet', unconfirmed: 'warn', dead: 'bad' };
+
+/** @param {any} alert */
+export function deliveryPanel({ deliveries }) {
+  if (!deliveries?.length) return panel('Deliveries', element('p', { class: 'muted' }, 'Nothing was sent yet, or there is no destination.'));
+  const rows = deliveries.map((/** @type {any} */ delivery) => {
+    const dead = delivery.state === 'dead' ? element('a', { href: `#/dead-letters?destination=${encodeURIComponent(delivery.destination)}` }, 'Dead letters') : null;
+    const reason = delivery.reason ? element('span', { class: 'second' }, delivery.reason) : null;
+    return element('li', {}, element('div', {}, element('strong', {}, delivery.destination), element('code', { class: 'second' }, delivery.event_id), reason, dead), badge(capital(delivery.state), DELIVERY_TONES[delivery.state] ?? 'quiet'));
+  });
+  return panel('Deliveries', element('ul', { class: 'deliveries' }, rows));
+}
+
+/**
+ * @param {any} alert
+ * @param {import('./finding-actions.js').Subject} subject
+ */
+export function historyPanel(alert, subject) {
+  const events = [...(alert.history ?? [])].reverse();
+  /** @type {Set<string>} */
+  const undone = new Set();
+  const items = events.map((event) => {
+    const undo = undoFor(event.event, subject, undone);
+    const button = undo ? element('button', { type: 'button', class: 'small', click: undo }, 'Undo', element('span', { class: 'visually-hidden' }, ` ${eventName(event.event)}`)) : null;
+    const actor = event.actor ? ` by ${event.actor}` : '';
+    return element('li', {}, element('div', { class: 'history-head' }, element('strong', {}, eventName(event.event)), element('span', { class: 'muted' }, actor), button), element('div', { class: 'muted' }, time(event.at)), event.text ? element('p', {}, event.text) : null);
+  });
+  return panel('History', items.length > 0 ? element('ol', { class: 'history' }, items) : element('p', { class: 'muted' }, 'Nothing yet.'));
+}
+
+/** `beacon-acknowledged` is "Acknowledged". @param {string} event */
+function eventName(event) {
+  return capital(event.replace(/^(beacon|sensor)-/, '').replaceAll('-', ' '));
+}
