@@ -1,11 +1,31 @@
 //! The command line.
 
+mod instance;
+mod life;
+mod lists;
+mod places;
+mod score;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use beaconwatch_exporter::otlp::connection::Protocol;
-use beaconwatch_inputs::Format;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use instance::{InstanceArguments, ListArguments, ListPrintArguments, PrintArguments};
+pub(crate) use life::{
+    AlertArguments, AlertCommand, AlertListArguments, AlertsArguments, AllowAddArguments,
+    AllowArguments, AllowCommand, AllowRemoveArguments,
+};
+pub(crate) use lists::{
+    AnalyzeArguments, AuditArguments, BeaconsArguments, ConnectionOrder, ConnectionsArguments,
+    Ends, LongConnsArguments, StatusArguments,
+};
+pub(crate) use places::{
+    DeadLetterChoice, DeadLetterCommand, DeadLetterListArguments, DeadLetterShowArguments,
+    DeadLettersArguments, DestinationCommand, DestinationTestArguments, DestinationsArguments,
+};
+pub(crate) use score::{OutputFormat, ScoreArguments};
 
 /// Finds command-and-control beacons in network flows.
 ///
@@ -35,11 +55,27 @@ pub(crate) enum Command {
     /// Score log files: flow NDJSON and Zeek logs
     Score(ScoreArguments),
     /// Show what a running instance does
-    Status(InstanceArguments),
-    /// Show the beacons that a running instance has found
+    Status(StatusArguments),
+    /// Show the series that a running instance has scored, best first
     Beacons(BeaconsArguments),
+    /// Show the series that have lasted longest
+    LongConns(LongConnsArguments),
     /// Show the connection series that a running instance knows
     Connections(ConnectionsArguments),
+    /// Show sensors: what they sent, what is missing, who fell silent
+    Sensors(ListArguments),
+    /// Show who changed what through the API, newest first
+    Audit(AuditArguments),
+    /// Look at findings and settle them
+    Alerts(AlertsArguments),
+    /// Show and change what is allowed to beacon
+    Allow(AllowArguments),
+    /// Show where findings go, and try it
+    Destinations(DestinationsArguments),
+    /// Look at documents that a destination refused for good, send them again or drop them
+    DeadLetters(DeadLettersArguments),
+    /// Score everything now instead of at the next interval
+    Analyze(AnalyzeArguments),
     /// Look at the configuration
     Config(ConfigArguments),
 }
@@ -99,100 +135,6 @@ pub(crate) struct DetectorArguments {
     pub(crate) jitter_threshold_s: Option<f64>,
 }
 
-/// Format of the input files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InputFormat {
-    /// Told by content, for each file
-    #[default]
-    Auto,
-    /// Flow NDJSON
-    Flows,
-    /// Zeek conn, http, ssl and dns logs
-    Zeek,
-}
-
-impl From<InputFormat> for Format {
-    fn from(format: InputFormat) -> Self {
-        match format {
-            InputFormat::Auto => Self::Auto,
-            InputFormat::Flows => Self::Flows,
-            InputFormat::Zeek => Self::Zeek,
-        }
-    }
-}
-
-/// Format of the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputFormat {
-    /// A table for people
-    #[default]
-    Table,
-    /// One JSON object a line
-    Json,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ScoreArguments {
-    /// Files and folders: flow NDJSON and Zeek conn, http, ssl and dns logs, plain or gzip
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Format of the input
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) input: InputFormat,
-    /// Format of the output
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: OutputFormat,
-    /// Show every series, also those below the alert threshold and those that cannot be scored
-    #[arg(long, conflicts_with = "min_score")]
-    pub(crate) all: bool,
-    /// Show series with at least this score instead of detections only
-    #[arg(long, value_name = "SCORE", value_parser = score)]
-    pub(crate) min_score: Option<f64>,
-    /// Show at most so many series, best first [default: 50 in a table, else all]
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) limit: Option<usize>,
-    #[command(flatten)]
-    pub(crate) detector: DetectorArguments,
-}
-
-/// Which instance to ask.
-#[derive(Debug, Args)]
-pub(crate) struct InstanceArguments {
-    /// Host of the status API
-    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
-    pub(crate) host: String,
-    /// Port of the status API
-    #[arg(long, value_name = "PORT", default_value_t = 9090)]
-    pub(crate) port: u16,
-    /// Base URL of the status API, instead of host and port
-    #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"])]
-    pub(crate) url: Option<String>,
-    /// Print the answer as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BeaconsArguments {
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
-    /// Show series with at least this score
-    #[arg(long, value_name = "SCORE", value_parser = score)]
-    pub(crate) min_score: Option<f64>,
-    /// Show at most so many
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) limit: Option<usize>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ConnectionsArguments {
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
-    /// Show at most so many
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) limit: Option<usize>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArguments {
     #[command(subcommand)]
@@ -206,11 +148,4 @@ pub(crate) enum ConfigCommand {
         /// The file [default: as for --config]
         file: Option<PathBuf>,
     },
-}
-
-fn score(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|score| (0.0..=1.0).contains(score))
-        .ok_or_else(|| "expected a score from 0 to 1".to_owned())
 }

@@ -1,8 +1,13 @@
 //! The commands, one module each.
 
+pub(crate) mod alerts;
+pub(crate) mod allow;
 pub(crate) mod config;
+pub(crate) mod destinations;
 pub(crate) mod detect;
 pub(crate) mod export;
-pub(crate) mod inspect;
+mod instance;
+pub(crate) mod lists;
 pub(crate) mod run;
 pub(crate) mod score;
+pub(crate) mod status;

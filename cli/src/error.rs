@@ -46,6 +46,29 @@ pub(crate) enum Error {
     /// A running instance does not answer as it should.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// An id that nothing has.
+    #[error("no {what} {id}: see `{list}`")]
+    UnknownId {
+        /// What was looked for.
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+        /// The command that lists them.
+        list: &'static str,
+    },
+    /// The beginning of an id that several have.
+    #[error("{id} is the beginning of more than one {what}: {ids}")]
+    AmbiguousId {
+        /// What was looked for.
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+        /// The first that fit.
+        ids: String,
+    },
+    /// A destination did not take a test document.
+    #[error("destination {0} did not take the test document")]
+    Destination(String),
     /// A part ended although nobody had asked it to; its own error was logged.
     #[error("the {0} part ended by itself: see the log above")]
     Ended(&'static str),

@@ -69,9 +69,17 @@ fn run(arguments: Arguments) -> Result<(), Error> {
             let loaded = config::load(file, Flags::default().detector(&score.detector))?;
             command::score::run(&score, loaded.config.detector)
         }
-        Command::Status(instance) => command::inspect::status(&instance),
-        Command::Beacons(beacons) => command::inspect::beacons(&beacons),
-        Command::Connections(connections) => command::inspect::connections(&connections),
+        Command::Status(status) => command::status::run(&status, file),
+        Command::Beacons(beacons) => command::lists::beacons(&beacons, file),
+        Command::LongConns(long) => command::lists::long_conns(&long, file),
+        Command::Connections(connections) => command::lists::connections(&connections, file),
+        Command::Sensors(sensors) => command::lists::sensors(&sensors, file),
+        Command::Audit(audit) => command::lists::audit(&audit, file),
+        Command::Analyze(analyze) => command::lists::analyze(&analyze, file),
+        Command::Alerts(alerts) => command::alerts::run(alerts, file),
+        Command::Allow(allow) => command::allow::run(allow, file),
+        Command::Destinations(destinations) => command::destinations::run(destinations, file),
+        Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
         Command::Config(config) => match config.command {
             ConfigCommand::Check { file: named } => {
                 command::config::check(named.as_deref().or(file))

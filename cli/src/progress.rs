@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::client::{Client, ClientError};
+use crate::output::answer::{flag, items, number, word};
 use crate::output::text;
 
 const TERMINAL_INTERVAL: Duration = Duration::from_secs(2);
@@ -89,8 +90,8 @@ impl Progress {
     }
 
     async fn look(&self) -> Result<Seen, ClientError> {
-        let status = self.client.get("/api/v1/status", &[]).await?;
-        let limit = [("limit", SERIES_LOOKED_AT.to_string())];
+        let status = self.client.get("/api/v1/status", &Vec::new()).await?;
+        let limit = vec![("limit", SERIES_LOOKED_AT.to_string())];
         let beacons = self.client.get("/api/v1/beacons", &limit).await?;
         let connections = self.client.get("/api/v1/connections", &limit).await?;
         Ok(Seen {
@@ -108,10 +109,7 @@ impl Progress {
     fn show(&mut self, seen: &Seen) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for beacon in &seen.beacons {
-            let found = beacon
-                .pointer("/is_beacon")
-                .and_then(Value::as_bool)
-                .unwrap_or_default();
+            let found = flag(beacon, "/is_beacon");
             let key = word(beacon, "/pair_key");
             if found && self.told.len() < TOLD_MAX && self.told.insert(key) {
                 if std::mem::take(&mut self.open_line) {
@@ -148,11 +146,7 @@ impl Seen {
             text::counted(self.flows, "flow", "flows"),
             text::counted(self.series, "series", "series"),
         );
-        let found = self.beacons.iter().filter(|it| {
-            it.pointer("/is_beacon")
-                .and_then(Value::as_bool)
-                .unwrap_or_default()
-        });
+        let found = self.beacons.iter().filter(|it| flag(it, "/is_beacon"));
         let rest = match (found.count(), self.beacons.first(), &self.missing) {
             (0, Some(best), _) => format!(
                 "best score {:.2} ({}), a beacon has {} or more",
@@ -255,29 +249,6 @@ fn score(beacon: &Value) -> f64 {
         .pointer("/combined_score")
         .and_then(Value::as_f64)
         .unwrap_or_default()
-}
-
-fn number(value: &Value, pointer: &str) -> u64 {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_u64)
-        .unwrap_or_default()
-}
-
-fn word(value: &Value, pointer: &str) -> String {
-    text::harmless(
-        value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or("-"),
-    )
-}
-
-fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]

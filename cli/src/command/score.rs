@@ -9,7 +9,7 @@ use beaconwatch_inputs::{self as read, Reading, Report};
 use crate::arguments::{OutputFormat, ScoreArguments};
 use crate::error::Error;
 use crate::output::score_line::ScoreLine;
-use crate::output::{score_table, text, to_stdout};
+use crate::output::{csv, json, score_table, text, to_stdout};
 
 /// Series that a table shows when nobody says how many.
 const TABLE_LIMIT: usize = 50;
@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &ScoreArguments, settings: Settings) -> Result<(), 
     let shown = choose(&scored, arguments);
     to_stdout(|out| match arguments.format {
         OutputFormat::Json => print_json(out, &shown),
+        OutputFormat::Csv => print_csv(out, &shown),
         OutputFormat::Table => print_table(out, &shown, &scored, arguments),
     })?;
     Ok(print_report(&report)?)
@@ -82,7 +83,7 @@ fn score(observations: &[Observation], mut settings: Settings) -> Result<Scored,
 fn choose<'a>(scored: &'a Scored, arguments: &ScoreArguments) -> Vec<&'a Assessment> {
     let limit = arguments.limit.unwrap_or(match arguments.format {
         OutputFormat::Table => TABLE_LIMIT,
-        OutputFormat::Json => usize::MAX,
+        OutputFormat::Json | OutputFormat::Csv => usize::MAX,
     });
     let asked_for = |it: &&Assessment| match arguments.min_score {
         _ if arguments.all => true,
@@ -99,10 +100,14 @@ fn choose<'a>(scored: &'a Scored, arguments: &ScoreArguments) -> Vec<&'a Assessm
 
 fn print_json(out: &mut dyn Write, shown: &[&Assessment]) -> io::Result<()> {
     for assessment in shown {
-        serde_json::to_writer(&mut *out, &ScoreLine::new(assessment))?;
-        out.write_all(b"\n")?;
+        json::line(out, &ScoreLine::new(assessment))?;
     }
     Ok(())
+}
+
+fn print_csv(out: &mut dyn Write, shown: &[&Assessment]) -> io::Result<()> {
+    let rows = shown.iter().map(|it| ScoreLine::new(it).csv());
+    csv::write(out, &ScoreLine::CSV_HEAD, rows)
 }
 
 fn print_table(

@@ -1,13 +1,14 @@
-//! A scored series as one JSON object.
+//! A scored series as one JSON object, or one row of CSV.
 
 use std::net::IpAddr;
 
 use beaconwatch_detector::{Assessment, Severity, Signal};
 use serde::Serialize;
 
+use super::csv::Cell;
 use super::text;
 
-/// One line of `beaconwatch score --format json`.
+/// One line of `beaconwatch score --format json` or `csv`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ScoreLine<'a> {
     src: IpAddr,
@@ -41,6 +42,45 @@ pub(crate) struct ScoreLine<'a> {
 }
 
 impl<'a> ScoreLine<'a> {
+    /// Names of the columns of [`ScoreLine::csv`]: those of `beacons --csv`, then more.
+    pub(crate) const CSV_HEAD: [&'static str; 14] = [
+        "Score",
+        "Severity",
+        "Source_IP",
+        "Source_Port",
+        "Dest_IP",
+        "Dest_Port",
+        "Protocol",
+        "Connections",
+        "Interval",
+        "Jitter",
+        "Server_Name",
+        "First_Seen",
+        "Last_Seen",
+        "Explanation",
+    ];
+
+    /// The series as a row of CSV.
+    pub(crate) fn csv(&self) -> Vec<Cell> {
+        vec![
+            Cell::real(Some(self.score), 4),
+            Cell::Own(self.severity.name().to_owned()),
+            Cell::Own(self.src.to_string()),
+            // A series is made of connections from many ports.
+            Cell::Own(String::new()),
+            Cell::Own(self.dst.to_string()),
+            Cell::integer(self.dport.into()),
+            Cell::Own(self.proto.to_ascii_uppercase()),
+            Cell::integer(self.count),
+            Cell::real(self.interval_s, 3),
+            Cell::real(self.jitter, 4),
+            Cell::Text(self.server_name.unwrap_or_default().to_owned()),
+            Cell::Own(self.first_seen.clone()),
+            Cell::Own(self.last_seen.clone()),
+            Cell::Text(self.explanation.to_owned()),
+        ]
+    }
+
     pub(crate) fn new(assessment: &'a Assessment) -> Self {
         let key = &assessment.key;
         Self {

@@ -1,6 +1,6 @@
 //! Scored series as a table: one line each where there is room, else a few lines each.
 
-use beaconwatch_detector::{Assessment, Severity};
+use beaconwatch_detector::Assessment;
 use comfy_table::{
     Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width,
 };
@@ -38,6 +38,14 @@ pub(crate) struct Style {
 }
 
 impl Style {
+    /// For a file.
+    pub(crate) const fn plain() -> Self {
+        Self {
+            width: WIDTH_UNKNOWN,
+            colour: false,
+        }
+    }
+
     /// For what standard output is: colours on a terminal only, and not where `NO_COLOR` is set.
     pub(crate) fn of_stdout() -> Self {
         use std::io::IsTerminal;
@@ -115,7 +123,7 @@ fn wide(table: &mut Table, assessments: &[&Assessment], rows: Vec<[String; COLUM
     table.set_header(COLUMNS.into_iter().chain(["WHY"]));
     for (it, row) in assessments.iter().zip(rows) {
         let cells = row.into_iter().enumerate().map(|(at, text)| match at {
-            SEVERITY => painted(text, it.severity),
+            SEVERITY => painted(text),
             at if NUMBERS.contains(&at) => Cell::new(text).set_alignment(CellAlignment::Right),
             _ => Cell::new(text),
         });
@@ -153,11 +161,7 @@ fn narrow(table: &mut Table, assessments: &[&Assessment]) {
             text::harmless(&it.explanation),
         );
         let score = format!("{:.2}\n{}", it.score, it.severity.name());
-        table.add_row([
-            painted(score, it.severity),
-            Cell::new(ends),
-            Cell::new(what),
-        ]);
+        table.add_row([painted(score), Cell::new(ends), Cell::new(what)]);
     }
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::ContentWidth);
@@ -167,15 +171,17 @@ fn narrow(table: &mut Table, assessments: &[&Assessment]) {
     }
 }
 
-fn painted(text: String, severity: Severity) -> Cell {
-    let cell = Cell::new(text);
+/// A cell in the colour of the severity that its last word names.
+pub(crate) fn painted(text: String) -> Cell {
+    let severity = text.split_whitespace().next_back();
+    let cell = Cell::new(&text);
     match severity {
-        Severity::Critical => cell
+        Some("critical") => cell
             .fg(comfy_table::Color::Red)
             .add_attribute(Attribute::Bold),
-        Severity::High => cell.fg(comfy_table::Color::Red),
-        Severity::Medium => cell.fg(comfy_table::Color::Yellow),
-        Severity::Low => cell,
+        Some("high") => cell.fg(comfy_table::Color::Red),
+        Some("medium") => cell.fg(comfy_table::Color::Yellow),
+        _ => cell,
     }
 }
 

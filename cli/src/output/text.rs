@@ -6,13 +6,7 @@ use jiff::tz::TimeZone;
 /// `text` without characters that a terminal would obey: names come from the network.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars()
-        .map(|c| {
-            if c.is_control() || is_bidi_control(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
+        .map(|c| if is_harmful(c) { '\u{fffd}' } else { c })
         .collect()
 }
 
@@ -20,6 +14,11 @@ pub(crate) fn harmless(text: &str) -> String {
 pub(crate) fn harmless_lines(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(harmless).collect();
     lines.join("\n")
+}
+
+/// Whether a terminal would obey `c` instead of showing it.
+pub(crate) fn is_harmful(c: char) -> bool {
+    c.is_control() || is_bidi_control(c)
 }
 
 /// Characters that reorder what stands around them on the screen.

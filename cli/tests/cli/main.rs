@@ -7,9 +7,13 @@
 )]
 
 mod config;
+mod fake;
 mod instance;
+mod life;
+mod lists;
 mod run;
 mod score;
+mod token;
 
 use std::fs;
 use std::io::Write;
@@ -102,6 +106,37 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
         &["config"],
         &["status", "--port", "70000"],
         &["status", "--url", "http://x", "--port", "1"],
+        &["status", "--token", "x", "--token-file", "y"],
+        &["beacons", "--json", "--csv"],
+        &["beacons", "--limit", "0"],
+        &["beacons", "--source", "10.0.0.0/33"],
+        &["beacons", "--source", "example.org"],
+        &["long-conns", "--min-duration", "-1"],
+        &["long-conns", "--min-duration", "NaN"],
+        &["alerts", "show"],
+        &["alerts", "show", "no-id"],
+        &["alerts", "list", "--since", "yesterday"],
+        &["alerts", "list", "--state", "opened"],
+        &["alerts", "suppress", "aaaa"],
+        &["alerts", "suppress", "aaaa", "--for", "8"],
+        &["alerts", "suppress", "aaaa", "--for", "0h"],
+        &["alerts", "acknowledge", "aaaa", "--undo", "--comment", "x"],
+        &["allow", "add", "--reason", "no condition"],
+        &["allow", "add", "--domain", "example.org"],
+        &[
+            "allow",
+            "add",
+            "--domain",
+            "x",
+            "--reason",
+            "x",
+            "--for",
+            "1d",
+            "--expires",
+            "2026-01-01T00:00:00Z",
+        ],
+        &["dead-letters", "drop", "file"],
+        &["dead-letters", "replay", "file", "1", "--all"],
         &[],
     ] {
         let ran = run(arguments.iter().copied());
@@ -125,7 +160,15 @@ fn help_and_version_are_printed_on_request() {
         "score",
         "status",
         "beacons",
+        "long-conns",
         "connections",
+        "sensors",
+        "audit",
+        "alerts",
+        "allow",
+        "destinations",
+        "dead-letters",
+        "analyze",
         "config",
     ] {
         assert!(

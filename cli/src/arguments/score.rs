@@ -1,0 +1,67 @@
+//! `score`: files in, scores out.
+
+use std::path::PathBuf;
+
+use beaconwatch_inputs::Format;
+use clap::{Args, ValueEnum};
+
+use super::DetectorArguments;
+use super::lists::score;
+
+/// Format of the input files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    /// Told by content, for each file
+    #[default]
+    Auto,
+    /// Flow NDJSON
+    Flows,
+    /// Zeek conn, http, ssl and dns logs
+    Zeek,
+}
+
+impl From<InputFormat> for Format {
+    fn from(format: InputFormat) -> Self {
+        match format {
+            InputFormat::Auto => Self::Auto,
+            InputFormat::Flows => Self::Flows,
+            InputFormat::Zeek => Self::Zeek,
+        }
+    }
+}
+
+/// Format of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// A table for people
+    #[default]
+    Table,
+    /// One JSON object a line
+    Json,
+    /// Comma-separated values with a head
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArguments {
+    /// Files and folders: flow NDJSON and Zeek conn, http, ssl and dns logs, plain or gzip
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Format of the input
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) input: InputFormat,
+    /// Format of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: OutputFormat,
+    /// Show every series, also those below the alert threshold and those that cannot be scored
+    #[arg(long, conflicts_with = "min_score")]
+    pub(crate) all: bool,
+    /// Show series with at least this score instead of detections only
+    #[arg(long, value_name = "SCORE", value_parser = score)]
+    pub(crate) min_score: Option<f64>,
+    /// Show at most so many series, best first [default: 50 in a table, else all]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) detector: DetectorArguments,
+}
