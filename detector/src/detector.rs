@@ -105,10 +105,31 @@ impl Detector {
         })
     }
 
-    /// The settings it was made with.
+    /// The settings it works with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Takes other settings: every series waits to be analysed again. The bounds of its memory stay those
+    /// that it was made with (`max_series`, `max_starts_per_series`), whatever is given. After an error
+    /// nothing has changed.
+    pub fn set_settings(&mut self, settings: Settings) -> Result<(), SettingsError> {
+        let settings = Settings {
+            max_series: self.settings.max_series,
+            max_starts_per_series: self.settings.max_starts_per_series,
+            ..settings
+        };
+        settings.validate()?;
+        if settings == self.settings {
+            return Ok(());
+        }
+        self.max_lateness_ns = nanos(settings.max_lateness_s);
+        self.max_clock_skew_ns = nanos(settings.max_clock_skew_s);
+        self.method = Method::new(&settings);
+        self.settings = settings;
+        self.table.mark_all_to_analyse();
+        Ok(())
     }
 
     /// Takes one observation. Costs constant time on average; allocates when state grows.

@@ -140,6 +140,17 @@ impl SeriesTable {
         }
     }
 
+    /// Marks every series, in the order of slots.
+    pub(crate) fn mark_all_to_analyse(&mut self) {
+        let slots = (0..).zip(&self.places);
+        let kept: Vec<Slot> = slots
+            .filter_map(|(slot, place)| place.series.as_ref().map(|_| slot))
+            .collect();
+        for slot in kept {
+            self.mark_to_analyse(slot);
+        }
+    }
+
     pub(crate) fn mark_to_store(&mut self, slot: Slot) {
         if let Some(place) = self.places.get_mut(slot as usize)
             && !std::mem::replace(&mut place.to_store, true)

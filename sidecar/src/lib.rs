@@ -13,11 +13,13 @@
 //!   written together.
 //! - `observe`: duplicates and gaps per exporter; findings and their revisions.
 //! - `deliver`: at least once, with a stable id, to [`destinations`].
+//! - `control`: changes while it runs, by the API and by reading the configuration again.
 //! - `api`: status, scored series, connections.
 
 mod api;
 mod clock;
 mod config;
+mod control;
 mod deliver;
 mod listen;
 mod observe;
@@ -30,7 +32,8 @@ mod time_text;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
 pub use config::{ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, StoreConfig};
-pub use deliver::{DestinationStatus, RetryPolicy};
+pub use control::{ControlError, ReloadReport, Reread, View};
+pub use deliver::{DestinationError, DestinationStatus, RetryPolicy};
 pub use listen::ListenError;
 pub use observe::{AnalysisReport, ExporterStatus};
 pub use receive::{AcceptError, Receiver};

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use beaconwatch_detector::Timestamp;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::deliver::{DestinationStatus, Progress};
+use crate::deliver::{Deliveries, DestinationStatus};
 use crate::observe::{ExporterStatus, ObserveStatus, Observer};
 use crate::receive::{Fault, Receiver};
 use crate::store::{Size, Store, StoreError};
@@ -139,11 +141,11 @@ pub(crate) struct StatusReporter {
     pub(crate) receiver: Receiver,
     pub(crate) observer: Observer,
     pub(crate) store: Store,
-    pub(crate) progress: Vec<Arc<Progress>>,
+    pub(crate) deliveries: Deliveries,
     pub(crate) parts: Arc<[Box<dyn StatusSource>]>,
     pub(crate) clock: Clock,
     pub(crate) started: Timestamp,
-    pub(crate) analysis_interval_s: u64,
+    pub(crate) analysis_interval: watch::Receiver<Duration>,
 }
 
 impl std::fmt::Debug for StatusReporter {
@@ -231,15 +233,15 @@ impl StatusReporter {
             ]),
             analyses: observed.analyses,
             last_analysis: observed.last_analysis.map(rfc3339),
-            analysis_interval_s: self.analysis_interval_s,
+            analysis_interval_s: self.analysis_interval.borrow().as_secs(),
         }
     }
 
     /// Configured destinations, then those that are in the store only.
     async fn destinations(&self) -> Vec<DestinationStatus> {
         let mut stored = self.store.totals().await.unwrap_or_default();
-        let mut all: Vec<DestinationStatus> = self
-            .progress
+        let progress = self.deliveries.progress();
+        let mut all: Vec<DestinationStatus> = progress
             .iter()
             .map(|progress| {
                 let (totals, backlog) = stored.remove(progress.name()).unwrap_or_default();

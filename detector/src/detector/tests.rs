@@ -106,6 +106,36 @@ fn only_what_changed_is_analysed() {
 }
 
 #[test]
+fn other_settings_are_taken_whole_or_not_at_all_and_everything_is_analysed_again() {
+    let mut detector = small(10);
+    for beat in 0..30 {
+        detector.observe(at(60 * beat), &opened(1, 60 * beat));
+    }
+    let now = at(1800);
+    assert!(detector.analyse(now, &Context::default())[0].detected);
+    let mut settings = Settings {
+        max_series: 1_000_000,
+        ..Settings::default()
+    };
+    settings.seed.min_connections = 40;
+    settings.seed.cv_threshold = f64::NAN;
+    assert!(detector.set_settings(settings.clone()).is_err());
+    assert!(detector.analyse(now, &Context::default()).is_empty());
+
+    settings.seed.cv_threshold = 0.15;
+    detector.set_settings(settings.clone()).unwrap();
+    let again = detector.analyse(now, &Context::default());
+    assert!(again[0].gate.is_some(), "40 connections are asked for now");
+    assert_eq!(detector.settings().max_series, 10);
+    settings.max_series = 10;
+    detector.set_settings(settings).unwrap();
+    assert!(
+        detector.analyse(now, &Context::default()).is_empty(),
+        "the same settings change nothing"
+    );
+}
+
+#[test]
 fn activity_that_tells_nothing_new_is_neither_analysed_nor_stored() {
     let mut detector = small(10);
     let context = Context::default();

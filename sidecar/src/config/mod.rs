@@ -17,6 +17,7 @@ use std::time::Duration;
 use beaconwatch_detector::{Settings, SettingsError, ecs};
 use serde::{Deserialize, Serialize};
 
+use crate::observe::Scoring;
 use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
 
 pub use api::ApiConfig;
@@ -97,6 +98,16 @@ pub enum ConfigError {
     /// A value that cannot be.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A value of another type than the setting's.
+    #[error("{field} is {value}: {problem}")]
+    Unreadable {
+        /// Dotted name.
+        field: String,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An address that other hosts can reach, without consent.
     #[error(
         "{field} is {address}, which other hosts can reach: set {consent} = true to allow it, expected a loopback address"
@@ -130,6 +141,15 @@ impl Config {
             destination.validate(&format!("destinations.{name}"))?;
         }
         Ok(self.detector.validate()?)
+    }
+
+    /// What of the scoring thread's settings can change while it runs.
+    pub(crate) fn scoring(&self) -> Scoring {
+        Scoring {
+            detector: self.detector.clone(),
+            update_interval: Duration::from_secs(self.update_interval_s),
+            outbox_limit: self.delivery.max_pending_documents,
+        }
     }
 
     /// What documents say of where they come from and go to.

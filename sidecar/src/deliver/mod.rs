@@ -4,11 +4,14 @@
 //! each, and go on; after a failure wait ([`RetryPolicy`]) and take what is left. A destination that does
 //! not answer keeps nobody else waiting.
 
+mod deliveries;
 mod progress;
 mod retry;
 mod worker;
 
+pub use deliveries::DestinationError;
+pub(crate) use deliveries::{Deliveries, Prepared};
 pub use progress::DestinationStatus;
 pub(crate) use progress::Progress;
 pub use retry::RetryPolicy;
-pub(crate) use worker::{Worker, WorkerSettings};
+use worker::{Worker, WorkerSettings};

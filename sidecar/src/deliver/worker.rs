@@ -26,6 +26,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) clock: Clock,
     /// Once set: deliver what waits, then end.
     pub(crate) drain: CancellationToken,
+    /// Once set: end after the attempt that is under way, whatever waits.
+    pub(crate) retire: CancellationToken,
 }
 
 /// Serves one destination.
@@ -61,10 +63,10 @@ impl Worker {
         }
     }
 
-    /// Delivers until it is told to drain and nothing waits, or until the store stops.
+    /// Delivers until it is told to drain and nothing waits, until it is retired, or until the store stops.
     pub(crate) async fn run(mut self) {
         let mut checkpoints = self.store.checkpoints();
-        loop {
+        while !self.settings.retire.is_cancelled() {
             checkpoints.mark_unchanged();
             match self.round().await {
                 Ok(Round::Settled) => {}
@@ -78,7 +80,7 @@ impl Worker {
                 Err(StoreError::Stopped) => return,
                 Err(error) => {
                     let wait = self.store_failed(&error);
-                    tokio::time::sleep(wait).await;
+                    self.wait(wait).await;
                 }
             }
         }
@@ -91,6 +93,7 @@ impl Worker {
         tokio::select! {
             () = tokio::time::sleep(time) => {}
             () = drain.cancelled(), if !draining => {}
+            () = self.settings.retire.cancelled() => {}
         }
     }
 
@@ -99,6 +102,7 @@ impl Worker {
         tokio::select! {
             changed = checkpoints.changed() => changed.is_ok(),
             () = self.settings.drain.cancelled() => true,
+            () = self.settings.retire.cancelled() => false,
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::cmp::Reverse;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
-use beaconwatch_detector::{Context, Detector, SeriesKey, SeriesState, Settings};
+use beaconwatch_detector::{Context, Detector, SeriesKey, SeriesState, SettingsError};
 use tokio::sync::mpsc;
 
 use super::finding::{Finding, Findings, encode_key};
 use super::judge::Judge;
 use super::sequence::{Arrival, Sequences, Tracker};
-use super::{AnalysisReport, Connections, ExporterStatus, Message, ObserveStatus, SharedBoard};
+use super::{
+    AnalysisReport, Connections, ExporterStatus, Message, ObserveStatus, Scoring, SharedBoard,
+};
 use crate::clock::Clock;
 use crate::config::Labels;
 use crate::receive::Batch;
@@ -23,15 +24,12 @@ const SHOWN_GAPS: usize = 10;
 
 /// What an engine is made with.
 pub(crate) struct EngineSettings {
-    pub(crate) detector: Settings,
-    pub(crate) update_interval: Duration,
+    pub(crate) scoring: Scoring,
     pub(crate) finding_limit: usize,
     pub(crate) exporter_limit: usize,
     pub(crate) clock: Clock,
     pub(crate) board: SharedBoard,
     pub(crate) labels: Labels,
-    /// Documents that may wait for a destination.
-    pub(crate) outbox_limit: u64,
 }
 
 /// Detector, sequences and findings, and what of them is not saved yet.
@@ -47,16 +45,14 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(
-        settings: EngineSettings,
-    ) -> Result<Self, beaconwatch_detector::SettingsError> {
+    pub(crate) fn new(settings: EngineSettings) -> Result<Self, SettingsError> {
         Ok(Self {
-            detector: Detector::new(settings.detector)?,
+            detector: Detector::new(settings.scoring.detector)?,
             sequences: Sequences::new(settings.exporter_limit),
             judge: Judge::new(
-                Findings::new(settings.update_interval, settings.finding_limit),
+                Findings::new(settings.scoring.update_interval, settings.finding_limit),
                 settings.labels,
-                settings.outbox_limit,
+                settings.scoring.outbox_limit,
                 Arc::clone(&settings.board),
             ),
             clock: settings.clock,
@@ -92,11 +88,21 @@ impl Engine {
                 let finding: Finding = decode("finding", finding)?;
                 self.judge.findings_mut().restore(key.to_vec(), finding);
             }
+            // Settings are not the engine's business: it is configured by who starts it.
+            Restored::Setting { .. } => {}
             Restored::Batch { position, batch } => {
                 let batch: Batch = decode("batch", batch)?;
                 self.apply(position, &batch);
             }
         }
+        Ok(())
+    }
+
+    /// Takes other settings, all of them or none.
+    pub(crate) fn configure(&mut self, scoring: Scoring) -> Result<(), SettingsError> {
+        self.detector.set_settings(scoring.detector)?;
+        self.judge
+            .configure(scoring.update_interval, scoring.outbox_limit);
         Ok(())
     }
 
@@ -138,6 +144,7 @@ impl Engine {
                     self.apply(journaled.position, &journaled.batch);
                     drop(journaled.permit);
                 }
+                Message::Configure(scoring, reply) => drop(reply.send(self.configure(*scoring))),
                 Message::Analyse(reply) => drop(reply.send(self.analyse(store))),
                 Message::Connections { limit, reply } => drop(reply.send(self.connections(limit))),
                 Message::Status(reply) => drop(reply.send(self.status())),

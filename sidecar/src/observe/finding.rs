@@ -117,6 +117,11 @@ impl Findings {
         }
     }
 
+    /// Time after which a finding that goes on gets a new document.
+    pub(crate) fn set_update_interval(&mut self, update_interval: Duration) {
+        self.update_interval = update_interval;
+    }
+
     /// Puts back a saved finding.
     pub(crate) fn restore(&mut self, key: Vec<u8>, finding: Finding) {
         self.insert(key, finding);

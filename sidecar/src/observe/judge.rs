@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use beaconwatch_detector::{Assessment, SeriesKey, Timestamp, ecs};
 
@@ -42,6 +43,11 @@ impl Judge {
             postponed: BTreeSet::new(),
             failed_documents: 0,
         }
+    }
+
+    pub(super) fn configure(&mut self, update_interval: Duration, outbox_limit: u64) {
+        self.findings.set_update_interval(update_interval);
+        self.outbox_limit = outbox_limit;
     }
 
     pub(super) fn restore_last_document(&mut self, number: u64) {

@@ -21,8 +21,9 @@ pub(crate) use board::Board;
 pub(crate) use engine::{Engine, EngineSettings};
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
-use beaconwatch_detector::{Counters, SeriesKey, Timestamp};
+use beaconwatch_detector::{Counters, SeriesKey, Settings, SettingsError, Timestamp};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -87,9 +88,19 @@ pub(crate) struct ObserveStatus {
     pub(crate) last_analysis: Option<Timestamp>,
 }
 
+/// What of the scoring thread's settings can change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scoring {
+    pub(crate) detector: Settings,
+    pub(crate) update_interval: Duration,
+    /// Documents that may wait for a destination.
+    pub(crate) outbox_limit: u64,
+}
+
 /// What the scoring thread is asked to do.
 pub(crate) enum Message {
     Apply(Journaled),
+    Configure(Box<Scoring>, oneshot::Sender<Result<(), SettingsError>>),
     Analyse(oneshot::Sender<Result<AnalysisReport, StoreError>>),
     Connections {
         limit: usize,
@@ -140,6 +151,16 @@ impl Observer {
     /// Analyses what has changed and writes a checkpoint.
     pub(crate) async fn analyse(&self) -> Result<AnalysisReport, StoreError> {
         self.ask(Message::Analyse).await?
+    }
+
+    /// Takes other settings; with the next analysis every series is scored by them. After an error of the
+    /// settings nothing has changed.
+    pub(crate) async fn configure(
+        &self,
+        scoring: Scoring,
+    ) -> Result<Result<(), SettingsError>, StoreError> {
+        let scoring = Box::new(scoring);
+        self.ask(|reply| Message::Configure(scoring, reply)).await
     }
 
     /// Number of series, and those with the most connections.

@@ -1,15 +1,20 @@
 //! A running sidecar: its parts, and what can be asked of it. [`start`] puts the parts together, [`tasks`]
 //! are what runs in between, [`stop`] ends them in order.
 
+mod core;
 mod start;
 mod stop;
 mod tasks;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
+use crate::control::{Control, ControlError, ReloadReport, Reread, View};
+use crate::deliver::Deliveries;
 use crate::observe::{AnalysisReport, Observer};
 use crate::receive::Receiver;
 use crate::status::{Status, StatusReporter};
@@ -36,16 +41,15 @@ pub struct Sidecar {
     observer: Observer,
     store: Store,
     reporter: StatusReporter,
+    control: Control,
+    deliveries: Deliveries,
     addresses: Addresses,
     /// Ends the receivers.
     stop_receiving: CancellationToken,
     /// Ends the timer and the API.
     stop_serving: CancellationToken,
-    /// Lets the workers end when nothing waits.
-    drain: CancellationToken,
     receiving: Vec<JoinHandle<()>>,
     serving: Vec<JoinHandle<()>>,
-    workers: Vec<JoinHandle<()>>,
 }
 
 impl Sidecar {
@@ -81,6 +85,38 @@ impl Sidecar {
                 () = store.stopped() => "store",
             }
         }
+    }
+
+    /// The configuration in force, as far as it can be changed at runtime.
+    #[must_use]
+    pub fn configuration(&self) -> Arc<View> {
+        self.control.view()
+    }
+
+    /// Changes the configuration by a merge patch (RFC 7396: `null` removes what was set before). What is set
+    /// stays over restarts and reloads. An error changes nothing.
+    pub async fn change_configuration(
+        &self,
+        patch: &serde_json::Value,
+        actor: &str,
+    ) -> Result<Arc<View>, ControlError> {
+        self.control.change(patch, actor).await
+    }
+
+    /// Reads the configuration again, in the way of [`Self::reread_with`], and reloads.
+    pub async fn reread(&self) -> Result<ReloadReport, ControlError> {
+        self.control.reread().await
+    }
+
+    /// Takes another configuration while running: what can be changed is applied, the rest stays as it was
+    /// and is named. An error changes nothing.
+    pub async fn reload(&self, config: Config) -> Result<ReloadReport, ControlError> {
+        self.control.reload(config).await
+    }
+
+    /// Says how the configuration is read again, for a reload by the API. Only the first call counts.
+    pub fn reread_with(&self, reread: Reread) {
+        self.control.reread_with(reread);
     }
 
     /// The oldest dead letters of a destination, with their numbers.

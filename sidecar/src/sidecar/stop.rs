@@ -30,8 +30,7 @@ impl Sidecar {
             Ok(last) => last.err().map(|error| error.to_string()),
             Err(_elapsed) => Some("the last analysis took longer than the deadline".to_owned()),
         };
-        self.drain.cancel();
-        join(&mut self.workers, end).await;
+        self.deliveries.drain(end).await;
         join(&mut self.serving, end).await;
         let totals = self.store.totals().await.unwrap_or_default();
         self.store.stop().await;
@@ -49,12 +48,9 @@ impl Sidecar {
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
-        let tasks = self
-            .receiving
-            .iter()
-            .chain(&self.serving)
-            .chain(&self.workers);
+        let tasks = self.receiving.iter().chain(&self.serving);
         tasks.for_each(JoinHandle::abort);
+        self.deliveries.abort();
         // Each thread holds the other one's channel: neither would see its end.
         self.observer.abandon();
         self.store.abandon();

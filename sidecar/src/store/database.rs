@@ -11,6 +11,7 @@
 //! | pending | destination, document number | nothing |
 //! | dead | destination, document number | dead letter |
 //! | totals | destination | counters |
+//! | settings | name | what was set while the sidecar ran (JSON) |
 //!
 //! Every function is one transaction with one `fsync`: all of it is there after a crash, or none.
 
@@ -40,6 +41,7 @@ const DOCUMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("documen
 const PENDING: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("pending");
 const DEAD: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("dead");
 const TOTALS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("totals");
+const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 
 const META_SCHEMA: &str = "schema_version";
 /// Journal up to here is in the saved state.
@@ -107,6 +109,7 @@ impl Tables {
             transaction.open_table(PENDING)?;
             transaction.open_table(DEAD)?;
             transaction.open_table(TOTALS)?;
+            transaction.open_table(SETTINGS)?;
         }
         transaction.commit()?;
         Ok(())
@@ -124,6 +127,13 @@ impl Tables {
             applied: read(&meta, META_APPLIED)?,
             last_document: read(&meta, META_DOCUMENT)?,
         })?;
+        for entry in transaction.open_table(SETTINGS)?.iter()? {
+            let (name, value) = entry?;
+            restored(Restored::Setting {
+                name: name.value(),
+                value: value.value(),
+            })?;
+        }
         for entry in transaction.open_table(SERIES)?.iter()? {
             let (key, state) = entry?;
             restored(Restored::Series {
@@ -152,6 +162,14 @@ impl Tables {
                 batch: batch.value(),
             })?;
         }
+        Ok(())
+    }
+
+    /// Writes a setting of the running sidecar.
+    pub(super) fn save_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(SETTINGS)?.insert(name, value)?;
+        transaction.commit()?;
         Ok(())
     }
 

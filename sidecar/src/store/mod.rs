@@ -137,6 +137,7 @@ pub(crate) enum Restored<'a> {
     Exporter { id: &'a str, tracker: &'a [u8] },
     Finding { key: &'a [u8], finding: &'a [u8] },
     Batch { position: u64, batch: &'a [u8] },
+    Setting { name: &'a str, value: &'a str },
 }
 
 /// What has changed since the last checkpoint.
@@ -318,6 +319,25 @@ impl Store {
             limit,
         };
         self.ask(|reply| Command::DeadLetters(oldest, reply)).await
+    }
+
+    /// New documents go to these destinations from now on.
+    pub(crate) async fn set_destinations(
+        &self,
+        destinations: Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.ask(|reply| Command::SetDestinations(destinations, reply))
+            .await
+    }
+
+    /// Writes a setting of the running sidecar; it is handed out again at the next opening.
+    pub(crate) async fn save_setting(
+        &self,
+        name: &'static str,
+        value: String,
+    ) -> Result<(), StoreError> {
+        self.ask(|reply| Command::SaveSetting { name, value, reply })
+            .await
     }
 
     /// Size of the store.

@@ -46,6 +46,7 @@ impl Found {
                 self.journal
                     .push((position, decode("batch", batch).unwrap()));
             }
+            Restored::Setting { .. } => {}
         }
     }
 }

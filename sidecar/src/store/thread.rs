@@ -50,6 +50,12 @@ pub(super) enum Command {
     Settle(Settlement, Reply<Totals>),
     Totals(Reply<DestinationTotals>),
     DeadLetters(Oldest, Reply<Vec<(u64, DeadLetter)>>),
+    SetDestinations(Vec<String>, Reply<()>),
+    SaveSetting {
+        name: &'static str,
+        value: String,
+        reply: Reply<()>,
+    },
     Size(Reply<Size>),
     LargestBacklog(Reply<u64>),
     Stop(oneshot::Sender<()>),
@@ -255,6 +261,13 @@ impl Server<'_> {
             }
             Command::LargestBacklog(reply) => {
                 self.reply(reply, |tables| tables.largest_backlog(&destinations));
+            }
+            Command::SetDestinations(destinations, reply) => {
+                self.settings.destinations = destinations;
+                answer(reply, Ok(()));
+            }
+            Command::SaveSetting { name, value, reply } => {
+                self.reply(reply, |tables| tables.save_setting(name, &value));
             }
             Command::Size(reply) => {
                 let path = self.settings.path.clone();

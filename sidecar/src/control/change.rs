@@ -1,0 +1,158 @@
+//! The changes: a patch of the overrides, another base.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beaconwatch_destinations::SettingError;
+use serde_json::Value;
+
+use super::{Control, ControlError, OVERRIDES, ReloadReport, State, View, none, tree};
+use crate::config::{Config, ConfigError};
+use crate::deliver::Prepared;
+
+/// The configuration in force at a start, and the overrides that it holds: those of the store, or none
+/// when they do not fit.
+pub(crate) fn effective(base: &Config, stored: Option<&str>) -> (Config, Value) {
+    let Some(stored) = stored else {
+        return (base.clone(), none());
+    };
+    let fitting = serde_json::from_str::<Value>(stored)
+        .map_err(|error| error.to_string())
+        .and_then(|overrides| {
+            let config = combine(base, &overrides).map_err(|error| error.to_string())?;
+            Ok((config, overrides))
+        });
+    fitting.unwrap_or_else(|error| {
+        tracing::error!(
+            error,
+            "what was set by the API does not fit the configuration and is set aside: set it anew"
+        );
+        (base.clone(), none())
+    })
+}
+
+/// Base and overrides together, checked as a whole.
+fn combine(base: &Config, overrides: &Value) -> Result<Config, ConfigError> {
+    let below = tree::of(base)?;
+    tree::check_patch(overrides, &below)?;
+    let combined = tree::with(&below, overrides);
+    let config = tree::read(combined).map_err(|error| unreadable(&below, overrides, &error))?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// Names the value that cannot be read: the first one that cannot be read alone.
+fn unreadable(base: &Value, overrides: &Value, error: &serde_json::Error) -> ConfigError {
+    for (path, value) in tree::leaves(overrides) {
+        let mut alone = base.clone();
+        tree::put(&mut alone, &path, value.clone());
+        if let Err(error) = tree::read(alone) {
+            return ConfigError::Unreadable {
+                field: path.join("."),
+                value: value.to_string(),
+                problem: error.to_string(),
+            };
+        }
+    }
+    SettingError::value(
+        "configuration",
+        error.to_string(),
+        "values that fit together",
+    )
+    .into()
+}
+
+impl Control {
+    /// Changes overrides by a merge patch (RFC 7396): `null` removes one.
+    pub(crate) async fn change(
+        &self,
+        patch: &Value,
+        actor: &str,
+    ) -> Result<Arc<View>, ControlError> {
+        let mut state = self.inner.state.lock().await;
+        tree::check_patch(patch, &tree::of(&state.base)?)?;
+        let mut overrides = state.overrides.clone();
+        tree::merge_patch(&mut overrides, patch);
+        let next = State {
+            effective: combine(&state.base, &overrides)?,
+            overrides,
+            ..state.clone()
+        };
+        let keys: Vec<String> = tree::leaves(patch)
+            .into_iter()
+            .map(|(path, value)| format!("{} = {value}", path.join(".")))
+            .collect();
+        tracing::info!(
+            actor,
+            changes = keys.join(", "),
+            "the configuration was changed"
+        );
+        self.apply(&mut state, next).await
+    }
+
+    /// Reads all layers of the configuration again and reloads.
+    pub(crate) async fn reread(&self) -> Result<ReloadReport, ControlError> {
+        let reread = self.inner.reread.get().cloned();
+        let reread = reread.ok_or(ControlError::NothingToReread)?;
+        let read = tokio::task::spawn_blocking(move || reread()).await;
+        let config = read
+            .map_err(|error| ControlError::Reread(error.to_string()))?
+            .map_err(ControlError::Reread)?;
+        self.reload(config).await
+    }
+
+    /// Takes another base: what a reload can change is applied, the rest stays as it was.
+    pub(crate) async fn reload(&self, config: Config) -> Result<ReloadReport, ControlError> {
+        config.validate()?;
+        let mut state = self.inner.state.lock().await;
+        let (old, new) = (tree::of(&state.base)?, tree::of(&config)?);
+        let (mut base, mut report) = (old.clone(), ReloadReport::default());
+        for path in tree::differences(&old, &new) {
+            if !tree::is_reloadable(&path) {
+                report.needs_restart.push(path.join("."));
+                continue;
+            }
+            match tree::at(&new, &path) {
+                Some(value) => tree::put(&mut base, &path, value.clone()),
+                None => tree::remove(&mut base, &path),
+            }
+            report.applied.push(path.join("."));
+        }
+        let base = tree::read(base).map_err(|error| {
+            SettingError::value(
+                "configuration",
+                error.to_string(),
+                "values that fit together",
+            )
+        })?;
+        let next = State {
+            effective: combine(&base, &state.overrides)?,
+            base,
+            overrides: state.overrides.clone(),
+            restart_needed: report.needs_restart.clone(),
+        };
+        if !report.applied.is_empty() {
+            self.apply(&mut state, next).await?;
+        } else if next.restart_needed != state.restart_needed {
+            *state = next;
+            self.show(&state)?;
+        }
+        Ok(report)
+    }
+
+    /// Writes a change to the store, then puts it in force.
+    async fn apply(&self, state: &mut State, next: State) -> Result<Arc<View>, ControlError> {
+        let parts = &self.inner.parts;
+        let (old, new) = (&state.effective, &next.effective);
+        let prepared = Prepared::between(old, new)?;
+        let overrides = next.overrides.to_string();
+        parts.store.save_setting(OVERRIDES, overrides).await?;
+        let scored = parts.observer.configure(next.effective.scoring()).await?;
+        scored.map_err(ConfigError::from)?;
+        let interval = Duration::from_secs(next.effective.analysis_interval_s);
+        parts.analysis_interval.send_replace(interval);
+        parts.deliveries.apply(prepared, &next.effective).await?;
+        *state = next;
+        Ok(self.show(state)?)
+    }
+}

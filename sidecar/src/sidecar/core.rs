@@ -1,0 +1,82 @@
+//! The threads behind a sidecar: the store and the scoring.
+
+use std::sync::{Arc, RwLock};
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::control::{self, OVERRIDES};
+use crate::observe::{Board, Engine, EngineSettings, Observer, SharedBoard};
+use crate::store::{Restored, Store, StoreSettings};
+
+/// Both threads, and the configuration in force.
+pub(super) struct Core {
+    pub(super) store: Store,
+    pub(super) observer: Observer,
+    pub(super) board: SharedBoard,
+    /// As it was given.
+    pub(super) base: Config,
+    /// What the API was told in an earlier run.
+    pub(super) overrides: serde_json::Value,
+    /// Both together.
+    pub(super) config: Config,
+}
+
+impl Core {
+    /// [`Self::start`] on a thread that may block.
+    pub(super) async fn start_blocking(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let start = move || Self::start(config, clock);
+        let started = tokio::task::spawn_blocking(start).await;
+        started.map_err(std::io::Error::other)?
+    }
+
+    /// Opens the store, restores the engine from it and starts both threads. Blocks.
+    fn start(base: Config, clock: Clock) -> Result<Self, StartError> {
+        let board: SharedBoard = Arc::new(RwLock::new(Board::new(base.api.max_series)));
+        let mut engine = Engine::new(EngineSettings {
+            scoring: base.scoring(),
+            labels: base.labels(),
+            finding_limit: base.max_findings,
+            exporter_limit: base.receive.max_exporters,
+            clock,
+            board: Arc::clone(&board),
+        })
+        .map_err(ConfigError::from)?;
+        let (observer, messages) = Observer::channel();
+        let settings = StoreSettings {
+            path: base.store_path(),
+            cache_bytes: base.store.cache_bytes,
+            destinations: base.destinations.keys().cloned().collect(),
+        };
+        let journal = observer.clone();
+        let mut stored = None;
+        let store = Store::open(
+            settings,
+            &mut |restored| match restored {
+                Restored::Setting { name, value } => {
+                    stored = (name == OVERRIDES)
+                        .then(|| value.to_owned())
+                        .or(stored.take());
+                    Ok(())
+                }
+                other => engine.restore(&other),
+            },
+            Arc::new(move |journaled| journal.apply(journaled)),
+        )?;
+        let (config, overrides) = control::effective(&base, stored.as_deref());
+        let configured = engine.configure(config.scoring());
+        configured.map_err(ConfigError::from)?;
+        let serving = store.clone();
+        std::thread::Builder::new()
+            .name("detect".to_owned())
+            .spawn(move || engine.serve(&serving, messages))?;
+        Ok(Self {
+            store,
+            observer,
+            board,
+            base,
+            overrides,
+            config,
+        })
+    }
+}
