@@ -163,11 +163,10 @@ fn check(config: &Config) -> Result<(), Wrong> {
         }
     })?;
     config.sidecar.validate().map_err(|error| {
-        let key = match &error {
-            SidecarError::Setting(setting) => format!("sidecar.{}", setting.field()),
-            SidecarError::Remote { field, .. } => format!("sidecar.{field}"),
-            SidecarError::Detector(_) => return ("detector".to_owned(), error.to_string()),
-        };
+        if matches!(error, SidecarError::Detector(_)) {
+            return (error.field(), error.to_string());
+        }
+        let key = format!("sidecar.{}", error.field());
         (key, format!("sidecar.{error}"))
     })
 }

@@ -125,6 +125,19 @@ pub enum ConfigError {
     Detector(#[from] SettingsError),
 }
 
+impl ConfigError {
+    /// Dotted name of what is wrong; of the detector's settings behind `detector`.
+    #[must_use]
+    pub fn field(&self) -> String {
+        match self {
+            Self::Setting(setting) => setting.field().to_owned(),
+            Self::Unreadable { field, .. } => field.clone(),
+            Self::Remote { field, .. } => (*field).to_owned(),
+            Self::Detector(SettingsError::OutOfRange { name, .. }) => format!("detector.{name}"),
+        }
+    }
+}
+
 impl Config {
     /// Checks every value. Opens nothing.
     pub fn validate(&self) -> Result<(), ConfigError> {
