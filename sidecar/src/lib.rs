@@ -14,7 +14,7 @@
 //! - `observe`: duplicates and gaps per exporter; findings and their revisions.
 //! - `deliver`: at least once, with a stable id, to [`destinations`].
 //! - `control`: changes while it runs, by the API and by reading the configuration again.
-//! - `api`: status, scored series, connections.
+//! - `api`: the HTTP API and the web page: who may do what, and all that can be asked.
 
 mod api;
 mod clock;
@@ -28,13 +28,18 @@ mod sidecar;
 mod status;
 mod store;
 mod time_text;
+mod web;
 
+pub use api::AccessError;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
-pub use config::{ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, StoreConfig};
+pub use config::{
+    ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, Role, StoreConfig, TlsConfig,
+    TokenConfig,
+};
 pub use control::{ControlError, ReloadReport, Reread, View};
 pub use deliver::{DestinationError, DestinationStatus, RetryPolicy};
-pub use listen::ListenError;
+pub use listen::{ListenError, TlsError};
 pub use observe::{AnalysisReport, ExporterStatus};
 pub use receive::{AcceptError, Receiver};
 pub use sidecar::{Addresses, Sidecar, StartError, StopReport};

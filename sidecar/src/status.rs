@@ -8,6 +8,7 @@ use std::time::Duration;
 use beaconwatch_detector::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::clock::Clock;
 use crate::deliver::{Deliveries, DestinationStatus};
@@ -26,7 +27,7 @@ pub trait StatusSource: Send + Sync {
 }
 
 /// The sidecar's state. Counters count from the start of the process unless they say otherwise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Status {
     /// Version of the program.
     pub version: &'static str,
@@ -55,7 +56,7 @@ pub struct Status {
 }
 
 /// Requests and records.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReceiveStatus {
     /// Requests accepted.
     pub requests: u64,
@@ -76,7 +77,7 @@ pub struct ReceiveStatus {
 }
 
 /// Refused records of one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RejectedStatus {
     /// What is wrong.
     pub fault: Fault,
@@ -87,7 +88,7 @@ pub struct RejectedStatus {
 }
 
 /// The detector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DetectorStatus {
     /// Series kept now.
     pub series: u64,
@@ -108,7 +109,7 @@ pub struct DetectorStatus {
 }
 
 /// Findings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FindingStatus {
     /// Findings known, over all runs.
     pub known: u64,
@@ -121,7 +122,7 @@ pub struct FindingStatus {
 }
 
 /// The store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StoreStatus {
     /// Bytes of the file; none when the store does not answer.
     pub file_bytes: Option<u64>,

@@ -1,165 +1,348 @@
-//! Series as JSON, with the field names of the published beacon analyser's API.
+//! Scored series, with the field names of the published beacon analyser's API.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
-use beaconwatch_detector::{Assessment, SeriesKey, Timestamp, Transport};
-use serde_json::{Value, json};
+use axum::extract::State;
+use beaconwatch_detector::{Assessment, Signal};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::observe::{Connections, SharedBoard};
+use super::Api;
+use super::error::{Answer, ApiError, ErrorAnswer};
+use super::extract::Parameters;
+use super::page::{Page, Piece, Place};
+use super::series::{ProcessAnswer, SeriesNames, SeverityName, seconds};
+use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
 /// Connections from which a sample has full confidence, and the number at which it has none.
 const FULL_CONFIDENCE: f64 = 20.0;
 const NO_CONFIDENCE: f64 = 4.0;
+/// Scores from which a signal counts as contributing.
+const ABOVE_THRESHOLD: f64 = 0.5;
 
-/// The body of `/api/v1/beacons`. `count` is the number of series listed.
-pub(super) fn list(board: &SharedBoard, min_score: f64, limit: usize) -> Value {
-    let board = board.read().unwrap_or_else(PoisonError::into_inner);
-    let beacons: Vec<Value> = board
-        .best(min_score)
-        .take(limit)
-        .map(|assessment| beacon(assessment))
-        .collect();
-    json!({ "count": beacons.len(), "beacons": beacons })
+/// Which scored series.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BeaconsQuery {
+    /// Lowest score.
+    #[param(minimum = 0.0, maximum = 1.0)]
+    min_score: f64,
+    /// Lowest severity.
+    severity: Option<SeverityName>,
+    /// Port that answers.
+    port: Option<u16>,
+    /// Part of the process's name or path, in any case.
+    process: Option<String>,
+    /// Part of the server's name, in any case.
+    server_name: Option<String>,
+    /// Most entries, 100 when not given.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<usize>,
+    /// `next` of the answer before.
+    #[param(pattern = "^[0-9a-f]{48}$")]
+    cursor: Option<String>,
 }
 
-/// The body of `/api/v1/connections`. `count` is the number of series listed, `total` of all.
-pub(super) fn connections(total: usize, series: &[Connections]) -> Value {
-    let pairs: Vec<Value> = series
-        .iter()
-        .map(|series| {
-            json!({
-                "pair_key": pair_key(&series.key),
-                "host": series.key.host,
-                "network_namespace": series.key.namespace,
-                "src_ip": series.key.source,
-                "dst_ip": series.key.destination,
-                "dst_port": series.key.destination_port,
-                "protocol": protocol(series.key.transport),
-                "connection_count": series.count,
-                "duration_seconds": seconds(series.first_seen, series.last_seen),
-                "first_seen": rfc3339(series.first_seen),
-                "last_seen": rfc3339(series.last_seen),
-            })
-        })
-        .collect();
-    json!({ "count": pairs.len(), "total": total, "pairs": pairs })
+/// Scored series, best first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Beacons {
+    /// Entries in this answer.
+    count: usize,
+    /// Entries that match.
+    total: u64,
+    /// Cursor of the next piece; none when there is none.
+    next: Option<String>,
+    /// The entries.
+    beacons: Vec<Beacon>,
 }
 
-fn beacon(assessment: &Assessment) -> Value {
-    let key = &assessment.key;
-    json!({
-        "pair_key": pair_key(key),
-        "host": key.host,
-        "host_name": assessment.host_name,
-        "network_namespace": key.namespace,
-        "src_ip": key.source,
-        "dst_ip": key.destination,
-        "dst_port": key.destination_port,
-        "protocol": protocol(key.transport),
-        "server_name": assessment.server_name,
-        "process": assessment.process,
-        "method": assessment.method,
-        "cv_score": signal(assessment, "coefficient_of_variation"),
-        "periodicity_score": signal(assessment, "periodicity"),
-        "jitter_score": signal(assessment, "jitter"),
-        "size_score": signal(assessment, "size"),
-        "combined_score": assessment.score,
-        "severity": assessment.severity,
-        "is_beacon": assessment.detected,
-        "confidence": confidence(assessment.count),
-        "interval_s": assessment.interval_s,
-        "jitter": assessment.jitter,
-        "interval_stats": interval_statistics(assessment),
-        "periodicity_result": periodicity(assessment),
-        "connection_count": assessment.count,
-        "bytes_out": assessment.bytes_out,
-        "bytes_in": assessment.bytes_in,
-        "duration_seconds": seconds(assessment.first_seen, assessment.last_seen),
-        "first_seen": rfc3339(assessment.first_seen),
-        "last_seen": rfc3339(assessment.last_seen),
-        "explanation": explanation(assessment),
-    })
+/// One scored series.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Beacon {
+    /// Name of the series: 32 hexadecimal digits.
+    id: String,
+    #[serde(flatten)]
+    names: SeriesNames,
+    /// Name of the host that observed.
+    host_name: Option<String>,
+    /// Last known name of the server.
+    server_name: Option<String>,
+    /// Last known process at the source.
+    process: Option<ProcessAnswer>,
+    /// Method that scored.
+    method: String,
+    /// Score of the coefficient of variation.
+    cv_score: Option<f64>,
+    /// Score of the periodicity.
+    periodicity_score: Option<f64>,
+    /// Score of the jitter.
+    jitter_score: Option<f64>,
+    /// Score of the sizes.
+    size_score: Option<f64>,
+    /// The score, 0 to 1.
+    combined_score: f64,
+    /// Severity of the score.
+    severity: SeverityName,
+    /// Whether it counts as a detection.
+    is_beacon: bool,
+    /// How much the number of connections alone lets one trust the score, 0 to 1.
+    confidence: f64,
+    /// Dominant interval in seconds.
+    interval_s: Option<f64>,
+    /// Relative jitter: 0.2 means ±20 % of the interval.
+    jitter: Option<f64>,
+    /// Intervals between connections.
+    interval_stats: Option<IntervalAnswer>,
+    /// Periodicity.
+    periodicity_result: PeriodicityAnswer,
+    /// Connections.
+    connection_count: u64,
+    /// Bytes to the destination over connections that have ended.
+    bytes_out: u64,
+    /// Bytes from the destination over connections that have ended.
+    bytes_in: u64,
+    /// Seconds from the first to the last connection.
+    duration_seconds: f64,
+    /// First connection (RFC 3339).
+    first_seen: String,
+    /// Last connection (RFC 3339).
+    last_seen: String,
+    /// Why it has its score.
+    explanation: ExplanationAnswer,
 }
 
-fn interval_statistics(assessment: &Assessment) -> Option<Value> {
-    assessment.intervals.map(|intervals| {
-        json!({
-            "count": intervals.count,
-            "mean": intervals.mean_s,
-            "std_dev": intervals.standard_deviation_s,
-            "cv": intervals.coefficient_of_variation,
-            "median": intervals.median_s,
-            "min_interval": intervals.minimum_s,
-            "max_interval": intervals.maximum_s,
-            "jitter": intervals.maximum_deviation_s,
-        })
-    })
+/// Intervals between connections, in seconds.
+#[derive(Debug, Serialize, ToSchema)]
+struct IntervalAnswer {
+    /// Number of intervals.
+    count: u64,
+    /// Mean.
+    mean: f64,
+    /// Standard deviation.
+    std_dev: f64,
+    /// Coefficient of variation.
+    cv: f64,
+    /// Median.
+    median: f64,
+    /// Shortest.
+    min_interval: f64,
+    /// Longest.
+    max_interval: f64,
+    /// Largest distance from the median.
+    jitter: f64,
 }
 
-fn periodicity(assessment: &Assessment) -> Value {
-    json!({
-        "is_periodic": assessment.detected,
-        "dominant_period": assessment.interval_s,
-        "periodicity_score": signal(assessment, "periodicity"),
-    })
+/// Periodicity of a series.
+#[derive(Debug, Serialize, ToSchema)]
+struct PeriodicityAnswer {
+    /// Whether it counts as a detection.
+    is_periodic: bool,
+    /// Dominant interval in seconds.
+    dominant_period: Option<f64>,
+    /// Score of the periodicity.
+    periodicity_score: Option<f64>,
 }
 
-fn explanation(assessment: &Assessment) -> Value {
-    let signals: Vec<Value> = assessment
-        .signals
-        .iter()
-        .map(|signal| {
-            json!({
-                "name": signal.name,
-                "score": signal.score,
-                "weight": signal.weight,
-                "contribution": signal.contribution,
-                "raw_value": signal.raw_value,
-                "threshold": signal.threshold,
-                "text": signal.text,
-            })
-        })
-        .collect();
-    let above = assessment
-        .signals
-        .iter()
-        .filter(|signal| signal.score >= 0.5)
-        .count();
-    json!({
-        "text": assessment.explanation,
-        "contributing_signals": signals,
-        "signals_above_threshold": above,
-    })
+/// Why a series has its score.
+#[derive(Debug, Serialize, ToSchema)]
+struct ExplanationAnswer {
+    /// In words.
+    text: String,
+    /// In numbers: the contributions add up to the score.
+    contributing_signals: Vec<SignalAnswer>,
+    /// Signals with a score of at least 0.5.
+    signals_above_threshold: usize,
 }
 
-fn signal(assessment: &Assessment, name: &str) -> Option<f64> {
-    assessment
-        .signals
-        .iter()
-        .find(|signal| &*signal.name == name)
-        .map(|signal| signal.score)
+/// One signal.
+#[derive(Debug, Serialize, ToSchema)]
+struct SignalAnswer {
+    /// Name of the signal.
+    name: String,
+    /// Its value, 0 to 1.
+    score: f64,
+    /// Its weight.
+    weight: f64,
+    /// What it adds to the score.
+    contribution: f64,
+    /// The measured quantity.
+    raw_value: f64,
+    /// What the quantity was compared with.
+    threshold: Option<f64>,
+    /// In words.
+    text: String,
 }
 
-/// How much the number of connections alone lets one trust the scores: clip((n − 4) / 16, 0, 1).
-fn confidence(count: u64) -> f64 {
-    let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    ((count - NO_CONFIDENCE) / (FULL_CONFIDENCE - NO_CONFIDENCE)).clamp(0.0, 1.0)
+/// Scored series, best first.
+#[utoipa::path(
+    get, path = "/api/v1/beacons", tag = "findings", params(BeaconsQuery),
+    responses(
+        (status = 200, description = "Scored series, best first.", body = Beacons),
+        (status = 400, description = "A parameter cannot be.", body = ErrorAnswer),
+    )
+)]
+pub(super) async fn beacons(
+    State(api): State<Api>,
+    Parameters(query): Parameters<BeaconsQuery>,
+) -> Result<Answer<Beacons>, ApiError> {
+    let page = Page::new(query.limit, query.cursor.as_deref())?;
+    if !(0.0..=1.0).contains(&query.min_score) {
+        let reason = format!("min_score is {}, expected 0 to 1", query.min_score);
+        return Err(ApiError::Parameter(reason));
+    }
+    let filter = Filter::of(&query);
+    let piece = {
+        let board = api.board.read().unwrap_or_else(PoisonError::into_inner);
+        let matching = board
+            .best(query.min_score)
+            .filter(|(_, it)| filter.takes(it));
+        let placed = matching.map(|((rank, id), assessment)| {
+            let place = Place { rank, id: id.0 };
+            (place, (id, Arc::clone(assessment)))
+        });
+        Piece::cut(placed, page)
+    };
+    Ok(Answer(Beacons {
+        count: piece.entries.len(),
+        total: piece.total,
+        next: piece.next,
+        beacons: piece
+            .entries
+            .iter()
+            .map(|(id, it)| Beacon::of(*id, it))
+            .collect(),
+    }))
 }
 
-fn protocol(transport: Transport) -> String {
-    match transport {
-        Transport::Other(number) => number.to_string(),
-        named => named.name().to_ascii_uppercase(),
+/// What a scored series must be.
+struct Filter {
+    severity: SeverityName,
+    port: Option<u16>,
+    process: String,
+    server_name: String,
+}
+
+impl Filter {
+    fn of(query: &BeaconsQuery) -> Self {
+        let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
+        Self {
+            severity: query.severity.unwrap_or(SeverityName::Low),
+            port: query.port,
+            process: lower(&query.process),
+            server_name: lower(&query.server_name),
+        }
+    }
+
+    fn takes(&self, assessment: &Assessment) -> bool {
+        let has = |value: Option<&str>, part: &str| {
+            value.is_some_and(|value| value.to_lowercase().contains(part))
+        };
+        let process = || {
+            let process = assessment.process.as_deref();
+            has(process.and_then(|it| it.name.as_deref()), &self.process)
+                || has(
+                    process.and_then(|it| it.executable.as_deref()),
+                    &self.process,
+                )
+        };
+        SeverityName::from(assessment.severity) >= self.severity
+            && self
+                .port
+                .is_none_or(|port| port == assessment.key.destination_port)
+            && (self.process.is_empty() || process())
+            && (self.server_name.is_empty()
+                || has(assessment.server_name.as_deref(), &self.server_name))
     }
 }
 
-/// `source->destination:port/PROTOCOL`; IPv6 destinations in brackets.
-fn pair_key(key: &SeriesKey) -> String {
-    let destination = std::net::SocketAddr::new(key.destination, key.destination_port);
-    format!("{}->{destination}/{}", key.source, protocol(key.transport))
+impl Beacon {
+    pub(super) fn of(id: SeriesId, assessment: &Assessment) -> Self {
+        let score = |name: &str| signal(assessment, name);
+        Self {
+            id: id.to_string(),
+            names: SeriesNames::of(&assessment.key),
+            host_name: text(assessment.host_name.as_deref()),
+            server_name: text(assessment.server_name.as_deref()),
+            process: assessment.process.as_deref().map(ProcessAnswer::of),
+            method: assessment.method.to_string(),
+            cv_score: score("coefficient_of_variation"),
+            periodicity_score: score("periodicity"),
+            jitter_score: score("jitter"),
+            size_score: score("size"),
+            combined_score: assessment.score,
+            severity: assessment.severity.into(),
+            is_beacon: assessment.detected,
+            confidence: confidence(assessment.count),
+            interval_s: assessment.interval_s,
+            jitter: assessment.jitter,
+            interval_stats: interval_statistics(assessment),
+            periodicity_result: PeriodicityAnswer {
+                is_periodic: assessment.detected,
+                dominant_period: assessment.interval_s,
+                periodicity_score: score("periodicity"),
+            },
+            connection_count: assessment.count,
+            bytes_out: assessment.bytes_out,
+            bytes_in: assessment.bytes_in,
+            duration_seconds: seconds(assessment.first_seen, assessment.last_seen),
+            first_seen: rfc3339(assessment.first_seen),
+            last_seen: rfc3339(assessment.last_seen),
+            explanation: explanation(assessment),
+        }
+    }
 }
 
-fn seconds(first: Timestamp, last: Timestamp) -> f64 {
-    last.saturating_since(first).as_secs_f64()
+fn text(value: Option<&str>) -> Option<String> {
+    value.map(str::to_owned)
+}
+
+fn interval_statistics(assessment: &Assessment) -> Option<IntervalAnswer> {
+    assessment.intervals.map(|intervals| IntervalAnswer {
+        count: intervals.count,
+        mean: intervals.mean_s,
+        std_dev: intervals.standard_deviation_s,
+        cv: intervals.coefficient_of_variation,
+        median: intervals.median_s,
+        min_interval: intervals.minimum_s,
+        max_interval: intervals.maximum_s,
+        jitter: intervals.maximum_deviation_s,
+    })
+}
+
+fn explanation(assessment: &Assessment) -> ExplanationAnswer {
+    let signals = assessment.signals.iter();
+    let above = signals.clone().filter(|it| it.score >= ABOVE_THRESHOLD);
+    ExplanationAnswer {
+        text: assessment.explanation.clone(),
+        signals_above_threshold: above.count(),
+        contributing_signals: signals.map(SignalAnswer::of).collect(),
+    }
+}
+
+impl SignalAnswer {
+    fn of(signal: &Signal) -> Self {
+        Self {
+            name: signal.name.to_string(),
+            score: signal.score,
+            weight: signal.weight,
+            contribution: signal.contribution,
+            raw_value: signal.raw_value,
+            threshold: signal.threshold,
+            text: signal.text.clone(),
+        }
+    }
+}
+
+fn signal(assessment: &Assessment, name: &str) -> Option<f64> {
+    let mut signals = assessment.signals.iter();
+    let found = signals.find(|signal| &*signal.name == name);
+    found.map(|signal| signal.score)
+}
+
+/// clip((n − 4) / 16, 0, 1).
+fn confidence(count: u64) -> f64 {
+    let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    ((count - NO_CONFIDENCE) / (FULL_CONFIDENCE - NO_CONFIDENCE)).clamp(0.0, 1.0)
 }

@@ -1,42 +1,60 @@
-//! The status API: JSON over HTTP, read only.
+//! The HTTP API and the web page.
 //!
 //! | path | what |
 //! |---|---|
-//! | `/healthz` | 200 while the process lives |
-//! | `/readyz` | 200 when the store and the scoring thread answer, else 503 |
-//! | `/api/v1/status` | counters of every part ([`crate::Status`]) |
-//! | `/api/v1/beacons` | scored series, best first; `min_score` (0..=1), `limit` |
-//! | `/api/v1/connections` | series with the most connections; `limit` |
+//! | `/` and the page's files | the web page; holds no data, needs no token |
+//! | `/healthz`, `/readyz` | for supervisors, need no token |
+//! | `/metrics` | OpenMetrics |
+//! | `/openapi.json` | description of all of it, made from the code |
+//! | `/api/v1/...` | JSON |
 //!
-//! A request whose `Host` is not loopback, the bound address or an allowed name is refused: a web page
-//! that points its own name at this address cannot make a browser read the API. Only `GET` and `HEAD`;
-//! parameters that are not known are refused.
+//! Each route is added together with its description ([`utoipa_axum::routes`]): none can be in one and not in the
+//! other. [`access`] says who may do what, by method and not by route, so that no route can forget to ask; [`guard`]
+//! says what a request must be before it gets that far; [`extract`] takes what it says, with limits; [`page`] gives
+//! long lists in pieces. Parameters and fields that are not known are refused. No path of a file and no address of a
+//! destination can be set here.
 
+#![allow(
+    unused_qualifications,
+    reason = "the macro that describes a route writes a path before the type of its parameters"
+)]
+
+mod access;
+mod analyze;
 mod beacons;
+mod connections;
+mod description;
+mod error;
+mod extract;
+mod guard;
+mod health;
+mod metrics;
+mod page;
+mod series;
+mod status;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use axum::Router;
-use axum::extract::{Query, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Deserialize;
+use bytes::Bytes;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+pub(crate) use access::Access;
+pub use access::AccessError;
+
+use crate::config::ApiConfig;
 use crate::observe::{Observer, SharedBoard};
 use crate::status::StatusReporter;
-use crate::store::StoreError;
-
-/// Series shown when no limit is given, and at most.
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 10_000;
-/// A request that is not answered by then is given up.
-const TIMEOUT: Duration = Duration::from_secs(20);
+use crate::web;
+use error::ApiError;
+use guard::Guard;
 
 /// What the API answers from.
 #[derive(Clone, Debug)]
@@ -44,245 +62,69 @@ pub(crate) struct Api {
     pub(crate) observer: Observer,
     pub(crate) board: SharedBoard,
     pub(crate) status: StatusReporter,
-}
-
-/// Which `Host` headers are accepted.
-#[derive(Clone, Debug)]
-struct Hosts {
-    bound: IpAddr,
-    allowed: Arc<[String]>,
+    /// Most bytes of a body.
+    pub(crate) max_body_bytes: usize,
 }
 
 /// The routes of the API on a bound address.
-pub(crate) fn router(api: Api, bound: SocketAddr, allowed_hosts: &[String]) -> Router {
-    let hosts = Hosts {
-        bound: bound.ip(),
-        allowed: allowed_hosts.into(),
-    };
-    Router::new()
-        .route("/", get(root))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/api/v1/status", get(status))
-        .route("/api/v1/beacons", get(beacons))
-        .route("/api/v1/connections", get(connections))
-        .fallback(|| async { ApiError::NotFound })
-        .method_not_allowed_fallback(|| async { ApiError::Method })
+pub(crate) fn router(api: Api, access: Access, config: &ApiConfig, bound: SocketAddr) -> Router {
+    let (open, description) = open_routes().split_for_parts();
+    let (closed, more) = closed_routes().split_for_parts();
+    let description = description::text(description.merge_from(more));
+    let describe = get(move || described(description.clone()));
+    let closed = closed
+        .route("/openapi.json", describe)
+        .method_not_allowed_fallback(no_such_method)
+        .route_layer(middleware::from_fn_with_state(access, access::authenticate));
+    open.method_not_allowed_fallback(no_such_method)
+        .merge(closed)
+        .fallback(page)
         .with_state(api)
-        .layer(middleware::from_fn(within_time))
-        .layer(middleware::from_fn_with_state(hosts, known_host))
+        .layer(middleware::from_fn_with_state(
+            Guard::new(config, bound),
+            guard::guard,
+        ))
 }
 
-/// An error, as the API states it.
-#[derive(Debug, thiserror::Error)]
-enum ApiError {
-    #[error("host {0:?} is not known here: see api.allowed_hosts")]
-    Host(String),
-    #[error("there is nothing here: see /")]
-    NotFound,
-    #[error("only GET and HEAD are answered here")]
-    Method,
-    #[error("{0}")]
-    Parameter(String),
-    #[error("no answer within {} s", TIMEOUT.as_secs())]
-    Timeout,
-    #[error("{0}")]
-    Store(#[from] StoreError),
+/// Routes for everybody.
+fn open_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(description::base())
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::Host(_) => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Parameter(_) => StatusCode::BAD_REQUEST,
-            Self::Timeout | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+/// Routes for those who may.
+fn closed_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(health::health))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(status::status))
+        .routes(routes!(beacons::beacons))
+        .routes(routes!(connections::connections))
+        .routes(routes!(analyze::analyze))
+}
+
+async fn described(text: Bytes) -> Response {
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+async fn no_such_method() -> ApiError {
+    ApiError::Method
+}
+
+/// A file of the web page, or nothing.
+async fn page(request: Request) -> Response {
+    let path = request.uri().path();
+    if let Some(file) = web::file(path, request.headers()) {
+        return match *request.method() {
+            Method::GET | Method::HEAD => file,
+            _ => {
+                let mut response = ApiError::Method.into_response();
+                let allow = HeaderValue::from_static("GET,HEAD");
+                response.headers_mut().insert(ALLOW, allow);
+                response
+            }
         };
-        json(status, &serde_json::json!({ "error": self.to_string() }))
     }
-}
-
-fn json(status: StatusCode, value: &serde_json::Value) -> Response {
-    let mut response = Response::new(axum::body::Body::from(format!("{value}\n")));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        "x-content-type-options",
-        HeaderValue::from_static("nosniff"),
-    );
-    response
-}
-
-async fn known_host(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    match hosts.check(request.headers(), request.uri().authority()) {
-        Ok(()) => next.run(request).await,
-        Err(host) => ApiError::Host(host).into_response(),
-    }
-}
-
-impl Hosts {
-    fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), String> {
-        let mut values = headers.get_all(HOST).iter();
-        let header = values.next().and_then(|host| host.to_str().ok());
-        // HTTP/2 names the host in the request's target.
-        let host = header
-            .or(authority.map(Authority::as_str))
-            .unwrap_or_default();
-        let one = values.next().is_none();
-        if one && self.accepts(host) {
-            Ok(())
-        } else {
-            Err(host.chars().take(100).collect())
-        }
-    }
-
-    fn accepts(&self, host: &str) -> bool {
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let name = name
-            .strip_prefix('[')
-            .and_then(|name| name.strip_suffix(']'))
-            .unwrap_or(name);
-        if let Ok(address) = name.parse::<IpAddr>() {
-            // An address in the header cannot have been rebound: it is where the browser connected to.
-            return address.is_loopback() || address == self.bound || self.bound.is_unspecified();
-        }
-        name.eq_ignore_ascii_case("localhost")
-            || self
-                .allowed
-                .iter()
-                .any(|allowed| allowed.eq_ignore_ascii_case(name))
-    }
-}
-
-async fn within_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => ApiError::Timeout.into_response(),
-    }
-}
-
-async fn root() -> &'static str {
-    "Beaconwatch\n\n\
-     /healthz             is the process alive\n\
-     /readyz              can it work\n\
-     /api/v1/status       counters of every part\n\
-     /api/v1/beacons      scored series, best first (min_score, limit)\n\
-     /api/v1/connections  series with the most connections (limit)\n"
-}
-
-async fn ready(State(api): State<Api>) -> Result<&'static str, ApiError> {
-    api.status.store_size().await?;
-    api.observer.status().await?;
-    Ok("ready\n")
-}
-
-async fn status(State(api): State<Api>) -> Result<Response, ApiError> {
-    let status = api.status.status().await?;
-    let value =
-        serde_json::to_value(&status).map_err(|error| ApiError::Parameter(error.to_string()))?;
-    Ok(json(StatusCode::OK, &value))
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct BeaconsQuery {
-    min_score: f64,
-    limit: Option<usize>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ConnectionsQuery {
-    limit: Option<usize>,
-}
-
-type Parameters<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
-
-fn parameters<T>(query: Parameters<T>) -> Result<T, ApiError> {
-    query
-        .map(|Query(query)| query)
-        .map_err(|error| ApiError::Parameter(error.body_text()))
-}
-
-fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if (1..=MAX_LIMIT).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(ApiError::Parameter(format!(
-        "limit is {limit}, expected 1 to {MAX_LIMIT}"
-    )))
-}
-
-async fn beacons(
-    State(api): State<Api>,
-    query: Parameters<BeaconsQuery>,
-) -> Result<Response, ApiError> {
-    let query = parameters(query)?;
-    let limit = limit(query.limit)?;
-    if !(0.0..=1.0).contains(&query.min_score) {
-        let reason = format!("min_score is {}, expected 0 to 1", query.min_score);
-        return Err(ApiError::Parameter(reason));
-    }
-    Ok(json(
-        StatusCode::OK,
-        &beacons::list(&api.board, query.min_score, limit),
-    ))
-}
-
-async fn connections(
-    State(api): State<Api>,
-    query: Parameters<ConnectionsQuery>,
-) -> Result<Response, ApiError> {
-    let limit = limit(parameters(query)?.limit)?;
-    let (total, series) = api.observer.connections(limit).await?;
-    Ok(json(StatusCode::OK, &beacons::connections(total, &series)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hosts(bound: &str) -> Hosts {
-        Hosts {
-            bound: bound.parse().unwrap(),
-            allowed: ["sensor.example".to_owned()].into(),
-        }
-    }
-
-    #[test]
-    fn loopback_the_bound_address_and_allowed_names_are_accepted() {
-        let hosts = hosts("192.0.2.1");
-        for host in [
-            "localhost",
-            "LOCALHOST:9090",
-            "127.0.0.1:9090",
-            "[::1]:9090",
-            "192.0.2.1:9090",
-        ] {
-            assert!(hosts.accepts(host), "{host}");
-        }
-        assert!(hosts.accepts("sensor.example:9090"));
-    }
-
-    #[test]
-    fn other_names_and_addresses_are_refused() {
-        let hosts = hosts("127.0.0.1");
-        for host in [
-            "",
-            "evil.example",
-            "evil.example:9090",
-            "localhost.evil.example",
-            "10.0.0.1",
-            "::",
-        ] {
-            assert!(!hosts.accepts(host), "{host}");
-        }
-    }
+    ApiError::NotFound("there is nothing here: see /openapi.json".to_owned()).into_response()
 }

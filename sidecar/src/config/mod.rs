@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::observe::Scoring;
 use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
 
-pub use api::ApiConfig;
+pub use api::{ApiConfig, Role, TlsConfig, TokenConfig};
 pub use delivery::DeliveryConfig;
 pub use receive::ReceiveConfig;
 pub use store::StoreConfig;

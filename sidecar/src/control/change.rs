@@ -104,6 +104,9 @@ impl Control {
     /// Takes another base: what a reload can change is applied, the rest stays as it was.
     pub(crate) async fn reload(&self, config: Config) -> Result<ReloadReport, ControlError> {
         config.validate()?;
+        // The files of tokens may have changed although their places are the same.
+        let access = &self.inner.parts.access;
+        let tokens = access.read(config.api.clone()).await?;
         let mut state = self.inner.state.lock().await;
         let (old, new) = (tree::of(&state.base)?, tree::of(&config)?);
         let (mut base, mut report) = (old.clone(), ReloadReport::default());
@@ -137,6 +140,7 @@ impl Control {
             *state = next;
             self.show(&state)?;
         }
+        access.replace(tokens);
         Ok(report)
     }
 

@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, watch};
 
+use crate::api::{Access, AccessError};
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliveries, DestinationError};
 use crate::observe::Observer;
@@ -48,6 +49,9 @@ pub enum ControlError {
     /// There is no configuration to read again.
     #[error("this instance was started without a configuration that can be read again")]
     NothingToReread,
+    /// The API's tokens cannot be had.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -89,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) observer: Observer,
     pub(crate) deliveries: Deliveries,
+    pub(crate) access: Access,
     /// Time between two analyses.
     pub(crate) analysis_interval: watch::Sender<Duration>,
 }

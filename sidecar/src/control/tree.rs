@@ -23,7 +23,7 @@ const CHANGEABLE: &[Pattern] = &[
 ];
 
 /// What a reload applies, beside what the API may change.
-const RELOADABLE: &[Pattern] = &[&["destinations"], &["delivery"]];
+const RELOADABLE: &[Pattern] = &[&["destinations"], &["delivery"], &["api", "tokens"]];
 
 /// What neither may change: it sizes memory when the process starts.
 const FIXED: &[Pattern] = &[

@@ -3,11 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::{Backlog, Totals};
 
 /// A destination, as the status shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DestinationStatus {
     /// Name in the configuration.
     pub name: String,

@@ -1,20 +1,26 @@
 //! The latest assessment of every scored series, for those who ask: bounded, the best scores stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use beaconwatch_detector::{Assessment, SeriesKey};
 
-/// Order of scores: as bits, because scores lie in 0..=1, where bits of doubles order as the doubles do.
+use super::SeriesId;
+
+/// A score as a number that orders as scores do: its bits, because scores lie in 0..=1, where bits of doubles order
+/// as the doubles do.
 fn rank(score: f64) -> u64 {
     score.clamp(0.0, 1.0).to_bits()
 }
 
+/// Where a series stands on the board: by score, then by name.
+pub(crate) type Standing = (u64, SeriesId);
+
 /// The latest assessments. Series that a gate of the method keeps from being scored are not on it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    assessments: BTreeMap<SeriesKey, Arc<Assessment>>,
-    by_score: BTreeSet<(u64, SeriesKey)>,
+    assessments: HashMap<SeriesId, Arc<Assessment>>,
+    by_score: BTreeSet<Standing>,
     limit: usize,
 }
 
@@ -23,7 +29,7 @@ impl Board {
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            assessments: BTreeMap::new(),
+            assessments: HashMap::new(),
             by_score: BTreeSet::new(),
             limit: limit.max(1),
         }
@@ -31,13 +37,13 @@ impl Board {
 
     /// Takes the newest assessment of a series.
     pub(crate) fn put(&mut self, assessment: Arc<Assessment>) {
-        self.remove(&assessment.key);
+        let id = SeriesId::of(&assessment.key);
+        self.take_off(id);
         if assessment.gate.is_some() {
             return;
         }
-        self.by_score
-            .insert((rank(assessment.score), assessment.key.clone()));
-        self.assessments.insert(assessment.key.clone(), assessment);
+        self.by_score.insert((rank(assessment.score), id));
+        self.assessments.insert(id, assessment);
         while self.assessments.len() > self.limit {
             let Some((_, worst)) = self.by_score.pop_first() else {
                 return;
@@ -48,17 +54,28 @@ impl Board {
 
     /// Takes a series off.
     pub(crate) fn remove(&mut self, key: &SeriesKey) {
-        if let Some(old) = self.assessments.remove(key) {
-            self.by_score.remove(&(rank(old.score), old.key.clone()));
+        self.take_off(SeriesId::of(key));
+    }
+
+    fn take_off(&mut self, id: SeriesId) {
+        if let Some(old) = self.assessments.remove(&id) {
+            self.by_score.remove(&(rank(old.score), id));
         }
     }
 
-    /// Assessments of at least `min_score`, best first.
-    pub(crate) fn best(&self, min_score: f64) -> impl Iterator<Item = &Arc<Assessment>> {
+    /// The assessment of a series.
+    pub(crate) fn get(&self, id: SeriesId) -> Option<&Arc<Assessment>> {
+        self.assessments.get(&id)
+    }
+
+    /// Assessments of at least `min_score` and where they stand, best first.
+    pub(crate) fn best(
+        &self,
+        min_score: f64,
+    ) -> impl Iterator<Item = (Standing, &Arc<Assessment>)> {
         self.by_score
-            .iter()
+            .range((rank(min_score), SeriesId(0))..)
             .rev()
-            .filter_map(|(_, key)| self.assessments.get(key))
-            .take_while(move |assessment| assessment.score >= min_score)
+            .filter_map(|standing| Some((*standing, self.assessments.get(&standing.1)?)))
     }
 }

@@ -16,9 +16,11 @@ mod engine;
 mod finding;
 mod judge;
 mod sequence;
+mod series_id;
 
 pub(crate) use board::Board;
 pub(crate) use engine::{Engine, EngineSettings};
+pub(crate) use series_id::SeriesId;
 
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use beaconwatch_detector::{Counters, SeriesKey, Settings, SettingsError, Timestamp};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
 
 use crate::store::{Journaled, StoreError};
 
@@ -42,7 +45,7 @@ pub(crate) struct Connections {
 }
 
 /// What an analysis did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AnalysisReport {
     /// Series that were scored.
     pub assessed: u64,
@@ -53,7 +56,7 @@ pub struct AnalysisReport {
 }
 
 /// One exporter, as the status shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ExporterStatus {
     /// Identity of the exporter's run.
     pub id: String,

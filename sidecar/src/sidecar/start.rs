@@ -1,5 +1,6 @@
 //! Start: everything that can be wrong is found before anything runs.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::core::Core;
 use super::tasks::{analyse_regularly, serve_grpc, watch_parts};
 use super::{Addresses, Sidecar};
-use crate::api::{self, Api};
+use crate::api::{self, Access, AccessError, Api};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, Parts};
 use crate::deliver::{Deliveries, DestinationError, Prepared};
-use crate::listen::{self, ListenError, Listener};
+use crate::listen::{self, ListenError, Listener, Tls, TlsError};
 use crate::observe::SharedBoard;
 use crate::receive::{self, LogsServer, Receiver};
 use crate::status::{StatusReporter, StatusSource};
@@ -40,6 +41,12 @@ pub enum StartError {
     /// An address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The API's tokens cannot be had.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The API's certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -59,6 +66,7 @@ impl Listeners {
     async fn bind(config: &Config) -> Result<Self, ListenError> {
         let connections = config.receive.max_connections;
         let (grpc, http) = (config.receive.grpc_address, config.receive.http_address);
+        warn_of_reach(config);
         Ok(Self {
             grpc: Listener::bind(grpc, "OTLP over gRPC", connections).await?,
             http: Listener::bind(http, "OTLP over HTTP", connections).await?,
@@ -80,6 +88,12 @@ impl Listeners {
     }
 }
 
+/// Who may come in to the API, and how.
+struct Doors {
+    access: Access,
+    tls: Option<Tls>,
+}
+
 impl Sidecar {
     /// Opens the store, restores what it holds, and starts to listen, to score and to deliver.
     pub async fn start(config: Config) -> Result<Self, StartError> {
@@ -94,6 +108,8 @@ impl Sidecar {
     ) -> Result<Self, StartError> {
         config.validate()?;
         make_directory(&config.data_directory)?;
+        let access = Access::open(&config.api, &config.data_directory)?;
+        let tls = config.api.tls.clone().map(Tls::open).transpose()?;
         let listeners = Listeners::bind(&config).await?;
         let destinations = Prepared::first(&config)?;
         let core = Core::start_blocking(config, clock.clone()).await?;
@@ -116,6 +132,7 @@ impl Sidecar {
             store: core.store.clone(),
             observer: core.observer.clone(),
             deliveries: deliveries.clone(),
+            access: access.clone(),
             analysis_interval,
         };
         let config = core.config.clone();
@@ -133,13 +150,15 @@ impl Sidecar {
             receiving: Vec::new(),
             serving: Vec::new(),
         };
-        sidecar.serve(listeners, &config, core.board, interval);
+        let doors = Doors { access, tls };
+        sidecar.serve(listeners, doors, &config, core.board, interval);
         Ok(sidecar)
     }
 
     fn serve(
         &mut self,
         listeners: Listeners,
+        doors: Doors,
         config: &Config,
         board: SharedBoard,
         interval: watch::Receiver<Duration>,
@@ -148,12 +167,13 @@ impl Sidecar {
             observer: self.observer.clone(),
             board,
             status: self.reporter.clone(),
+            max_body_bytes: config.api.max_body_bytes,
         };
-        let api = api::router(api, self.addresses.api, &config.api.allowed_hosts);
+        let api = api::router(api, doors.access, &config.api, self.addresses.api);
         let stop = || self.stop_serving.clone();
         let analysing = analyse_regularly(self.observer.clone(), interval, stop());
         self.serving = vec![
-            tokio::spawn(listen::serve(listeners.api, api, stop())),
+            tokio::spawn(listen::serve(listeners.api, api, doors.tls, stop())),
             tokio::spawn(analysing),
             tokio::spawn(watch_parts(self.failure(), self.receiver.clone(), stop())),
         ];
@@ -162,9 +182,23 @@ impl Sidecar {
         let server = LogsServer::new(self.receiver.clone());
         let timeout = Duration::from_secs(config.receive.request_timeout_s);
         self.receiving = vec![
-            tokio::spawn(listen::serve(listeners.http, router, stop())),
+            tokio::spawn(listen::serve(listeners.http, router, None, stop())),
             tokio::spawn(serve_grpc(listeners.grpc, server, timeout, stop())),
         ];
+    }
+}
+
+/// What is open to other hosts is so by consent, and still worth a line in the log.
+fn warn_of_reach(config: &Config) {
+    let reachable = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+    for address in [config.receive.grpc_address, config.receive.http_address] {
+        if reachable(address) {
+            tracing::warn!(%address, "other hosts can reach this receiver, and it asks nobody who they are");
+        }
+    }
+    if reachable(config.api.address) && config.api.tls.is_none() {
+        let address = config.api.address;
+        tracing::warn!(%address, "other hosts can reach the API, and its tokens go over the network in clear: see api.tls");
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod api_access;
 mod bad_input;
 mod bulk_server;
 mod delivery;

@@ -152,10 +152,12 @@ fn the_board_keeps_the_best_scores_in_order() {
         board.put(Arc::new(assessment(place, Severity::Low, 40, at(1))));
     }
     let places = |board: &Board, min_score: f64| {
-        let octets = board.best(min_score).map(|it| match it.key.destination {
-            std::net::IpAddr::V4(address) => address.octets()[3],
-            std::net::IpAddr::V6(_) => 0,
-        });
+        let octets = board
+            .best(min_score)
+            .map(|(_, it)| match it.key.destination {
+                std::net::IpAddr::V4(address) => address.octets()[3],
+                std::net::IpAddr::V6(_) => 0,
+            });
         octets.collect::<Vec<_>>()
     };
     assert_eq!(places(&board, 0.0), [30, 20]);

@@ -1,0 +1,259 @@
+//! The counters of every part as OpenMetrics text.
+//!
+//! Names begin with `beaconwatch_`, labels are `destination`, `reason`, `fault` and `field`: each from a small set.
+//! Sensors are counted and not named, because anybody who may send records can invent them.
+
+use std::fmt;
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::Api;
+use super::error::ApiError;
+use crate::status::Status;
+
+/// What the answer is, as the OpenMetrics standard names it.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The counters of every part.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "OpenMetrics text.", body = str,
+        content_type = "application/openmetrics-text"))
+)]
+pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+    let status = api.status.status().await?;
+    let text = text(status).map_err(|error| ApiError::Answer(error.to_string()))?;
+    let content_type = HeaderValue::from_static(OPEN_METRICS);
+    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+}
+
+fn text(status: Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("beaconwatch");
+    registry.register_collector(Box::new(Snapshot(status)));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// The counters at one instant.
+#[derive(Debug)]
+struct Snapshot(Status);
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut families = Families(encoder);
+        families.process(&self.0)?;
+        families.receive(&self.0)?;
+        families.detector(&self.0)?;
+        families.findings(&self.0)?;
+        families.destinations(&self.0)?;
+        families.store(&self.0)
+    }
+}
+
+/// Writes families of metrics.
+struct Families<'a>(DescriptorEncoder<'a>);
+
+/// A value that a counter can have: as many as ever fit.
+type Count = ConstCounter<u64>;
+/// A value that a gauge can have.
+type Level = ConstGauge<f64>;
+
+impl Families<'_> {
+    fn single(&mut self, name: &str, help: &str, metric: &impl EncodeMetric) -> fmt::Result {
+        let encoder = self
+            .0
+            .encode_descriptor(name, help, None, metric.metric_type())?;
+        metric.encode(encoder)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.single(name, help, &Count::new(value))
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.single(name, help, &Level::new(level(value)))
+    }
+
+    /// A family with one metric for each set of labels.
+    fn labelled<M: EncodeMetric, const LABELS: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        metrics: impl IntoIterator<Item = ([(&'static str, String); LABELS], M)>,
+    ) -> fmt::Result {
+        let mut metrics = metrics.into_iter().peekable();
+        let Some((_, first)) = metrics.peek() else {
+            return Ok(());
+        };
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, None, first.metric_type())?;
+        for (labels, metric) in metrics {
+            metric.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, status: &Status) -> fmt::Result {
+        let version = [("version", status.version.to_owned())];
+        self.labelled(
+            "build",
+            "Version of the program",
+            [(version, Level::new(1.0))],
+        )?;
+        self.single(
+            "uptime_seconds",
+            "Seconds since the start",
+            &Level::new(status.uptime_s),
+        )
+    }
+
+    fn receive(&mut self, status: &Status) -> fmt::Result {
+        let receive = &status.receive;
+        self.counter("receive_requests", "Requests accepted", receive.requests)?;
+        let refused = "Requests refused for good";
+        self.counter(
+            "receive_requests_refused",
+            refused,
+            receive.requests_refused,
+        )?;
+        let put_off = "Requests that were told to come again";
+        self.counter(
+            "receive_requests_put_off",
+            put_off,
+            receive.requests_put_off,
+        )?;
+        self.counter("receive_records", "Flow records accepted", receive.records)?;
+        let waiting = "Flow records that wait to be scored";
+        self.gauge("receive_records_waiting", waiting, receive.records_waiting)?;
+        let duplicates = "Flow records that came again and were dropped";
+        self.counter("receive_duplicates", duplicates, receive.duplicates)?;
+        self.counter(
+            "receive_foreign",
+            "Log records of other kinds",
+            receive.foreign,
+        )?;
+        let rejected = receive.rejected.iter().map(|it| {
+            let fault = ("fault", format!("{:?}", it.fault).to_ascii_lowercase());
+            (
+                [fault, ("field", it.field.to_owned())],
+                Count::new(it.count),
+            )
+        });
+        self.labelled("receive_rejected", "Flow records refused", rejected)
+    }
+
+    fn detector(&mut self, status: &Status) -> fmt::Result {
+        let detector = &status.detector;
+        self.gauge("series", "Series kept", detector.series)?;
+        self.counter("observations", "Observations scored", detector.observations)?;
+        let late = "Connection starts older than the newest of their series";
+        self.counter("observations_out_of_order", late, detector.out_of_order)?;
+        let evicted = "Series that went because there was no room";
+        self.counter("series_evicted", evicted, detector.evicted)?;
+        let ignored = detector.ignored.iter();
+        let ignored =
+            ignored.map(|(reason, count)| ([("reason", (*reason).to_owned())], Count::new(*count)));
+        self.labelled("observations_ignored", "Observations ignored", ignored)?;
+        self.counter("analyses", "Analyses made", detector.analyses)?;
+        self.gauge("sensors", "Sensors known", status.exporters_known)?;
+        let forgotten = "Sensors forgotten because there were too many";
+        self.counter("sensors_forgotten", forgotten, status.exporters_forgotten)?;
+        let missing = status.exporters.iter().map(|sensor| sensor.missing).sum();
+        let help =
+            "Flow records that should have come and have not, from the sensors that came last";
+        self.gauge("sensor_records_missing", help, missing)
+    }
+
+    fn findings(&mut self, status: &Status) -> fmt::Result {
+        let findings = &status.findings;
+        self.gauge("findings", "Findings known", findings.known)?;
+        let forgotten = "Findings forgotten because there were too many";
+        self.counter("findings_forgotten", forgotten, findings.forgotten)?;
+        let failed = "Detections of which no document could be made";
+        self.counter("documents_failed", failed, findings.failed_documents)?;
+        let postponed = "Findings that wait for a document until there is room";
+        self.gauge("findings_postponed", postponed, findings.postponed)
+    }
+
+    fn destinations(&mut self, status: &Status) -> fmt::Result {
+        type Number = fn(&crate::deliver::DestinationStatus) -> u64;
+        let counters: [(&str, &str, Number); 5] = [
+            ("delivered", "Documents acknowledged", |it| it.delivered),
+            (
+                "delivered_already_there",
+                "Documents that had been there before",
+                |it| it.already_there,
+            ),
+            ("delivery_retries", "Documents tried again", |it| it.retries),
+            ("delivery_dead", "Documents refused for good", |it| it.dead),
+            ("delivery_dead_dropped", "Dead letters dropped", |it| {
+                it.dead_dropped
+            }),
+        ];
+        let label = |it: &crate::deliver::DestinationStatus| [("destination", it.name.clone())];
+        for (name, help, number) in counters {
+            let all = status.destinations.iter();
+            self.labelled(
+                name,
+                help,
+                all.map(|it| (label(it), Count::new(number(it)))),
+            )?;
+        }
+        let gauges: [(&str, &str, Number); 3] = [
+            ("delivery_pending", "Documents that wait", |it| it.pending),
+            ("delivery_dead_letters", "Dead letters kept", |it| {
+                it.dead_letters
+            }),
+            ("delivery_failures", "Failed attempts in a row", |it| {
+                it.failures.into()
+            }),
+        ];
+        for (name, help, number) in gauges {
+            let all = status.destinations.iter();
+            let all = all.map(|it| (label(it), Level::new(level(number(it)))));
+            self.labelled(name, help, all)?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, status: &Status) -> fmt::Result {
+        let store = &status.store;
+        if let Some(bytes) = store.file_bytes {
+            self.gauge("store_file_bytes", "Bytes of the store's file", bytes)?;
+        }
+        self.gauge(
+            "store_up",
+            "Whether the store works",
+            store.error.is_none().into(),
+        )?;
+        let journal = "Batches that are not in the saved state yet";
+        self.gauge("store_journal_batches", journal, store.journal_batches)?;
+        self.gauge(
+            "store_outbox_documents",
+            "Documents on their way",
+            store.outbox_documents,
+        )?;
+        let failed = "Checkpoints that could not be written";
+        self.counter("store_checkpoints_failed", failed, store.failed_checkpoints)
+    }
+}
+
+/// A count as a gauge's value: exact up to 2^53.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are doubles in the format"
+)]
+const fn level(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,105 @@
+//! What a series is in answers: the same names wherever one stands.
+
+use beaconwatch_detector::{Process, SeriesKey, Severity, Timestamp, Transport};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::time_text::rfc3339;
+
+/// Which series.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct SeriesNames {
+    /// `source->destination:port/PROTOCOL`; IPv6 destinations in brackets.
+    pub(super) pair_key: String,
+    /// Identity of the host or sensor that observed; empty when the input has none.
+    host: String,
+    /// Network namespace on that host; empty when the input has none.
+    network_namespace: String,
+    /// Address that connects.
+    src_ip: String,
+    /// Address that answers.
+    dst_ip: String,
+    /// Port that answers.
+    dst_port: u16,
+    /// `TCP`, `UDP`, or the number of another protocol.
+    protocol: String,
+}
+
+impl SeriesNames {
+    pub(super) fn of(key: &SeriesKey) -> Self {
+        Self {
+            pair_key: pair_key(key),
+            host: key.host.to_string(),
+            network_namespace: key.namespace.to_string(),
+            src_ip: key.source.to_string(),
+            dst_ip: key.destination.to_string(),
+            dst_port: key.destination_port,
+            protocol: protocol(key.transport),
+        }
+    }
+}
+
+/// A process at the source.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ProcessAnswer {
+    /// Process id.
+    pid: u32,
+    /// Its name.
+    name: Option<String>,
+    /// Path of its program.
+    executable: Option<String>,
+    /// Number of its user.
+    user_id: Option<u32>,
+    /// When it started (RFC 3339).
+    started: Option<String>,
+}
+
+impl ProcessAnswer {
+    pub(super) fn of(process: &Process) -> Self {
+        Self {
+            pid: process.pid,
+            name: process.name.as_deref().map(str::to_owned),
+            executable: process.executable.as_deref().map(str::to_owned),
+            user_id: process.user_id,
+            started: process.started.map(rfc3339),
+        }
+    }
+}
+
+/// How grave a detection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SeverityName {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<Severity> for SeverityName {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Low => Self::Low,
+            Severity::Medium => Self::Medium,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
+        }
+    }
+}
+
+fn protocol(transport: Transport) -> String {
+    match transport {
+        Transport::Other(number) => number.to_string(),
+        named => named.name().to_ascii_uppercase(),
+    }
+}
+
+fn pair_key(key: &SeriesKey) -> String {
+    let destination = std::net::SocketAddr::new(key.destination, key.destination_port);
+    format!("{}->{destination}/{}", key.source, protocol(key.transport))
+}
+
+/// Seconds between two instants.
+pub(super) fn seconds(first: Timestamp, last: Timestamp) -> f64 {
+    last.saturating_since(first).as_secs_f64()
+}
