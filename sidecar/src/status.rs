@@ -240,19 +240,22 @@ impl StatusReporter {
 
     /// Configured destinations, then those that are in the store only.
     async fn destinations(&self) -> Vec<DestinationStatus> {
-        let mut stored = self.store.totals().await.unwrap_or_default();
+        let mut stored = self.store.accounts().await.unwrap_or_default();
         let progress = self.deliveries.progress();
         let mut all: Vec<DestinationStatus> = progress
             .iter()
             .map(|progress| {
-                let (totals, backlog) = stored.remove(progress.name()).unwrap_or_default();
-                progress.status(totals, backlog)
+                let account = stored.remove(progress.name()).unwrap_or_default();
+                DestinationStatus {
+                    filtered: self.deliveries.router().filtered(progress.name()),
+                    ..progress.status(account)
+                }
             })
             .collect();
         all.extend(
             stored
                 .into_iter()
-                .map(|(name, (totals, backlog))| DestinationStatus::stored(&name, totals, backlog)),
+                .map(|(name, account)| DestinationStatus::stored(&name, account)),
         );
         all
     }

@@ -155,7 +155,8 @@ impl Control {
         scored.map_err(ConfigError::from)?;
         let interval = Duration::from_secs(next.effective.analysis_interval_s);
         parts.analysis_interval.send_replace(interval);
-        parts.deliveries.apply(prepared, &next.effective).await?;
+        let exchanged = parts.deliveries.apply(prepared, &next.effective).await;
+        exchanged.map_err(ConfigError::from)?;
         *state = next;
         Ok(self.show(state)?)
     }

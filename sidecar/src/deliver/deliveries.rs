@@ -8,15 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use beaconwatch_destinations::{BuildError, Destination, DestinationConfig, Surroundings};
+use beaconwatch_destinations::{
+    BuildError, Destination, DestinationConfig, SettingError, Surroundings,
+};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, RetryPolicy, Worker, WorkerSettings};
+use super::{Progress, RetryPolicy, Router, Worker, WorkerSettings};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// An attempt that lasts longer is given up when its worker is exchanged: its documents are sent again.
 const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -60,6 +62,7 @@ struct Running {
 pub(crate) struct Deliveries {
     running: Arc<Mutex<BTreeMap<String, Running>>>,
     store: Store,
+    router: Arc<Router>,
     clock: Clock,
     /// Lets all workers end when nothing waits.
     drain: CancellationToken,
@@ -79,7 +82,8 @@ impl Prepared {
     fn changed(old: Option<&Config>, new: &Config) -> Result<Self, DestinationError> {
         let stays = |name: &String, destination: &DestinationConfig| {
             old.is_some_and(|old| {
-                old.destinations.get(name) == Some(destination) && old.delivery == new.delivery
+                let known = old.destinations.get(name).map(|known| &known.kind);
+                known == Some(&destination.kind) && old.delivery == new.delivery
             })
         };
         let changed = new.destinations.iter();
@@ -121,10 +125,11 @@ fn make(
 
 impl Deliveries {
     /// No workers yet.
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+    pub(crate) fn new(store: Store, router: Arc<Router>, clock: Clock) -> Self {
         Self {
             running: Arc::default(),
             store,
+            router,
             clock,
             drain: CancellationToken::new(),
         }
@@ -134,14 +139,18 @@ impl Deliveries {
         work(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Exchanges workers. New documents go to the configuration's destinations from now on.
+    /// Which documents go where.
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Exchanges workers; those whose routes alone have changed stay. New documents go to the configuration's destinations from now on.
     pub(crate) async fn apply(
         &self,
         prepared: Prepared,
         config: &Config,
-    ) -> Result<(), StoreError> {
-        let destinations = config.destinations.keys().cloned().collect();
-        self.store.set_destinations(destinations).await?;
+    ) -> Result<(), SettingError> {
+        self.router.replace(&config.destinations)?;
         let end = Instant::now() + EXCHANGE_DEADLINE;
         let ended: Vec<Running> = self.with(|running| {
             let names = prepared.ended.iter();
@@ -168,6 +177,7 @@ impl Deliveries {
             let retire = CancellationToken::new();
             let settings = WorkerSettings {
                 progress: Arc::clone(&progress),
+                router: Arc::clone(&self.router),
                 policy: RetryPolicy {
                     initial: Duration::from_millis(delivery.initial_backoff_ms),
                     maximum: Duration::from_secs(delivery.max_backoff_s),

@@ -7,6 +7,7 @@
 mod deliveries;
 mod progress;
 mod retry;
+mod router;
 mod worker;
 
 pub use deliveries::DestinationError;
@@ -14,4 +15,5 @@ pub(crate) use deliveries::{Deliveries, Prepared};
 pub use progress::DestinationStatus;
 pub(crate) use progress::Progress;
 pub use retry::RetryPolicy;
+pub(crate) use router::Router;
 use worker::{Worker, WorkerSettings};

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::{Backlog, Totals};
+use crate::store::{Account, Totals};
 
 /// A destination, as the status shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -20,6 +20,10 @@ pub struct DestinationStatus {
     pub delivered: u64,
     /// Of those, documents that were there before (an answer was lost).
     pub already_there: u64,
+    /// Documents that were sent to where nothing answers, over all runs.
+    pub unconfirmed: u64,
+    /// Documents that the destination has taken and not confirmed yet; they wait, too.
+    pub awaiting: u64,
     /// Documents that had to be tried again, each time counted.
     pub retries: u64,
     /// Documents that were refused for good, over all runs.
@@ -28,6 +32,14 @@ pub struct DestinationStatus {
     pub dead_letters: u64,
     /// Dead letters that went because there were too many.
     pub dead_dropped: u64,
+    /// Dead letters that an operator had sent again, over all runs.
+    pub replayed: u64,
+    /// Dead letters that an operator dropped, over all runs.
+    pub dropped: u64,
+    /// Documents that its route left out, since the start.
+    pub filtered: u64,
+    /// Whether it is in the configuration; else it is in the store only.
+    pub configured: bool,
     /// Failed attempts in a row; 0 when the last one succeeded.
     pub failures: u32,
     /// What the last failure was; none when the last attempt succeeded.
@@ -36,14 +48,14 @@ pub struct DestinationStatus {
 
 impl DestinationStatus {
     /// A destination that is in the store only.
-    pub(crate) fn stored(name: &str, totals: Totals, backlog: Backlog) -> Self {
+    pub(crate) fn stored(name: &str, account: Account) -> Self {
         let mut status = Self {
             name: name.to_owned(),
             ..Self::default()
         };
-        status.set_totals(totals);
-        status.pending = backlog.pending;
-        status.dead_letters = backlog.dead_letters;
+        status.set_totals(account.totals);
+        status.pending = account.backlog.pending;
+        status.dead_letters = account.backlog.dead_letters;
         status
     }
 
@@ -53,6 +65,9 @@ impl DestinationStatus {
         self.retries = totals.retries;
         self.dead = totals.dead;
         self.dead_dropped = totals.dead_dropped;
+        self.unconfirmed = totals.unconfirmed;
+        self.replayed = totals.replayed;
+        self.dropped = totals.dropped;
     }
 }
 
@@ -117,8 +132,9 @@ impl Progress {
     }
 
     /// The destination's status, with what the store knows of it.
-    pub(crate) fn status(&self, totals: Totals, backlog: Backlog) -> DestinationStatus {
-        let mut status = DestinationStatus::stored(&self.name, totals, backlog);
+    pub(crate) fn status(&self, account: Account) -> DestinationStatus {
+        let mut status = DestinationStatus::stored(&self.name, account);
+        status.configured = true;
         self.kind.clone_into(&mut status.kind);
         self.with(|state| {
             status.failures = state.failures;

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use super::retry::RetryPolicy;
+use super::router::Router;
 use crate::clock::Clock;
-use crate::store::{Settled, Settlement, Store, StoreError};
+use crate::store::{Settled, Settlement, Store, StoreError, Wanted};
 use beaconwatch_destinations::Document;
 use beaconwatch_destinations::{AttemptError, Destination, Outcome};
 
@@ -19,6 +20,7 @@ use beaconwatch_destinations::{AttemptError, Destination, Outcome};
 #[derive(Debug)]
 pub(crate) struct WorkerSettings {
     pub(crate) progress: Arc<Progress>,
+    pub(crate) router: Arc<Router>,
     pub(crate) policy: RetryPolicy,
     pub(crate) max_documents: usize,
     pub(crate) max_bytes: usize,
@@ -107,12 +109,8 @@ impl Worker {
     }
 
     async fn round(&mut self) -> Result<Round, StoreError> {
-        let name = self.settings.progress.name().to_owned();
-        let waiting = self
-            .store
-            .pending(&name, self.settings.max_documents)
-            .await?;
-        let (numbers, documents) = self.batch(waiting);
+        let waiting = self.store.pending(self.wanted()).await?;
+        let (numbers, documents): (Vec<u64>, Vec<Document>) = waiting.into_iter().unzip();
         if documents.is_empty() {
             return Ok(Round::Empty);
         }
@@ -138,18 +136,21 @@ impl Worker {
         }
     }
 
-    /// The first documents that fit into one attempt; at least one.
-    fn batch(&self, waiting: Vec<(u64, Document)>) -> (Vec<u64>, Vec<Document>) {
-        let mut bytes = 0;
-        waiting
-            .into_iter()
-            .enumerate()
-            .take_while(|(index, (_, document))| {
-                bytes += document.body.len();
-                *index == 0 || bytes <= self.settings.max_bytes
-            })
-            .map(|(_, numbered)| numbered)
-            .unzip()
+    /// What the next attempt takes.
+    fn wanted(&self) -> Wanted {
+        let name = self.settings.progress.name();
+        let route = self.settings.router.route_of(name);
+        let route = route.as_ref().map(|route| route.config());
+        Wanted {
+            destination: name.to_owned(),
+            max_documents: route
+                .and_then(|route| route.max_batch_documents)
+                .unwrap_or(self.settings.max_documents),
+            max_bytes: route
+                .and_then(|route| route.max_batch_bytes)
+                .unwrap_or(self.settings.max_bytes),
+            ..Wanted::default()
+        }
     }
 
     async fn settle(
@@ -187,9 +188,10 @@ impl Worker {
     /// What the store shall note of an outcome; the reason when it shall note nothing.
     fn judge(&self, outcome: Outcome) -> Result<Settled, String> {
         match outcome {
-            Outcome::Delivered | Outcome::Unconfirmed => Ok(Settled::Delivered {
+            Outcome::Delivered => Ok(Settled::Delivered {
                 already_there: false,
             }),
+            Outcome::Unconfirmed => Ok(Settled::Unconfirmed),
             Outcome::AlreadyThere => Ok(Settled::Delivered {
                 already_there: true,
             }),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::config::Labels;
+use crate::deliver::Router;
 use crate::receive::Batch;
 use crate::store::{Checkpoint, FormatError, Restored, Store, StoreError, decode, encode};
 use crate::time_text;
@@ -30,6 +31,7 @@ pub(crate) struct EngineSettings {
     pub(crate) clock: Clock,
     pub(crate) board: SharedBoard,
     pub(crate) labels: Labels,
+    pub(crate) router: Arc<Router>,
 }
 
 /// Detector, sequences and findings, and what of them is not saved yet.
@@ -37,6 +39,7 @@ pub(crate) struct Engine {
     detector: Detector,
     sequences: Sequences,
     judge: Judge,
+    router: Arc<Router>,
     clock: Clock,
     board: SharedBoard,
     unsaved: Checkpoint,
@@ -54,7 +57,9 @@ impl Engine {
                 settings.labels,
                 settings.scoring.outbox_limit,
                 Arc::clone(&settings.board),
+                Arc::clone(&settings.router),
             ),
+            router: settings.router,
             clock: settings.clock,
             board: settings.board,
             unsaved: Checkpoint::default(),
@@ -159,7 +164,9 @@ impl Engine {
 
     fn analyse(&mut self, store: &Store) -> Result<AnalysisReport, StoreError> {
         let now = self.clock.now();
-        let waiting = store.largest_backlog().unwrap_or_default();
+        let waiting = store
+            .largest_backlog(self.router.enabled())
+            .unwrap_or_default();
         let unsaved = self.unsaved.documents.len() as u64;
         let mut judgement = self.judge.begin(now, waiting + unsaved);
         let context = Context::default();

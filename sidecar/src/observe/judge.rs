@@ -9,7 +9,8 @@ use beaconwatch_detector::{Assessment, SeriesKey, Timestamp, ecs};
 use super::finding::Findings;
 use super::{AnalysisReport, SharedBoard};
 use crate::config::Labels;
-use crate::store::FormatError;
+use crate::deliver::Router;
+use crate::store::{FormatError, Outgoing};
 use beaconwatch_destinations::Document;
 
 /// Findings, and the documents made of them.
@@ -18,6 +19,7 @@ pub(super) struct Judge {
     findings: Findings,
     labels: Labels,
     board: SharedBoard,
+    router: Arc<Router>,
     /// Documents that may wait for a destination.
     outbox_limit: u64,
     /// Number of the last document that was made.
@@ -33,11 +35,13 @@ impl Judge {
         labels: Labels,
         outbox_limit: u64,
         board: SharedBoard,
+        router: Arc<Router>,
     ) -> Self {
         Self {
             findings,
             labels,
             board,
+            router,
             outbox_limit,
             last_document: 0,
             postponed: BTreeSet::new(),
@@ -92,7 +96,7 @@ pub(super) struct Judgement<'a> {
     /// Documents that the outbox still takes.
     room: u64,
     postponed: BTreeSet<SeriesKey>,
-    documents: BTreeMap<u64, Document>,
+    documents: BTreeMap<u64, Outgoing>,
     report: AnalysisReport,
 }
 
@@ -133,6 +137,7 @@ impl Judgement<'_> {
             assessment,
         };
         let body = ecs::document_with(&revision, self.now, &self.judge.labels.borrow())?;
+        let destinations = self.judge.router.route(&body);
         let body = serde_json::to_string(&body)?;
         self.judge.last_document += 1;
         self.room -= 1;
@@ -141,13 +146,17 @@ impl Judgement<'_> {
             body,
             ..Document::default()
         };
-        self.documents.insert(self.judge.last_document, document);
+        let outgoing = Outgoing {
+            document,
+            destinations,
+        };
+        self.documents.insert(self.judge.last_document, outgoing);
         self.report.documents += 1;
         Ok(())
     }
 
     /// What was done, and the new documents by number.
-    pub(super) fn end(self) -> (AnalysisReport, BTreeMap<u64, Document>) {
+    pub(super) fn end(self) -> (AnalysisReport, BTreeMap<u64, Outgoing>) {
         (self.report, self.documents)
     }
 }

@@ -6,6 +6,7 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, OVERRIDES};
+use crate::deliver::Router;
 use crate::observe::{Board, Engine, EngineSettings, Observer, SharedBoard};
 use crate::store::{Restored, Store, StoreSettings};
 
@@ -14,6 +15,7 @@ pub(super) struct Core {
     pub(super) store: Store,
     pub(super) observer: Observer,
     pub(super) board: SharedBoard,
+    pub(super) router: Arc<Router>,
     /// As it was given.
     pub(super) base: Config,
     /// What the API was told in an earlier run.
@@ -33,6 +35,8 @@ impl Core {
     /// Opens the store, restores the engine from it and starts both threads. Blocks.
     fn start(base: Config, clock: Clock) -> Result<Self, StartError> {
         let board: SharedBoard = Arc::new(RwLock::new(Board::new(base.api.max_series)));
+        let router = Router::new(&base.destinations).map_err(ConfigError::from)?;
+        let router = Arc::new(router);
         let mut engine = Engine::new(EngineSettings {
             scoring: base.scoring(),
             labels: base.labels(),
@@ -40,13 +44,13 @@ impl Core {
             exporter_limit: base.receive.max_exporters,
             clock,
             board: Arc::clone(&board),
+            router: Arc::clone(&router),
         })
         .map_err(ConfigError::from)?;
         let (observer, messages) = Observer::channel();
         let settings = StoreSettings {
             path: base.store_path(),
             cache_bytes: base.store.cache_bytes,
-            destinations: base.destinations.keys().cloned().collect(),
         };
         let journal = observer.clone();
         let mut stored = None;
@@ -66,6 +70,8 @@ impl Core {
         let (config, overrides) = control::effective(&base, stored.as_deref());
         let configured = engine.configure(config.scoring());
         configured.map_err(ConfigError::from)?;
+        let routed = router.replace(&config.destinations);
+        routed.map_err(ConfigError::from)?;
         let serving = store.clone();
         std::thread::Builder::new()
             .name("detect".to_owned())
@@ -74,6 +80,7 @@ impl Core {
             store,
             observer,
             board,
+            router,
             base,
             overrides,
             config,

@@ -18,7 +18,7 @@ use crate::deliver::Deliveries;
 use crate::observe::{AnalysisReport, Observer};
 use crate::receive::Receiver;
 use crate::status::{Status, StatusReporter};
-use crate::store::{DeadLetter, Store, StoreError};
+use crate::store::{DeadLetter, DeadLetterPage, Store, StoreError};
 
 pub use start::StartError;
 pub use stop::StopReport;
@@ -125,6 +125,11 @@ impl Sidecar {
         destination: &str,
         limit: usize,
     ) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-        self.store.dead_letters(destination, limit).await
+        let page = DeadLetterPage {
+            destination: destination.to_owned(),
+            after: 0,
+            limit,
+        };
+        self.store.dead_letters(page).await
     }
 }

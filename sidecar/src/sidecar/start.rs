@@ -113,7 +113,7 @@ impl Sidecar {
         let listeners = Listeners::bind(&config).await?;
         let destinations = Prepared::first(&config)?;
         let core = Core::start_blocking(config, clock.clone()).await?;
-        let deliveries = Deliveries::new(core.store.clone(), clock.clone());
+        let deliveries = Deliveries::new(core.store.clone(), core.router, clock.clone());
         deliveries.start(destinations, &core.config);
         let (analysis_interval, interval) = watch::channel(core.config.analysis_interval());
         let receive = core.config.receive.clone();

@@ -32,11 +32,11 @@ impl Sidecar {
         };
         self.deliveries.drain(end).await;
         join(&mut self.serving, end).await;
-        let totals = self.store.totals().await.unwrap_or_default();
+        let accounts = self.store.accounts().await.unwrap_or_default();
         self.store.stop().await;
-        let pending = totals
+        let pending = accounts
             .into_iter()
-            .map(|(name, (_, backlog))| (name, backlog.pending))
+            .map(|(name, account)| (name, account.backlog.pending))
             .filter(|(_, pending)| *pending > 0)
             .collect();
         StopReport {

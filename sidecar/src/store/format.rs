@@ -3,10 +3,8 @@
 //! Values are postcard behind one version byte. A value of a newer version is an error that says so; an
 //! older one is converted here.
 
-use beaconwatch_destinations::Document;
-use beaconwatch_detector::Timestamp;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 /// Version of the values that this code writes.
 const VALUE_VERSION: u8 = 1;
@@ -64,38 +62,4 @@ pub(crate) fn decode<T: DeserializeOwned>(
         }
         Some((&found, _)) => Err(FormatError::Version { what, found }),
     }
-}
-
-/// A document in the outbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Queued {
-    pub(super) document: Document,
-    /// Destinations that have not settled it yet; the last one removes it.
-    pub(super) remaining: u32,
-}
-
-/// A document that a destination refuses for good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// The document.
-    pub document: Document,
-    /// What the destination said.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What became of one destination's deliveries, over all runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Documents that the destination acknowledged.
-    pub delivered: u64,
-    /// Of those, documents that it already had (an earlier attempt's answer was lost).
-    pub already_there: u64,
-    /// Attempts that will be made again.
-    pub retries: u64,
-    /// Documents that went to the dead letters.
-    pub dead: u64,
-    /// Dead letters that had to go, because there were more than the limit.
-    pub dead_dropped: u64,
 }

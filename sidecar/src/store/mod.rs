@@ -9,7 +9,8 @@
 //!   Writing the same checkpoint again after an error adds nothing twice.
 //! - A crash at any point loses nothing that was acknowledged: what is not in the saved state is still in
 //!   the journal and is scored again from the same input, before anything of it was delivered.
-//! - A document stays until each destination has acknowledged it or refused it for good (dead letter).
+//! - A document stays until each destination that it was routed to has acknowledged it or refused it for
+//!   good ([`outbox`]).
 //!
 //! # Limits
 //! Memory held by waiting batches is bounded by the receiver's permits; dead letters per destination by
@@ -21,6 +22,7 @@
 
 mod database;
 mod format;
+mod outbox;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -29,16 +31,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use beaconwatch_destinations::Document;
-use beaconwatch_detector::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use database::Backlog;
-pub use format::{DeadLetter, FormatError, Totals};
+pub use format::FormatError;
 pub(crate) use format::{decode, encode};
+pub(crate) use outbox::{
+    Account, DeadLetterPage, DeliveryState, Outgoing, Selection, Settled, Settlement, Wanted,
+};
+pub use outbox::{Backlog, DeadLetter, Purged, Totals};
 
 use crate::receive::Batch;
-use thread::{Command, Oldest, Waiting};
+use database::Tables;
+use thread::{Command, Waiting};
 
 /// Changed keys and their values; no value means removed.
 pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -149,25 +153,7 @@ pub(crate) struct Checkpoint {
     pub(crate) exporters: BTreeMap<String, Option<Vec<u8>>>,
     pub(crate) findings: Changes,
     /// New documents by number; numbers only grow.
-    pub(crate) documents: BTreeMap<u64, Document>,
-}
-
-/// What became of one document at one destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
-    Delivered { already_there: bool },
-    Dead { reason: String, at: Timestamp },
-}
-
-/// What became of one attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settlement {
-    pub(crate) destination: String,
-    pub(crate) settled: Vec<(u64, Settled)>,
-    /// Documents that will be tried again.
-    pub(crate) retries: u64,
-    /// Dead letters to keep.
-    pub(crate) dead_limit: u64,
+    pub(crate) documents: BTreeMap<u64, Outgoing>,
 }
 
 /// A batch that is on disk, on its way to be scored.
@@ -186,12 +172,7 @@ pub(crate) type Journal = Arc<dyn Fn(Journaled) + Send + Sync>;
 pub(crate) struct StoreSettings {
     pub(crate) path: PathBuf,
     pub(crate) cache_bytes: usize,
-    /// Names of the destinations that new documents go to.
-    pub(crate) destinations: Vec<String>,
 }
-
-/// Counters of one destination in the store.
-pub(crate) type DestinationTotals = BTreeMap<String, (Totals, Backlog)>;
 
 /// Size of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -206,6 +187,7 @@ pub(crate) struct Size {
 pub(crate) struct Store {
     commands: mpsc::UnboundedSender<Command>,
     checkpoints: watch::Receiver<u64>,
+    path: Arc<std::path::Path>,
 }
 
 impl Store {
@@ -219,12 +201,14 @@ impl Store {
         let tables = thread::open(&settings, restored)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let (sender, checkpoints) = watch::channel(0);
+        let path = Arc::from(settings.path.as_path());
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || thread::serve(tables, settings, receiver, &journal, &sender))?;
         Ok(Self {
             commands,
             checkpoints,
+            path,
         })
     }
 
@@ -285,75 +269,57 @@ impl Store {
         self.checkpoints.clone()
     }
 
-    /// The oldest documents that wait for a destination.
-    pub(crate) async fn pending(
-        &self,
-        destination: &str,
-        limit: usize,
-    ) -> Result<Vec<(u64, Document)>, StoreError> {
-        let oldest = Oldest {
-            destination: destination.to_owned(),
-            limit,
-        };
-        self.ask(|reply| Command::Pending(oldest, reply)).await
-    }
-
-    /// Records what became of an attempt; the destination's counters afterwards.
-    pub(crate) async fn settle(&self, settlement: Settlement) -> Result<Totals, StoreError> {
-        self.ask(|reply| Command::Settle(settlement, reply)).await
-    }
-
-    /// Counters of all destinations in the store.
-    pub(crate) async fn totals(&self) -> Result<DestinationTotals, StoreError> {
-        self.ask(Command::Totals).await
-    }
-
-    /// The oldest dead letters of a destination.
-    pub(crate) async fn dead_letters(
-        &self,
-        destination: &str,
-        limit: usize,
-    ) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
-        let oldest = Oldest {
-            destination: destination.to_owned(),
-            limit,
-        };
-        self.ask(|reply| Command::DeadLetters(oldest, reply)).await
-    }
-
-    /// New documents go to these destinations from now on.
-    pub(crate) async fn set_destinations(
-        &self,
-        destinations: Vec<String>,
-    ) -> Result<(), StoreError> {
-        self.ask(|reply| Command::SetDestinations(destinations, reply))
-            .await
-    }
-
     /// Writes a setting of the running sidecar; it is handed out again at the next opening.
     pub(crate) async fn save_setting(
         &self,
         name: &'static str,
         value: String,
     ) -> Result<(), StoreError> {
-        self.ask(|reply| Command::SaveSetting { name, value, reply })
+        self.run(move |tables| tables.save_setting(name, &value))
             .await
     }
 
     /// Size of the store.
     pub(crate) async fn size(&self) -> Result<Size, StoreError> {
-        self.ask(Command::Size).await
+        let path = Arc::clone(&self.path);
+        self.run(move |tables| {
+            Ok(Size {
+                file_bytes: std::fs::metadata(&*path)?.len(),
+                journal_batches: tables.journal_batches()?,
+                outbox_documents: tables.outbox_documents()?,
+            })
+        })
+        .await
     }
 
-    /// The largest number of documents that wait for one of the configured destinations. Blocks: call it
-    /// from a thread of your own.
-    pub(crate) fn largest_backlog(&self) -> Result<u64, StoreError> {
+    /// Does `work` on the store's thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tables) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|reply| Command::Run(Box::new(|server| server.reply(reply, work))))
+            .await
+    }
+
+    /// Like [`Self::run`]. Blocks: call it from a thread of your own.
+    fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Tables) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.commands.send(Command::LargestBacklog(reply));
+        let job = Command::Run(Box::new(|server| server.reply(reply, work)));
+        let sent = self.commands.send(job);
         sent.map_err(|_stopped| StoreError::Stopped)?;
         answer
             .blocking_recv()
             .map_err(|_stopped| StoreError::Stopped)?
+    }
+
+    /// Tells the workers that documents may wait.
+    pub(crate) fn wake(&self) {
+        if self.commands.send(Command::Wake).is_err() {
+            tracing::debug!("the store has stopped: there is nobody to wake");
+        }
     }
 
     /// Stops the thread after what was asked before, without waiting for it.

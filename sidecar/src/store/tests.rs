@@ -7,9 +7,13 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use tokio::sync::Semaphore;
 
+use beaconwatch_destinations::Document;
+use beaconwatch_detector::Timestamp;
+
 use super::*;
 
 mod files;
+mod migration;
 
 const DESTINATIONS: [&str; 2] = ["file", "search"];
 
@@ -58,7 +62,6 @@ fn open(path: &Path) -> Result<Opened, StoreError> {
     let settings = StoreSettings {
         path: path.to_owned(),
         cache_bytes: 1 << 20,
-        destinations: DESTINATIONS.map(str::to_owned).to_vec(),
     };
     let mut found = Found::default();
     let handed_on = Arc::new(Mutex::new(Vec::new()));
@@ -91,6 +94,30 @@ fn document(number: u64) -> Document {
         event_id: format!("f-{number}"),
         body: format!("{{\"number\":{number}}}"),
         ..Document::default()
+    }
+}
+
+fn outgoing(number: u64) -> Outgoing {
+    Outgoing {
+        document: document(number),
+        destinations: DESTINATIONS.map(Arc::from).to_vec(),
+    }
+}
+
+fn wanted(destination: &str, max_documents: usize) -> Wanted {
+    Wanted {
+        destination: destination.to_owned(),
+        max_documents,
+        max_bytes: usize::MAX,
+        ..Wanted::default()
+    }
+}
+
+fn page(destination: &str) -> DeadLetterPage {
+    DeadLetterPage {
+        destination: destination.to_owned(),
+        after: 0,
+        limit: 1000,
     }
 }
 
@@ -248,7 +275,7 @@ impl Run {
                     (key.clone(), Some(value.clone())),
                     (removed.clone(), None),
                 ]),
-                documents: new.map(|number| (number, document(number))).collect(),
+                documents: new.map(|number| (number, outgoing(number))).collect(),
                 ..Checkpoint::default()
             };
             self.store
@@ -275,7 +302,7 @@ impl Run {
     fn settle(&mut self, destination: &'static str, count: usize) {
         let waiting = self
             .runtime
-            .block_on(self.store.pending(destination, count))
+            .block_on(self.store.pending(wanted(destination, count)))
             .unwrap();
         let pending = self.model.pending.entry(destination).or_default();
         let expected: Vec<_> = pending.iter().copied().take(count).collect();
@@ -305,11 +332,11 @@ impl Run {
     }
 
     fn check_outbox(&self) {
-        let totals = self.runtime.block_on(self.store.totals()).unwrap();
+        let totals = self.runtime.block_on(self.store.accounts()).unwrap();
         let size = self.runtime.block_on(self.store.size()).unwrap();
         let mut waiting = BTreeSet::new();
         for destination in DESTINATIONS {
-            let (totals, backlog) = totals.get(destination).copied().unwrap_or_default();
+            let Account { totals, backlog } = totals.get(destination).copied().unwrap_or_default();
             let pending = self
                 .model
                 .pending
@@ -334,7 +361,7 @@ impl Run {
             assert_eq!(totals.delivered, delivered);
             let letters = self
                 .runtime
-                .block_on(self.store.dead_letters(destination, 1000))
+                .block_on(self.store.dead_letters(page(destination)))
                 .unwrap();
             let numbers: BTreeSet<u64> = letters.iter().map(|(number, _)| *number).collect();
             assert_eq!(numbers, dead);
@@ -385,7 +412,7 @@ fn dead_letters_are_kept_up_to_the_limit_and_counted_past_it() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = runtime();
     let (store, _, _) = open(&folder.path().join("store.redb")).unwrap();
-    let documents = (1..=5).map(|number| (number, document(number))).collect();
+    let documents = (1..=5).map(|number| (number, outgoing(number))).collect();
     let checkpoint = Checkpoint {
         documents,
         ..Checkpoint::default()
@@ -408,7 +435,7 @@ fn dead_letters_are_kept_up_to_the_limit_and_counted_past_it() {
         (totals.dead, totals.dead_dropped, totals.retries),
         (5, 2, 2)
     );
-    let letters = runtime.block_on(store.dead_letters("file", 10)).unwrap();
+    let letters = runtime.block_on(store.dead_letters(page("file"))).unwrap();
     assert_eq!(
         letters
             .iter()

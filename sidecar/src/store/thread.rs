@@ -2,16 +2,12 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::database::Tables;
-use super::{
-    Checkpoint, DeadLetter, DestinationTotals, Document, Journal, Journaled, Restored, Settlement,
-    Size, StoreError, StoreSettings, Totals,
-};
+use super::{Checkpoint, Journal, Journaled, Restored, StoreError, StoreSettings};
 use crate::receive::Batch;
 
 /// Most batches and bytes that one group commit takes.
@@ -31,33 +27,19 @@ pub(super) struct Waiting {
     pub(super) reply: Reply<()>,
 }
 
-/// The oldest entries of a destination.
-#[derive(Debug)]
-pub(super) struct Oldest {
-    pub(super) destination: String,
-    pub(super) limit: usize,
-}
-
 /// The checkpoint comes back with the error: nothing of it may be lost.
 pub(super) type CheckpointReply = oneshot::Sender<Result<(), (StoreError, Box<Checkpoint>)>>;
 
+/// Work on the open database that answers by itself.
+pub(super) type Job = Box<dyn FnOnce(&mut Server<'_>) + Send>;
+
 /// What the thread is asked to do.
-#[derive(Debug)]
 pub(super) enum Command {
     Append(Waiting),
     Checkpoint(Box<Checkpoint>, CheckpointReply),
-    Pending(Oldest, Reply<Vec<(u64, Document)>>),
-    Settle(Settlement, Reply<Totals>),
-    Totals(Reply<DestinationTotals>),
-    DeadLetters(Oldest, Reply<Vec<(u64, DeadLetter)>>),
-    SetDestinations(Vec<String>, Reply<()>),
-    SaveSetting {
-        name: &'static str,
-        value: String,
-        reply: Reply<()>,
-    },
-    Size(Reply<Size>),
-    LargestBacklog(Reply<u64>),
+    Run(Job),
+    /// Tells the workers that documents may wait.
+    Wake,
     Stop(oneshot::Sender<()>),
 }
 
@@ -99,7 +81,8 @@ enum State {
     Closed { since: Instant, reason: String },
 }
 
-struct Server<'a> {
+/// The thread's state.
+pub(super) struct Server<'a> {
     state: State,
     settings: StoreSettings,
     journal: &'a Journal,
@@ -240,45 +223,27 @@ impl Server<'_> {
     }
 
     fn serve_one(&mut self, command: Command) {
-        let destinations = self.settings.destinations.clone();
         match command {
             Command::Checkpoint(checkpoint, reply) => {
-                let written = self.with(|tables| tables.checkpoint(&checkpoint, &destinations));
+                let written = self.with(|tables| tables.checkpoint(&checkpoint));
                 if written.is_ok() {
-                    self.checkpoints.send_modify(|number| *number += 1);
+                    self.wake();
                 }
                 answer(reply, written.map_err(|error| (error, checkpoint)));
             }
-            Command::Pending(Oldest { destination, limit }, reply) => {
-                self.reply(reply, |tables| tables.pending(&destination, limit));
-            }
-            Command::Settle(settlement, reply) => {
-                self.reply(reply, |tables| tables.settle(&settlement));
-            }
-            Command::Totals(reply) => self.reply(reply, |tables| tables.totals()),
-            Command::DeadLetters(Oldest { destination, limit }, reply) => {
-                self.reply(reply, |tables| tables.dead_letters(&destination, limit));
-            }
-            Command::LargestBacklog(reply) => {
-                self.reply(reply, |tables| tables.largest_backlog(&destinations));
-            }
-            Command::SetDestinations(destinations, reply) => {
-                self.settings.destinations = destinations;
-                answer(reply, Ok(()));
-            }
-            Command::SaveSetting { name, value, reply } => {
-                self.reply(reply, |tables| tables.save_setting(name, &value));
-            }
-            Command::Size(reply) => {
-                let path = self.settings.path.clone();
-                self.reply(reply, |tables| size(tables, &path));
-            }
+            Command::Run(job) => job(self),
+            Command::Wake => self.wake(),
             // Both are taken by the loop that calls this.
             Command::Append(_) | Command::Stop(_) => {}
         }
     }
 
-    fn reply<T>(
+    fn wake(&self) {
+        self.checkpoints.send_modify(|number| *number += 1);
+    }
+
+    /// Does `work` and answers with what came of it.
+    pub(super) fn reply<T>(
         &mut self,
         reply: Reply<T>,
         work: impl FnOnce(&mut Tables) -> Result<T, StoreError>,
@@ -286,16 +251,6 @@ impl Server<'_> {
         let outcome = self.with(work);
         answer(reply, outcome);
     }
-}
-
-fn size(tables: &Tables, path: &Path) -> Result<Size, StoreError> {
-    let (journal_batches, outbox_documents) = tables.lengths()?;
-    let file_bytes = std::fs::metadata(path)?.len();
-    Ok(Size {
-        file_bytes,
-        journal_batches,
-        outbox_documents,
-    })
 }
 
 /// Whoever asked may have gone.

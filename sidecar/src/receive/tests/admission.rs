@@ -18,7 +18,6 @@ fn receiver(config: ReceiveConfig) -> (tempfile::TempDir, Receiver, Arc<Mutex<Ve
     let settings = StoreSettings {
         path: folder.path().join("store.redb"),
         cache_bytes: 1 << 20,
-        destinations: Vec::new(),
     };
     let journal = Arc::new(move |journaled| queue.lock().unwrap().push(journaled));
     let store = Store::open(settings, &mut |_| Ok(()), journal).unwrap();
