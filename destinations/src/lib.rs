@@ -14,11 +14,13 @@
 
 mod document;
 mod elasticsearch;
+mod fields;
 mod file;
 mod http_client;
 mod route;
 mod secret;
 mod setting;
+mod syslog;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -33,6 +35,7 @@ pub use file::FileConfig;
 pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use setting::{SettingError, in_range};
+pub use syslog::{Facility, SyslogConfig, SyslogFormat, SyslogTransport};
 pub use tls::TlsConfig;
 
 /// Joins a document that a destination has taken with its later confirmation. Unique among the documents
@@ -152,6 +155,8 @@ pub enum DestinationKind {
     /// A data stream of Elasticsearch or OpenSearch.
     #[serde(alias = "opensearch")]
     Elasticsearch(ElasticsearchConfig),
+    /// Syslog, over the network or on this machine.
+    Syslog(SyslogConfig),
 }
 
 impl Default for DestinationKind {
@@ -204,6 +209,7 @@ impl DestinationKind {
         match self {
             Self::File(_) => Ok(()),
             Self::Elasticsearch(config) => config.validate(field),
+            Self::Syslog(config) => config.validate(field),
         }
     }
 
@@ -213,6 +219,7 @@ impl DestinationKind {
         match self {
             Self::File(_) => "file",
             Self::Elasticsearch(_) => "elasticsearch",
+            Self::Syslog(_) => "syslog",
         }
     }
 
@@ -227,6 +234,9 @@ impl DestinationKind {
                 config,
                 surroundings.namespace,
             )?),
+            Self::Syslog(config) => {
+                Box::new(syslog::Syslog::new(config, surroundings.observer_name)?)
+            }
         })
     }
 }
