@@ -25,6 +25,15 @@ impl Stream {
         }
     }
 
+    /// Name and body of the index template of the data streams.
+    #[must_use]
+    pub fn index_template(self) -> Option<(&'static str, serde_json::Value)> {
+        match self {
+            Self::Detection => Some((template::NAME, template::index_template())),
+            Self::Sensor => None,
+        }
+    }
+
     /// Name of the data stream in Elasticsearch and OpenSearch.
     #[must_use]
     pub fn data_stream(self, namespace: &str) -> String {

@@ -6,39 +6,38 @@
 //! tried again, for those documents only; any other refusal of a document (a mapping error) is final.
 //! A request that is refused as too large or as malformed is split until the one document is alone.
 //!
-//! Before the first attempt the index template is looked for and, unless `create_template` is off, made
-//! ([`beaconwatch_schema::template`]): OpenSearch has none for `logs-*-*`.
+//! Before the first document of a stream its index template is looked for and, unless `create_template` is
+//! off, made ([`beaconwatch_schema::template`]): OpenSearch has none for `logs-*-*`.
 //!
 //! # Limits
-//! The client library does not let a response be read in pieces. So responses are asked for uncompressed
-//! and reduced to what is needed (`filter_path`); one that declares more than
-//! [`MAX_RESPONSE_BYTES`] is refused unread, and reading ends at the request's timeout.
+//! Paths and bodies are made by the `elasticsearch` crate, requests by the client of all destinations
+//! ([`crate::http_client`]): the crate's own transport reads answers whole, of whatever length, and follows
+//! redirects. Answers are reduced to what is needed (`filter_path`) and read up to [`MAX_ANSWER_BYTES`].
+
+mod bulk;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use beaconwatch_schema::template;
-use elasticsearch::auth::Credentials;
-use elasticsearch::cert::{Certificate, CertificateValidation};
-use elasticsearch::http::headers::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use elasticsearch::http::response::Response;
-use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
-use elasticsearch::http::{Method, StatusCode, Url};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use elasticsearch::BulkParts;
+use elasticsearch::indices::{IndicesExistsIndexTemplateParts, IndicesPutIndexTemplateParts};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::secret::{Secret, SecretSource};
-use super::{AttemptError, BuildError, Destination, Outcome};
-use crate::Document;
-use crate::{SettingError, in_range};
+use crate::http_client::{Answer, HttpClient, HttpClientSettings, parse_url, secret_header};
+use crate::{
+    AttemptError, BuildError, Destination, Document, Outcome, Secret, SecretSource, SettingError,
+    Stream, TlsConfig, in_range,
+};
 
-/// Largest response that is read.
-const MAX_RESPONSE_BYTES: u64 = 32 << 20;
-/// Longest reason that is kept of a refusal.
-const MAX_REASON_CHARACTERS: usize = 500;
-const BULK_ANSWER: &[(&str, &str)] = &[(
-    "filter_path",
-    "items.*.status,items.*.error.type,items.*.error.reason",
-)];
+/// Largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+const STREAMS: [Stream; 2] = [Stream::Detection, Stream::Sensor];
+const BULK_QUERY: &str = "filter_path=items.*.status,items.*.error.type,items.*.error.reason";
 
 /// Configuration of an Elasticsearch or OpenSearch destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -48,8 +47,8 @@ pub struct ElasticsearchConfig {
     pub url: String,
     /// How to prove who we are; not at all when not given.
     pub authentication: Option<Authentication>,
-    /// Certificates (PEM) of the authorities to trust instead of the built-in ones.
-    pub ca_file: Option<std::path::PathBuf>,
+    /// TLS, for `https`.
+    pub tls: TlsConfig,
     /// Seconds for one request, 1..=600.
     pub timeout_s: u64,
     /// Whether to make the index template when there is none.
@@ -61,7 +60,7 @@ impl Default for ElasticsearchConfig {
         Self {
             url: "http://127.0.0.1:9200".to_owned(),
             authentication: None,
-            ca_file: None,
+            tls: TlsConfig::default(),
             timeout_s: 30,
             create_template: true,
         }
@@ -92,86 +91,66 @@ impl ElasticsearchConfig {
             value: self.url.clone(),
             expected,
         })?;
+        self.tls.validate(&format!("{field}.tls"))?;
         in_range(&format!("{field}.timeout_s"), self.timeout_s, 1, 600)
     }
 
+    /// The address with a path that others can be put behind.
     fn base_url(&self) -> Result<Url, &'static str> {
-        let text = format!("{}/", self.url.trim_end_matches('/'));
-        let url = Url::parse(&text).map_err(|_not_a_url| "an http or https address")?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("an http or https address");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("an address without credentials: they belong into authentication");
+        let url = parse_url(&format!("{}/", self.url.trim_end_matches('/')))?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("an address without a query");
         }
         Ok(url)
     }
 }
 
-fn credentials(authentication: &Authentication) -> Result<Credentials, BuildError> {
-    let read = |source: &SecretSource| -> Result<Secret, BuildError> {
-        let secret = Secret::read(source)?;
-        // The client library cannot send others and would panic.
-        if secret
-            .reveal()
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
-        {
-            return Ok(secret);
+impl Authentication {
+    fn header(&self) -> Result<HeaderValue, BuildError> {
+        match self {
+            Self::ApiKey(key) => secret_header("ApiKey ", &Secret::read(key)?),
+            Self::Bearer(token) => secret_header("Bearer ", &Secret::read(token)?),
+            Self::Basic { user, password } => {
+                let password = Secret::read(password)?;
+                let pair = BASE64.encode(format!("{user}:{}", password.reveal()));
+                let mut value = HeaderValue::from_str(&format!("Basic {pair}"))
+                    .map_err(|error| BuildError::Client(error.to_string()))?;
+                value.set_sensitive(true);
+                Ok(value)
+            }
         }
-        Err(BuildError::Client(
-            "a secret has characters that a header cannot hold".to_owned(),
-        ))
-    };
-    Ok(match authentication {
-        Authentication::ApiKey(key) => Credentials::EncodedApiKey(read(key)?.reveal().to_owned()),
-        Authentication::Bearer(token) => Credentials::Bearer(read(token)?.reveal().to_owned()),
-        Authentication::Basic { user, password } => {
-            let password = Secret::read(password)?;
-            Credentials::Basic(user.clone(), password.reveal().to_owned())
-        }
-    })
+    }
 }
 
 /// An Elasticsearch or OpenSearch destination.
 #[derive(Debug)]
 pub(super) struct Elasticsearch {
-    transport: Transport,
-    data_stream: String,
-    template_wanted: bool,
+    client: HttpClient,
+    base_url: Url,
+    authorization: Option<HeaderValue>,
+    namespace: String,
+    /// Streams whose templates are to be looked for.
+    templates_wanted: Vec<Stream>,
 }
 
 impl Elasticsearch {
     pub(super) fn new(config: &ElasticsearchConfig, namespace: &str) -> Result<Self, BuildError> {
-        let url = config
-            .base_url()
-            .map_err(|reason| BuildError::Client(reason.to_owned()))?;
-        // Proxies from the environment are not meant for a server beside us.
-        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
-            .disable_proxy()
-            .enable_meta_header(false)
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .timeout(Duration::from_secs(config.timeout_s));
-        if let Some(authentication) = &config.authentication {
-            builder = builder.auth(credentials(authentication)?);
-        }
-        if let Some(path) = &config.ca_file {
-            let failed = |source| BuildError::File {
-                path: path.clone(),
-                source,
-            };
-            let pem = std::fs::read(path).map_err(failed)?;
-            let certificate = Certificate::from_pem(&pem)
-                .map_err(|error| BuildError::Client(format!("{}: {error}", path.display())))?;
-            builder = builder.cert_validation(CertificateValidation::Full(certificate));
-        }
-        let transport = builder
-            .build()
-            .map_err(|error| BuildError::Client(error.to_string()))?;
+        let timeout = Duration::from_secs(config.timeout_s);
+        let mut settings = HttpClientSettings::new(timeout, &config.tls);
+        settings.max_answer_bytes = MAX_ANSWER_BYTES;
+        let authentication = config.authentication.as_ref();
         Ok(Self {
-            transport,
-            data_stream: template::data_stream(namespace),
-            template_wanted: config.create_template,
+            client: HttpClient::new(settings)?,
+            base_url: config
+                .base_url()
+                .map_err(|expected| BuildError::Client(expected.to_owned()))?,
+            authorization: authentication.map(Authentication::header).transpose()?,
+            namespace: namespace.to_owned(),
+            templates_wanted: if config.create_template {
+                STREAMS.to_vec()
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -179,98 +158,94 @@ impl Elasticsearch {
         &self,
         method: Method,
         path: &str,
-        query: Option<&[(&str, &str)]>,
+        query: Option<&str>,
         content_type: &'static str,
-        body: Option<String>,
+        body: impl Into<reqwest::Body>,
     ) -> Result<Answer, AttemptError> {
+        let mut url = self
+            .base_url
+            .join(path.trim_start_matches('/'))
+            .map_err(|error| AttemptError::new(error.to_string()))?;
+        url.set_query(query);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let sent = self
-            .transport
-            .send(method, path, headers, query, body, None);
-        let response = sent
-            .await
-            .map_err(|error| AttemptError::new(describe(&error)))?;
-        Answer::read(response).await
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        self.client.send(method, url, headers, body).await
     }
 
-    /// Makes the index template when it is missing. Missing rights are no reason to deliver nothing.
-    async fn ensure_template(&mut self) -> Result<(), AttemptError> {
-        let path = format!("/_index_template/{}", template::NAME);
-        let json = "application/json";
-        let found = self.send(Method::Head, &path, None, json, None).await?;
+    /// Makes the index template of a stream when it is missing. Missing rights are no reason to deliver
+    /// nothing.
+    async fn ensure_template(&mut self, stream: Stream) -> Result<(), AttemptError> {
+        const JSON: &str = "application/json";
+        let Some((name, template)) = stream.index_template() else {
+            self.templates_wanted.retain(|wanted| *wanted != stream);
+            return Ok(());
+        };
+        let path = IndicesExistsIndexTemplateParts::Name(name).url();
+        let found = self.send(Method::HEAD, &path, None, JSON, "").await?;
         if found.status == StatusCode::NOT_FOUND {
-            let body = template::index_template().to_string();
-            let made = self
-                .send(Method::Put, &path, None, json, Some(body))
-                .await?;
+            let path = IndicesPutIndexTemplateParts::Name(name).url();
+            let body = template.to_string();
+            let made = self.send(Method::PUT, &path, None, JSON, body).await?;
             if made.is_retryable() {
                 return Err(made.into_error());
             }
             if made.status.is_success() {
-                tracing::info!(template = template::NAME, "made the index template");
+                tracing::info!(template = name, "made the index template");
             } else {
                 let error = made.into_error();
-                tracing::warn!(%error, template = template::NAME, "the index template could not be made: delivering without");
+                tracing::warn!(%error, template = name, "the index template could not be made: delivering without");
             }
         } else if found.is_retryable() {
             return Err(found.into_error());
         }
-        self.template_wanted = false;
+        self.templates_wanted.retain(|wanted| *wanted != stream);
         Ok(())
     }
 
-    async fn bulk(&self, documents: &[Document]) -> Result<Answer, AttemptError> {
-        let mut body = String::new();
-        for document in documents {
-            let action = serde_json::json!({ "create": { "_id": document.event_id } });
-            body.push_str(&action.to_string());
-            body.push('\n');
-            body.push_str(&document.body);
-            body.push('\n');
-        }
-        let path = format!("/{}/_bulk", self.data_stream);
-        self.send(
-            Method::Post,
-            &path,
-            Some(BULK_ANSWER),
-            "application/x-ndjson",
-            Some(body),
-        )
-        .await
-    }
-}
-
-impl Elasticsearch {
-    async fn part(&self, documents: &[Document]) -> Result<Part, AttemptError> {
-        let answer = self.bulk(documents).await?;
+    /// One bulk request.
+    async fn part(&self, stream: Stream, documents: &[&Document]) -> Result<Part, AttemptError> {
+        let body = match bulk::body(documents) {
+            Ok(body) => body,
+            Err(reason) => return Ok(Part::too_much(documents, reason)),
+        };
+        let path = BulkParts::Index(&stream.data_stream(&self.namespace)).url();
+        let answer = self
+            .send(
+                Method::POST,
+                &path,
+                Some(BULK_QUERY),
+                "application/x-ndjson",
+                body,
+            )
+            .await?;
         match answer.status {
-            StatusCode::OK => Ok(Part::Answered(item_outcomes(
-                &answer.body,
-                documents.len(),
-            )?)),
-            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE if documents.len() > 1 => {
-                Ok(Part::TooMuch)
+            StatusCode::OK => {
+                let outcomes = bulk::outcomes(&answer.body, documents.len())?;
+                Ok(Part::Answered(outcomes))
             }
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
-                let reason = answer.into_error().reason;
-                Ok(Part::Answered(vec![Outcome::Refused { reason }]))
+                Ok(Part::too_much(documents, answer.reason()))
             }
             _ => Err(answer.into_error()),
         }
     }
-}
 
-#[async_trait]
-impl Destination for Elasticsearch {
-    async fn deliver(&mut self, documents: &[Document]) -> Result<Vec<Outcome>, AttemptError> {
-        if self.template_wanted {
-            self.ensure_template().await?;
+    /// Delivers documents of one stream. An error only when none of them is settled.
+    async fn deliver_stream(
+        &mut self,
+        stream: Stream,
+        documents: &[&Document],
+    ) -> Result<Vec<Outcome>, AttemptError> {
+        if self.templates_wanted.contains(&stream) {
+            self.ensure_template(stream).await?;
         }
         let mut outcomes = Vec::with_capacity(documents.len());
         let mut parts = vec![documents];
         while let Some(part) = parts.pop() {
-            match self.part(part).await {
+            match self.part(stream, part).await {
                 Ok(Part::Answered(answered)) => outcomes.extend(answered),
                 Ok(Part::TooMuch) => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -278,13 +253,45 @@ impl Destination for Elasticsearch {
                 }
                 Err(error) if outcomes.is_empty() => return Err(error),
                 // What came before is delivered: only the rest is tried again.
-                Err(AttemptError { reason, .. }) => {
-                    outcomes.resize(documents.len(), Outcome::retry(reason));
-                    return Ok(outcomes);
-                }
+                Err(error) => outcomes.resize(documents.len(), error.into()),
+            }
+            if outcomes.len() == documents.len() {
+                break;
             }
         }
         Ok(outcomes)
+    }
+}
+
+#[async_trait]
+impl Destination for Elasticsearch {
+    async fn deliver(&mut self, documents: &[Document]) -> Result<Vec<Outcome>, AttemptError> {
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; documents.len()];
+        let mut failure: Option<AttemptError> = None;
+        for stream in STREAMS {
+            let of_stream = |(_, document): &(usize, &Document)| document.stream == stream;
+            let (places, documents): (Vec<usize>, Vec<&Document>) =
+                documents.iter().enumerate().filter(of_stream).unzip();
+            if documents.is_empty() {
+                continue;
+            }
+            match self.deliver_stream(stream, &documents).await {
+                Ok(of_stream) => {
+                    for (place, outcome) in places.into_iter().zip(of_stream) {
+                        outcomes[place] = Some(outcome);
+                    }
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        match failure {
+            Some(error) if outcomes.iter().all(Option::is_none) => Err(error),
+            failure => {
+                let failed = failure.map_or_else(|| Outcome::retry(""), Outcome::from);
+                let outcome = |outcome: Option<Outcome>| outcome.unwrap_or_else(|| failed.clone());
+                Ok(outcomes.into_iter().map(outcome).collect())
+            }
+        }
     }
 }
 
@@ -295,125 +302,14 @@ enum Part {
     TooMuch,
 }
 
-/// A response that was read.
-struct Answer {
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    async fn read(response: Response) -> Result<Self, AttemptError> {
-        let status = response.status_code();
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
-        if let Some(length) = response
-            .content_length()
-            .filter(|&length| length > MAX_RESPONSE_BYTES)
-        {
-            return Err(AttemptError::new(format!(
-                "the response has {length} bytes, the limit is {MAX_RESPONSE_BYTES}"
-            )));
-        }
-        let body = response
-            .bytes()
-            .await
-            .map_err(|error| AttemptError::new(describe(&error)))?;
-        Ok(Self {
-            status,
-            retry_after,
-            body: body.to_vec(),
-        })
-    }
-
-    fn is_retryable(&self) -> bool {
-        self.status == StatusCode::TOO_MANY_REQUESTS || self.status.is_server_error()
-    }
-
-    fn into_error(self) -> AttemptError {
-        let said = shorten(&String::from_utf8_lossy(&self.body));
-        AttemptError {
-            reason: format!("{}: {said}", self.status),
-            retry_after: self.retry_after,
+impl Part {
+    fn too_much(documents: &[&Document], reason: String) -> Self {
+        match documents.len() {
+            1 => Self::Answered(vec![Outcome::Refused { reason }]),
+            _ => Self::TooMuch,
         }
     }
 }
 
-/// The answer to a bulk request.
-#[derive(Deserialize)]
-struct BulkAnswer {
-    #[serde(default)]
-    items: Vec<BulkItem>,
-}
-
-#[derive(Deserialize)]
-struct BulkItem {
-    create: ItemAnswer,
-}
-
-#[derive(Deserialize)]
-struct ItemAnswer {
-    status: u16,
-    error: Option<ItemError>,
-}
-
-#[derive(Deserialize)]
-struct ItemError {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-fn item_outcomes(body: &[u8], expected: usize) -> Result<Vec<Outcome>, AttemptError> {
-    let answer: BulkAnswer = serde_json::from_slice(body)
-        .map_err(|error| AttemptError::new(format!("the answer is no bulk answer: {error}")))?;
-    if answer.items.len() != expected {
-        return Err(AttemptError::new(format!(
-            "the answer has {} items, expected {expected}",
-            answer.items.len()
-        )));
-    }
-    Ok(answer
-        .items
-        .into_iter()
-        .map(|item| item_outcome(item.create))
-        .collect())
-}
-
-fn item_outcome(item: ItemAnswer) -> Outcome {
-    let reason = match item.error {
-        Some(error) => {
-            let reason = error.reason.unwrap_or_default();
-            format!("{}: {}: {}", item.status, error.kind, shorten(&reason))
-        }
-        None => item.status.to_string(),
-    };
-    match item.status {
-        200..=299 => Outcome::Delivered,
-        409 => Outcome::AlreadyThere,
-        // Rights and indices can come back; the rest of 4xx is about the document.
-        401 | 403 | 404 | 408 | 429 | 500..=599 => Outcome::retry(reason),
-        _ => Outcome::Refused { reason },
-    }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(MAX_REASON_CHARACTERS).collect()
-}
-
-/// An error with its causes: the client's own text names none.
-fn describe(error: &elasticsearch::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    shorten(&text)
-}
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ mod elasticsearch;
 mod fields;
 mod file;
 mod http_client;
+mod otlp;
 mod route;
 mod secret;
 mod setting;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use document::{Document, Stream};
 pub use elasticsearch::{Authentication, ElasticsearchConfig};
 pub use file::FileConfig;
+pub use otlp::{OtlpBody, OtlpCompression, OtlpConfig, OtlpProtocol};
 pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use setting::{SettingError, in_range};
@@ -113,6 +115,16 @@ impl AttemptError {
     }
 }
 
+impl From<AttemptError> for Outcome {
+    /// For one document of those that the failure is about.
+    fn from(error: AttemptError) -> Self {
+        Self::Retry {
+            reason: error.reason,
+            retry_after: error.retry_after,
+        }
+    }
+}
+
 /// A place that documents are delivered to.
 #[async_trait]
 pub trait Destination: Send + Sync + std::fmt::Debug {
@@ -157,6 +169,8 @@ pub enum DestinationKind {
     Elasticsearch(ElasticsearchConfig),
     /// Syslog, over the network or on this machine.
     Syslog(SyslogConfig),
+    /// OTLP logs, over gRPC or HTTP.
+    Otlp(OtlpConfig),
 }
 
 impl Default for DestinationKind {
@@ -210,6 +224,7 @@ impl DestinationKind {
             Self::File(_) => Ok(()),
             Self::Elasticsearch(config) => config.validate(field),
             Self::Syslog(config) => config.validate(field),
+            Self::Otlp(config) => config.validate(field),
         }
     }
 
@@ -220,6 +235,7 @@ impl DestinationKind {
             Self::File(_) => "file",
             Self::Elasticsearch(_) => "elasticsearch",
             Self::Syslog(_) => "syslog",
+            Self::Otlp(_) => "otlp",
         }
     }
 
@@ -237,6 +253,7 @@ impl DestinationKind {
             Self::Syslog(config) => {
                 Box::new(syslog::Syslog::new(config, surroundings.observer_name)?)
             }
+            Self::Otlp(config) => Box::new(otlp::Otlp::new(config, surroundings.observer_name)?),
         })
     }
 }
