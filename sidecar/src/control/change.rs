@@ -115,10 +115,7 @@ impl Control {
                 report.needs_restart.push(path.join("."));
                 continue;
             }
-            match tree::at(&new, &path) {
-                Some(value) => tree::put(&mut base, &path, value.clone()),
-                None => tree::remove(&mut base, &path),
-            }
+            tree::copy(&mut base, &path, &new);
             report.applied.push(path.join("."));
         }
         let base = tree::read(base).map_err(|error| {

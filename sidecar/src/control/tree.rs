@@ -119,7 +119,9 @@ pub(super) fn merge_patch(target: &mut Value, patch: &Value) {
 pub(super) fn with(base: &Value, overrides: &Value) -> Value {
     let mut tree = base.clone();
     for (path, value) in leaves(overrides) {
-        put(&mut tree, &path, value.clone());
+        if !value.as_object().is_some_and(Map::is_empty) {
+            put(&mut tree, &path, value.clone());
+        }
     }
     tree
 }
@@ -137,14 +139,24 @@ pub(super) fn put(tree: &mut Value, path: &[String], value: Value) {
     *place = value;
 }
 
-/// Takes away what lies at `path`.
-pub(super) fn remove(tree: &mut Value, path: &[String]) {
+/// Makes what lies at `path` what it is in another tree. What the other one does not have goes, and with it
+/// what it stands in, as far as the other tree does not have that either.
+pub(super) fn copy(tree: &mut Value, path: &[String], other: &Value) {
+    let mut way = (1..=path.len()).filter_map(|depth| path.get(..depth));
+    let missing = way.find(|way| at(other, way).is_none());
+    match (missing, at(other, path)) {
+        (Some(missing), _) => remove(tree, missing),
+        (None, Some(value)) => put(tree, path, value.clone()),
+        (None, None) => {}
+    }
+}
+
+fn remove(tree: &mut Value, path: &[String]) {
     let Some((name, way)) = path.split_last() else {
         return;
     };
-    let parent = way
-        .iter()
-        .try_fold(tree, |place, name| place.get_mut(name.as_str()));
+    let mut way = way.iter();
+    let parent = way.try_fold(tree, |place, name| place.get_mut(name.as_str()));
     if let Some(Value::Object(fields)) = parent {
         fields.remove(name);
     }

@@ -11,6 +11,7 @@ mod api;
 mod api_access;
 mod bad_input;
 mod bulk_server;
+mod control;
 mod delivery;
 mod flows;
 mod full_disk;

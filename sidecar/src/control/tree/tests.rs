@@ -86,3 +86,13 @@ fn only_what_may_change_at_runtime_can_be_patched_and_the_refusal_names_the_key(
         assert!(error.starts_with(key), "{patch}: {error}");
     }
 }
+
+#[test]
+fn what_another_tree_does_not_have_goes_whole() {
+    let mut tree = json!({"a": {"b": {"c": 1, "d": {"e": 2}}, "f": 1}});
+    let other = json!({"a": {"f": 2}, "g": {"h": 3}});
+    for path in differences(&tree, &other) {
+        copy(&mut tree, &path, &other);
+    }
+    assert_eq!(tree, other);
+}
