@@ -54,15 +54,12 @@ impl File {
             .path
             .clone()
             .unwrap_or_else(|| data_directory.join("detections.ndjson"));
-        // Opening now shows a wrong path at the start and not at the first detection.
-        let open = open(&path).map_err(|source| BuildError::File {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Self {
-            path,
-            open: Some(open),
-        })
+        // Opening now shows a wrong path at the start and not at the first detection. Nothing is mended yet:
+        // when destinations are exchanged, the one before may still be writing.
+        match append_to(&path) {
+            Ok(_file) => Ok(Self { path, open: None }),
+            Err(source) => Err(BuildError::File { path, source }),
+        }
     }
 }
 
@@ -103,13 +100,14 @@ fn reopen(path: &Path, opened: Option<Open>) -> io::Result<Open> {
     open(path)
 }
 
+fn append_to(path: &Path) -> io::Result<std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o640);
+    options.open(path)
+}
+
 fn open(path: &Path) -> io::Result<Open> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)?;
+    let mut file = append_to(path)?;
     let known = repair(&mut file, path)?;
     // The folder's entry of a new file must be on disk, too.
     let folder = path

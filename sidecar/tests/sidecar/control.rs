@@ -20,7 +20,6 @@ async fn receive_beacon(sidecar: &Sidecar, place: u64, count: u64) {
 fn file(path: &Path) -> DestinationConfig {
     DestinationKind::File(FileConfig {
         path: Some(path.to_owned()),
-        ..FileConfig::default()
     })
     .into()
 }
