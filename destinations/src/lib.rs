@@ -22,6 +22,7 @@ mod route;
 mod secret;
 mod setting;
 mod syslog;
+mod test_document;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use setting::{SettingError, in_range};
 pub use syslog::{Facility, SyslogConfig, SyslogFormat, SyslogTransport};
+pub use test_document::{TestOutcome, TestReport, test_destination};
 pub use tls::TlsConfig;
 
 /// Joins a document that a destination has taken with its later confirmation. Unique among the documents
@@ -130,6 +132,13 @@ impl From<AttemptError> for Outcome {
 pub trait Destination: Send + Sync + std::fmt::Debug {
     /// Makes one attempt. Answers for every document, in their order.
     async fn deliver(&mut self, documents: &[Document]) -> Result<Vec<Outcome>, AttemptError>;
+
+    /// What an attempt with these documents would send, without credentials; the reason when nothing can be
+    /// made of them.
+    fn rendered(&self, documents: &[Document]) -> Result<String, String> {
+        let bodies: Vec<&str> = documents.iter().map(|it| it.body.as_str()).collect();
+        Ok(bodies.join("\n"))
+    }
 
     /// Asks what became of documents for which [`Outcome::Awaiting`] was said; those of which nothing new is
     /// known are left out. Called regularly while there are any.

@@ -38,7 +38,10 @@ pub use config::{
     TokenConfig,
 };
 pub use control::{ControlError, ReloadReport, Reread, View};
-pub use deliver::{DestinationError, DestinationStatus, RetryPolicy};
+pub use deliver::{
+    Delivered, Delivery, DestinationError, DestinationStatus, OperationError, RetryPolicy,
+    test_configured,
+};
 pub use listen::{ListenError, TlsError};
 pub use observe::{AnalysisReport, ExporterStatus};
 pub use receive::{AcceptError, Receiver};
@@ -46,4 +49,4 @@ pub use sidecar::{Addresses, Sidecar, StartError, StopReport};
 pub use status::{
     DetectorStatus, FindingStatus, ReceiveStatus, RejectedStatus, Status, StatusSource, StoreStatus,
 };
-pub use store::{Backlog, DeadLetter, FormatError, StoreError, Totals};
+pub use store::{Backlog, DeadLetter, FormatError, Purged, StoreError, Totals};

@@ -240,24 +240,7 @@ impl StatusReporter {
 
     /// Configured destinations, then those that are in the store only.
     async fn destinations(&self) -> Vec<DestinationStatus> {
-        let mut stored = self.store.accounts().await.unwrap_or_default();
-        let progress = self.deliveries.progress();
-        let mut all: Vec<DestinationStatus> = progress
-            .iter()
-            .map(|progress| {
-                let account = stored.remove(progress.name()).unwrap_or_default();
-                DestinationStatus {
-                    filtered: self.deliveries.router().filtered(progress.name()),
-                    ..progress.status(account)
-                }
-            })
-            .collect();
-        all.extend(
-            stored
-                .into_iter()
-                .map(|(name, account)| DestinationStatus::stored(&name, account)),
-        );
-        all
+        self.deliveries.statuses().await.unwrap_or_default()
     }
 
     async fn store(&self, failed_checkpoints: u64) -> StoreStatus {

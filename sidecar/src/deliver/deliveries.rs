@@ -61,7 +61,9 @@ struct Running {
 #[derive(Clone, Debug)]
 pub(crate) struct Deliveries {
     running: Arc<Mutex<BTreeMap<String, Running>>>,
-    store: Store,
+    pub(super) store: Store,
+    /// The configuration in force, for tests of destinations.
+    config: Arc<Mutex<Option<Arc<Config>>>>,
     router: Arc<Router>,
     clock: Clock,
     /// Lets all workers end when nothing waits.
@@ -129,6 +131,7 @@ impl Deliveries {
         Self {
             running: Arc::default(),
             store,
+            config: Arc::default(),
             router,
             clock,
             drain: CancellationToken::new(),
@@ -137,6 +140,14 @@ impl Deliveries {
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<String, Running>) -> T) -> T {
         work(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The configuration in force; none before the start.
+    pub(super) fn config(&self) -> Option<Arc<Config>> {
+        self.config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Which documents go where.
@@ -168,6 +179,8 @@ impl Deliveries {
 
     /// Starts the workers of what was made.
     pub(crate) fn start(&self, prepared: Prepared, config: &Config) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::new(config.clone()));
         let delivery = &config.delivery;
         for Made {
             progress,

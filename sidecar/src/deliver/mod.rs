@@ -5,6 +5,7 @@
 //! not answer keeps nobody else waiting.
 
 mod deliveries;
+mod operations;
 mod progress;
 mod retry;
 mod router;
@@ -12,6 +13,7 @@ mod worker;
 
 pub use deliveries::DestinationError;
 pub(crate) use deliveries::{Deliveries, Prepared};
+pub use operations::{Delivered, Delivery, OperationError, test_configured};
 pub use progress::DestinationStatus;
 pub(crate) use progress::Progress;
 pub use retry::RetryPolicy;

@@ -1,5 +1,6 @@
 //! What a destination's deliveries have come to, shared with those who ask.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub struct DestinationStatus {
     pub dropped: u64,
     /// Documents that its route left out, since the start.
     pub filtered: u64,
+    /// Least severity that its route lets through; none when it is not configured.
+    pub minimum_severity: Option<&'static str>,
     /// Whether it is in the configuration; else it is in the store only.
     pub configured: bool,
     /// Failed attempts in a row; 0 when the last one succeeded.
@@ -85,6 +88,8 @@ struct State {
     last_error: Option<String>,
     /// Retries that the store has not counted yet.
     unsaved_retries: u64,
+    /// Numbers of documents that the destination has taken and not confirmed yet.
+    awaited: BTreeSet<u64>,
 }
 
 impl Progress {
@@ -122,6 +127,16 @@ impl Progress {
         })
     }
 
+    /// These documents wait for a confirmation now.
+    pub(super) fn set_awaited(&self, numbers: BTreeSet<u64>) {
+        self.with(|state| state.awaited = numbers);
+    }
+
+    /// Whether the destination has taken a document and not confirmed it yet.
+    pub(super) fn is_awaited(&self, number: u64) -> bool {
+        self.with(|state| state.awaited.contains(&number))
+    }
+
     /// Takes the retries that the store shall count.
     pub(super) fn take_retries(&self) -> u64 {
         self.with(|state| std::mem::take(&mut state.unsaved_retries))
@@ -140,6 +155,7 @@ impl Progress {
             status.failures = state.failures;
             status.last_error.clone_from(&state.last_error);
             status.retries += state.unsaved_retries;
+            status.awaiting = state.awaited.len() as u64;
         });
         status
     }

@@ -155,7 +155,7 @@ pub(crate) struct DeadLetterPage {
 }
 
 /// What a purge removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Purged {
     /// Documents that waited.
     pub pending: u64,
