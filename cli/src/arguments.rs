@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Detect(DetectArguments),
     /// Capture this host's flows and send them over OTLP (the exporter alone)
     Export(ExportArguments),
-    /// Score log files: flow NDJSON and Zeek logs
+    /// Score files: captures, Zeek and Suricata logs, flow NDJSON, tables of connections
     Score(ScoreArguments),
     /// Show what a running instance does
     Status(StatusArguments),

@@ -11,7 +11,7 @@ use super::report::Report;
 
 /// Collects records and makes observations of them.
 #[derive(Default)]
-pub(super) struct Joiner {
+pub(crate) struct Joiner {
     connections: Vec<Observation>,
     /// The first connection of each identity, and what told of it.
     by_id: HashMap<ConnectionId, (usize, Dialect)>,
@@ -25,7 +25,7 @@ pub(super) struct Joiner {
 }
 
 impl Joiner {
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         match record.kind {
             Kind::Connection => self.add_connection(record),
             Kind::Activity => {
@@ -86,7 +86,7 @@ impl Joiner {
     }
 
     /// All observations, sorted by time.
-    pub(super) fn finish(mut self, report: &mut Report) -> Vec<Observation> {
+    pub(crate) fn finish(mut self, report: &mut Report) -> Vec<Observation> {
         self.settle_carried();
         self.settle_activity();
         report.duplicates += self.duplicates;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 
 /// One line without its end (`\n` or `\r\n`).
 #[derive(Debug)]
-pub(super) enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// Its bytes.
     Text(&'a [u8]),
     /// It was longer than the limit; its bytes are gone.
@@ -15,13 +15,13 @@ pub(super) enum Line<'a> {
 /// Reading ended before the stream did.
 #[derive(Debug, thiserror::Error)]
 #[error("reading stopped after line {after_line}: {error}")]
-pub(super) struct Stopped {
+pub(crate) struct Stopped {
     after_line: u64,
     error: io::Error,
 }
 
 /// Reads lines; the first ones can be looked at before they are taken.
-pub(super) struct LineReader {
+pub(crate) struct LineReader {
     input: Box<dyn BufRead + Send>,
     buffer: Vec<u8>,
     bytes_max: usize,
@@ -33,7 +33,7 @@ pub(super) struct LineReader {
 }
 
 impl LineReader {
-    pub(super) fn new(input: Box<dyn BufRead + Send>, bytes_max: usize) -> Self {
+    pub(crate) fn new(input: Box<dyn BufRead + Send>, bytes_max: usize) -> Self {
         Self {
             input,
             buffer: Vec::new(),
@@ -45,12 +45,12 @@ impl LineReader {
     }
 
     /// Longest line that is read.
-    pub(super) fn bytes_max(&self) -> usize {
+    pub(crate) fn bytes_max(&self) -> usize {
         self.bytes_max
     }
 
     /// The next line and its number; `None` at the end. After an error the stream is not usable.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Line<'_>)>, Stopped> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Line<'_>)>, Stopped> {
         let fits = match self.ahead.pop_front() {
             Some(Some(text)) => {
                 self.buffer = text;
@@ -80,7 +80,7 @@ impl LineReader {
     }
 
     /// Looks at up to `count` lines without taking them.
-    pub(super) fn peek(&mut self, count: usize) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn peek(&mut self, count: usize) -> impl Iterator<Item = &[u8]> {
         while self.ahead.len() < count && self.failed.is_none() {
             match self.fill() {
                 Ok(None) => break,
@@ -96,7 +96,7 @@ impl LineReader {
     }
 
     /// What stopped the look ahead, when it failed before the first line.
-    pub(super) fn failed_at_start(&mut self) -> Option<io::Error> {
+    pub(crate) fn failed_at_start(&mut self) -> Option<io::Error> {
         if self.ahead.is_empty() {
             self.failed.take()
         } else {

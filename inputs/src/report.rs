@@ -29,6 +29,10 @@ pub enum Reason {
     MissingField,
     /// A field has a value that it cannot have.
     InvalidField,
+    /// A packet that cannot be read.
+    UnusablePacket,
+    /// The line is no row of a table.
+    NotCsv,
 }
 
 impl Reason {
@@ -43,21 +47,23 @@ impl Reason {
             Self::FieldCount => "wrong number of fields (cut off?)",
             Self::MissingField => "needed field missing",
             Self::InvalidField => "field with an impossible value",
+            Self::UnusablePacket => "packet that cannot be read",
+            Self::NotCsv => "no row of a table",
         }
     }
 }
 
 /// What is wrong with a line or a field, without the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) reason: Reason,
-    pub(super) field: Option<String>,
-    pub(super) expected: String,
-    pub(super) got: String,
+pub(crate) struct Problem {
+    pub(crate) reason: Reason,
+    pub(crate) field: Option<String>,
+    pub(crate) expected: String,
+    pub(crate) got: String,
 }
 
 impl Problem {
-    pub(super) fn too_long(bytes_max: usize) -> Self {
+    pub(crate) fn too_long(bytes_max: usize) -> Self {
         Self {
             reason: Reason::LineTooLong,
             field: None,
@@ -66,7 +72,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn missing(field: &str, expected: &str) -> Self {
+    pub(crate) fn missing(field: &str, expected: &str) -> Self {
         Self {
             reason: Reason::MissingField,
             field: Some(field.to_owned()),
@@ -75,7 +81,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn invalid(field: &str, expected: &str, got: &Scalar<'_>) -> Self {
+    pub(crate) fn invalid(field: &str, expected: &str, got: &Scalar<'_>) -> Self {
         Self {
             reason: Reason::InvalidField,
             field: Some(field.to_owned()),
@@ -86,7 +92,7 @@ impl Problem {
 }
 
 /// `text` quoted, escaped and cut, so that a message stays one harmless line.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARACTERS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');
@@ -143,18 +149,22 @@ pub struct FileProblem {
 pub struct Report {
     /// Files read, also those read in part.
     pub files_read: u64,
-    /// Files in folders that are neither Zeek logs nor flow NDJSON.
+    /// Files in folders of unknown formats.
     pub files_of_other_kind: u64,
     /// The first of them.
     pub files_of_other_kind_kept: Vec<PathBuf>,
-    /// Lines with data.
+    /// Lines with data; in captures packets.
     pub lines: u64,
-    /// Lines in use.
+    /// Lines or packets in use.
     pub records: u64,
-    /// Records of Zeek logs that tell of no connection (`files`, `x509`, ...).
+    /// Records that tell of no connection (Zeek's `files`, Suricata's `stats`, ARP, ...).
     pub other_records: u64,
     /// Records of a connection that another record told of already.
     pub duplicates: u64,
+    /// TCP connections in captures whose beginning was not captured.
+    pub mid_stream: u64,
+    /// Connections in captures that ended early because there was no room for more.
+    pub evicted: u64,
     /// Lines skipped, by reason.
     pub skipped: BTreeMap<Reason, u64>,
     /// Fields not used in lines that were used, by reason.
@@ -168,7 +178,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(kept_max: usize) -> Self {
+    pub(crate) fn new(kept_max: usize) -> Self {
         Self {
             kept_max,
             ..Self::default()
@@ -187,24 +197,24 @@ impl Report {
         self.fields_not_used.values().sum()
     }
 
-    pub(super) fn skip(&mut self, file: &Path, line: u64, problem: Problem) {
+    pub(crate) fn skip(&mut self, file: &Path, line: u64, problem: Problem) {
         *self.skipped.entry(problem.reason).or_default() += 1;
         self.keep(file, line, problem, false);
     }
 
-    pub(super) fn ignore_field(&mut self, file: &Path, line: u64, problem: Problem) {
+    pub(crate) fn ignore_field(&mut self, file: &Path, line: u64, problem: Problem) {
         *self.fields_not_used.entry(problem.reason).or_default() += 1;
         self.keep(file, line, problem, true);
     }
 
-    pub(super) fn file_problem(&mut self, file: &Path, message: impl fmt::Display) {
+    pub(crate) fn file_problem(&mut self, file: &Path, message: impl fmt::Display) {
         self.file_problems.push(FileProblem {
             file: file.to_path_buf(),
             message: message.to_string(),
         });
     }
 
-    pub(super) fn other_kind(&mut self, file: &Path) {
+    pub(crate) fn other_kind(&mut self, file: &Path) {
         self.files_of_other_kind += 1;
         if self.files_of_other_kind_kept.len() < self.kept_max {
             self.files_of_other_kind_kept.push(file.to_path_buf());

@@ -1,55 +1,70 @@
-//! Finds files, opens them, and tells their format by their first lines.
+//! Finds files, opens them, and tells their format by their first bytes and lines.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::decoder::{self, LineDecoder};
 use super::lines::LineReader;
-use super::record::{self, Classified, Dialect, Kind};
+use super::packets::capture;
+use super::record::Kind;
 use super::report::{Report, quoted};
-use super::row::Column;
-use super::{Format, Settings, json, tsv};
+use super::{Format, Settings};
 
 /// Lines looked at to tell the format: more than one, because the first may be cut.
 const LOOKED_AT: usize = 16;
 /// Deepest folder inside a given folder.
 const DEPTH_MAX: usize = 32;
 const BUFFER_BYTES: usize = 1 << 16;
+/// The name of standard input.
+const STANDARD_INPUT: &str = "-";
+/// How compressed files begin, and how much is looked at to tell.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const MAGIC_BYTES: u64 = 4;
 
-/// What kind of lines a file has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detected {
-    /// Zeek's tab-separated lines.
-    Tsv,
-    /// JSON objects.
-    Json(Dialect),
-}
-
-/// An open file whose format is known.
-pub(super) struct Source {
-    pub(super) lines: LineReader,
-    pub(super) detected: Detected,
+/// What a file holds.
+pub(crate) enum Content {
+    /// Lines of a known format.
+    Lines(Box<LineReader>, LineDecoder),
+    /// Packets.
+    Capture(Box<dyn BufRead + Send>),
 }
 
 /// A file to read.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) path: PathBuf,
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
     /// Connections are read before what they carried, so that less waits in memory.
     order: u8,
 }
 
-impl Source {
-    /// Opens a file; the error is a sentence for the user.
-    pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, String> {
-        let mut lines = open_lines(path, settings).map_err(|error| error.to_string())?;
-        let Some((detected, _)) = detect(&mut lines, settings.format) else {
-            return Err(unknown(&mut lines, settings.format));
-        };
-        Ok(Self { lines, detected })
+impl Content {
+    /// Opens a file, or standard input for `-`; the error is a sentence for the user.
+    pub(crate) fn open(path: &Path, settings: &Settings) -> Result<Self, String> {
+        let input = open(path).map_err(|error| error.to_string())?;
+        Self::of(input, settings)
+    }
+
+    /// Tells the format of a stream, which may be compressed.
+    pub(crate) fn of(input: Input, settings: &Settings) -> Result<Self, String> {
+        let (beginning, input) = plain(input).map_err(|error| error.to_string())?;
+        let capture = capture::is_capture(&beginning);
+        match settings.format {
+            Format::Auto | Format::Pcap if capture => return Ok(Self::Capture(input)),
+            Format::Pcap => {
+                let got = quoted(&String::from_utf8_lossy(&beginning));
+                return Err(format!("expected a pcap or pcapng capture, got {got}"));
+            }
+            _ => {}
+        }
+        let mut lines = LineReader::new(input, settings.line_bytes_max);
+        match decoder::detect(lines.peek(LOOKED_AT), settings.format) {
+            Some((decoder, _)) => Ok(Self::Lines(Box::new(lines), decoder)),
+            None => Err(unknown(&mut lines, settings.format)),
+        }
     }
 }
 
@@ -57,13 +72,7 @@ fn unknown(lines: &mut LineReader, format: Format) -> String {
     if let Some(error) = lines.failed_at_start() {
         return error.to_string();
     }
-    let expected = match format {
-        Format::Auto => {
-            "a Zeek log (a #fields line or JSON with id.orig_h) or flow NDJSON (JSON with src and dst)"
-        }
-        Format::Flows => "flow NDJSON (one JSON object with src and dst a line)",
-        Format::Zeek => "a Zeek log (a #fields line, or one JSON object with id.orig_h a line)",
-    };
+    let expected = format.expected();
     match lines.peek(1).next() {
         Some(first) => {
             format!(
@@ -75,70 +84,47 @@ fn unknown(lines: &mut LineReader, format: Format) -> String {
     }
 }
 
-fn open_lines(path: &Path, settings: &Settings) -> io::Result<LineReader> {
+/// A stream of bytes.
+pub(crate) type Input = Box<dyn BufRead + Send>;
+
+fn open(path: &Path) -> io::Result<Input> {
+    if path == Path::new(STANDARD_INPUT) {
+        return Ok(Box::new(BufReader::with_capacity(
+            BUFFER_BYTES,
+            io::stdin(),
+        )));
+    }
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
-    let mut raw = BufReader::with_capacity(BUFFER_BYTES, file);
-    let compressed = raw.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    let input: Box<dyn BufRead + Send> = if compressed {
-        Box::new(BufReader::with_capacity(
-            BUFFER_BYTES,
-            MultiGzDecoder::new(raw),
-        ))
-    } else {
-        Box::new(raw)
-    };
-    Ok(LineReader::new(input, settings.line_bytes_max))
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
 }
 
-/// The format of the lines, and whether they are of connections themselves.
-fn detect(lines: &mut LineReader, format: Format) -> Option<(Detected, Option<Kind>)> {
-    let mut header = tsv::Header::default();
-    for line in lines.peek(LOOKED_AT) {
-        if line.first() == Some(&b'#') {
-            let named = line.starts_with(b"#fields");
-            if header.read(line).is_ok() && named && format != Format::Flows {
-                return Some((Detected::Tsv, tsv_kind(&header)));
-            }
-            continue;
-        }
-        let found = detect_json(line);
-        match found {
-            Some((Detected::Json(Dialect::Flows), _)) if format == Format::Zeek => {}
-            Some((Detected::Json(Dialect::Zeek), _)) if format == Format::Flows => {}
-            Some(_) => return found,
-            None => {}
-        }
+/// The first bytes, and the whole stream, without compression.
+fn plain(input: Input) -> io::Result<(Vec<u8>, Input)> {
+    let (beginning, input) = beginning(input)?;
+    if !beginning.starts_with(&GZIP) {
+        return Ok((beginning, input));
     }
-    None
+    let plain = MultiGzDecoder::new(input);
+    self::beginning(Box::new(BufReader::with_capacity(BUFFER_BYTES, plain)))
 }
 
-fn tsv_kind(header: &tsv::Header) -> Option<Kind> {
-    let stream = header.stream()?;
-    matches!(stream, "conn" | "open_conn").then_some(Kind::Connection)
-}
-
-fn detect_json(line: &[u8]) -> Option<(Detected, Option<Kind>)> {
-    let flow = json::row(line, Dialect::Flows).ok()?;
-    if flow.names(Column::Source) && flow.names(Column::Destination) {
-        return Some((Detected::Json(Dialect::Flows), Some(Kind::Connection)));
+/// Looks at the first bytes of a stream, which a pipe may give one by one.
+fn beginning(mut input: Input) -> io::Result<(Vec<u8>, Input)> {
+    let mut bytes = Vec::new();
+    // An error right here is one of the reading that follows, which tells where.
+    let read = (&mut input).take(MAGIC_BYTES).read_to_end(&mut bytes);
+    if bytes.is_empty() {
+        read?;
     }
-    let zeek = json::row(line, Dialect::Zeek).ok()?;
-    let addressed = zeek.names(Column::Source) && zeek.names(Column::Destination);
-    if !addressed && !zeek.names(Column::Stream) {
-        return None;
-    }
-    let kind = match record::classify(&zeek, Dialect::Zeek, None) {
-        Ok(Classified::Record(record, _)) => Some(record.kind),
-        _ => None,
-    };
-    Some((Detected::Json(Dialect::Zeek), kind))
+    let all = io::Cursor::new(bytes.clone()).chain(input);
+    Ok((bytes, Box::new(all)))
 }
 
 /// All files to read: those named, and those in named folders whose format is known.
-pub(super) fn discover(paths: &[PathBuf], settings: &Settings, report: &mut Report) -> Vec<Found> {
+pub(crate) fn discover(paths: &[PathBuf], settings: &Settings, report: &mut Report) -> Vec<Found> {
     let mut search = Search {
         settings,
         report,
@@ -189,8 +175,13 @@ impl Search<'_> {
 
     /// 0 for files of connections, 1 for others, `None` when the format is unknown.
     fn order(&self, path: &Path) -> Option<u8> {
-        let mut lines = open_lines(path, self.settings).ok()?;
-        let (_, kind) = detect(&mut lines, self.settings.format)?;
+        let (beginning, input) = plain(open(path).ok()?).ok()?;
+        let format = self.settings.format;
+        if capture::is_capture(&beginning) {
+            return matches!(format, Format::Auto | Format::Pcap).then_some(0);
+        }
+        let mut lines = LineReader::new(input, self.settings.line_bytes_max);
+        let (_, kind) = decoder::detect(lines.peek(LOOKED_AT), format)?;
         Some(u8::from(kind != Some(Kind::Connection)))
     }
 

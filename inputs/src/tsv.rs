@@ -6,7 +6,7 @@ use super::row::{Column, Hint, Row, Scalar};
 
 /// What the header lines said last: a file may hold several logs, one after the other.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(crate) struct Header {
     separator: Vec<u8>,
     unset: Vec<u8>,
     empty: Vec<u8>,
@@ -36,12 +36,12 @@ impl Default for Header {
 
 impl Header {
     /// The log that `#path` names.
-    pub(super) fn stream(&self) -> Option<&str> {
+    pub(crate) fn stream(&self) -> Option<&str> {
         self.stream.as_deref()
     }
 
     /// Takes in a line that begins with `#`. Unknown ones are passed over.
-    pub(super) fn read(&mut self, line: &[u8]) -> Result<(), Problem> {
+    pub(crate) fn read(&mut self, line: &[u8]) -> Result<(), Problem> {
         if let Some(rest) = line.strip_prefix(b"#separator") {
             // The only header line that is itself separated by a space.
             *self = Self {
@@ -100,7 +100,7 @@ impl Header {
     }
 
     /// The fields of a record.
-    pub(super) fn row<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, Problem> {
+    pub(crate) fn row<'a>(&self, line: &'a [u8]) -> Result<Row<'a>, Problem> {
         if self.fields.is_empty() {
             return Err(Problem {
                 reason: Reason::NoHeader,

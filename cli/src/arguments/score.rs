@@ -16,8 +16,14 @@ pub(crate) enum InputFormat {
     Auto,
     /// Flow NDJSON
     Flows,
-    /// Zeek conn, http, ssl and dns logs
+    /// Zeek conn, http, ssl, quic and dns logs
     Zeek,
+    /// Suricata EVE JSON
+    Eve,
+    /// Tables of connections with a header line
+    Csv,
+    /// Captures: pcap and pcapng
+    Pcap,
 }
 
 impl From<InputFormat> for Format {
@@ -26,6 +32,9 @@ impl From<InputFormat> for Format {
             InputFormat::Auto => Self::Auto,
             InputFormat::Flows => Self::Flows,
             InputFormat::Zeek => Self::Zeek,
+            InputFormat::Eve => Self::Eve,
+            InputFormat::Csv => Self::Csv,
+            InputFormat::Pcap => Self::Pcap,
         }
     }
 }
@@ -44,7 +53,7 @@ pub(crate) enum OutputFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArguments {
-    /// Files and folders: flow NDJSON and Zeek conn, http, ssl and dns logs, plain or gzip
+    /// Files and folders, plain or gzip; - is standard input
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of the input

@@ -224,7 +224,7 @@ fn print_files_passed_over(out: &mut dyn Write, report: &Report) -> io::Result<(
     let count = text::counted(report.files_of_other_kind, "file", "files");
     writeln!(
         out,
-        "{count} passed over, neither Zeek log nor flow NDJSON: {}{more}",
+        "{count} passed over, of unknown formats: {}{more}",
         names.join(", ")
     )
 }

@@ -386,7 +386,7 @@ fn input_that_cannot_be_read_at_all_is_an_error() {
         ),
         (
             empty.path().to_path_buf(),
-            "no Zeek log and no flow NDJSON in ",
+            "no log, table of connections or capture in ",
         ),
     ] {
         let ran = run(["score", text(&path)]);

@@ -16,6 +16,9 @@
 //! - **Names**: the TLS `ClientHello`, the HTTP `Host` header, or the question of a DNS query; else the name
 //!   whose DNS answer gave this client the server's address.
 
+pub(crate) mod capture;
+mod fragments;
+mod link;
 pub(crate) mod names;
 pub(crate) mod table;
 
