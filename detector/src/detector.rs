@@ -1,5 +1,7 @@
 //! Observations in, assessments out.
 
+use std::time::Duration;
+
 use crate::method::{Method, Workspace};
 use crate::series::MAX_NAME_BYTES;
 use crate::settings::{Settings, SettingsError};
@@ -88,6 +90,22 @@ pub struct Detector {
     method: Method,
     workspace: Workspace,
     counters: Counters,
+    showing: bool,
+}
+
+/// One series without its score: what a list of connections shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesSummary {
+    /// The series.
+    pub key: SeriesKey,
+    /// Connections started.
+    pub count: u64,
+    /// First connection start.
+    pub first_seen: Timestamp,
+    /// Last connection start.
+    pub last_seen: Timestamp,
+    /// Longest connection that has ended.
+    pub longest: Duration,
 }
 
 impl Detector {
@@ -101,6 +119,7 @@ impl Detector {
             method: Method::new(&settings),
             workspace: Workspace::default(),
             counters: Counters::default(),
+            showing: false,
             settings,
         })
     }
@@ -143,6 +162,9 @@ impl Detector {
             let effect = series.observe(observation, self.settings.max_starts_per_series);
             self.counters.out_of_order += u64::from(effect.out_of_order);
             self.table.note_latest(observation.time);
+            if self.showing && effect.changed {
+                self.table.mark_to_show(slot);
+            }
             // Activity alone is kept in mind for eviction, but is nothing to analyse or store.
             if effect.changed {
                 self.table.mark_to_analyse(slot);
@@ -214,6 +236,29 @@ impl Detector {
         changes
     }
 
+    /// Remembers from now on which series changed, for [`Self::take_summaries`].
+    pub fn keep_summaries(&mut self) {
+        self.showing = true;
+    }
+
+    /// Series with a connection start that changed since the last call, and keys of those that are gone.
+    /// Nothing unless [`Self::keep_summaries`] was called before.
+    pub fn take_summaries(&mut self) -> (Vec<SeriesSummary>, Vec<SeriesKey>) {
+        let hidden = self.table.take_hidden();
+        let slots = self.table.take_to_show();
+        let shown = slots.into_iter().filter_map(|slot| {
+            let series = self.table.get(slot)?;
+            Some(SeriesSummary {
+                key: series.key.clone(),
+                count: series.count,
+                first_seen: series.first_seen,
+                last_seen: series.last_seen()?,
+                longest: Duration::from_nanos(series.longest_ns),
+            })
+        });
+        (shown.collect(), hidden)
+    }
+
     /// Takes a series back as [`Self::take_changes`] gave it. A series that waited to be analysed waits
     /// again. When there is no room, the series goes that matters least, as in [`Self::observe`].
     pub fn restore(&mut self, key: SeriesKey, state: SeriesState) -> Result<(), RestoreError> {
@@ -223,6 +268,9 @@ impl Detector {
         let (series, to_analyse) = state.into_series(key, self.settings.max_starts_per_series)?;
         self.table.note_latest(series.last_activity);
         let slot = self.table.insert(series);
+        if self.showing {
+            self.table.mark_to_show(slot);
+        }
         if to_analyse {
             self.table.mark_to_analyse(slot);
         }

@@ -39,6 +39,7 @@ mod detector;
 #[cfg(feature = "ecs")]
 pub mod ecs;
 mod method;
+mod network;
 mod observation;
 pub mod seed;
 mod series;
@@ -49,7 +50,8 @@ mod table;
 mod time;
 
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
-pub use detector::{Context, Counters, Detector, Ignored, Outcome};
+pub use detector::{Context, Counters, Detector, Ignored, Outcome, SeriesSummary};
+pub use network::{Network, NetworkError};
 pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side, Transport};
 pub use settings::{Profile, SeedSettings, Settings, SettingsError};
 pub use state::{RestoreError, SeriesChange, SeriesState};

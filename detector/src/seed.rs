@@ -28,7 +28,7 @@ use crate::settings::SeedSettings;
 use crate::stats::{Intervals, nanos_between, real, seconds};
 use crate::{IntervalStatistics, Signal, Timestamp};
 
-pub use spectrum::Spectrum;
+pub use spectrum::{PowerSpectrum, Spectrum, power_spectrum};
 pub(crate) use spectrum::SpectrumAnalyser;
 
 /// Name of the method in [`crate::Assessment::method`].

@@ -20,7 +20,7 @@ pub(crate) const RECENT_PORTS: usize = 8;
 pub(crate) const MAX_NAME_BYTES: usize = 4096;
 
 /// Most bytes of a series without its kept starts.
-pub(crate) const SERIES_BYTES: usize = 280;
+pub(crate) const SERIES_BYTES: usize = 288;
 const _: () = assert!(
     size_of::<Series>() <= SERIES_BYTES,
     "a series grew: measure and document it"
@@ -87,6 +87,8 @@ pub(crate) struct Series {
     pub(crate) last_activity: Timestamp,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_in: u64,
+    /// Longest connection that has ended, in nanoseconds.
+    pub(crate) longest_ns: u64,
     pub(crate) host_name: Latest<Arc<str>>,
     pub(crate) server_name: Latest<Arc<str>>,
     pub(crate) process: Latest<Arc<Process>>,
@@ -107,6 +109,7 @@ impl Series {
             last_activity: Timestamp::from_unix_nanos(i64::MIN),
             bytes_out: 0,
             bytes_in: 0,
+            longest_ns: 0,
             host_name: Latest::default(),
             server_name: Latest::default(),
             process: Latest::default(),
@@ -134,6 +137,10 @@ impl Series {
             self.bytes_in = self
                 .bytes_in
                 .saturating_add(observation.bytes_in.unwrap_or(0));
+            let duration = observation.duration.unwrap_or_default().as_nanos();
+            self.longest_ns = self
+                .longest_ns
+                .max(u64::try_from(duration).unwrap_or(u64::MAX));
             effect.changed = true;
         }
         effect

@@ -29,6 +29,8 @@ pub struct SeriesState(Versions);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Versions {
     V1(StateV1),
+    /// With the longest connection.
+    V2(StateV1, u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,12 +75,13 @@ impl SeriesState {
     pub const fn version(&self) -> u16 {
         match &self.0 {
             Versions::V1(_) => 1,
+            Versions::V2(..) => 2,
         }
     }
 
     pub(crate) fn of(series: &Series, to_analyse: bool) -> Self {
         let starts = &series.starts;
-        Self(Versions::V1(StateV1 {
+        let state = StateV1 {
             first_start: starts.front().copied(),
             intervals_ns: starts
                 .iter()
@@ -96,7 +99,8 @@ impl SeriesState {
             process: pair(&series.process),
             score: series.score,
             to_analyse,
-        }))
+        };
+        Self(Versions::V2(state, series.longest_ns))
     }
 
     /// The series, and whether it waits to be analysed. Keeps the newest `max_starts` starts.
@@ -105,8 +109,12 @@ impl SeriesState {
         key: SeriesKey,
         max_starts: usize,
     ) -> Result<(Series, bool), RestoreError> {
-        let Versions::V1(state) = self.0;
+        let (state, longest_ns) = match self.0 {
+            Versions::V1(state) => (state, 0),
+            Versions::V2(state, longest_ns) => (state, longest_ns),
+        };
         let mut series = Series::new(key);
+        series.longest_ns = longest_ns;
         series.starts = starts(state.first_start, &state.intervals_ns)?.into();
         check_count(&series, &state)?;
         let excess = series.starts.len().saturating_sub(max_starts);

@@ -31,6 +31,10 @@ struct Place {
     to_analyse: bool,
     /// Whether this slot is in [`SeriesTable::to_store`].
     to_store: bool,
+    /// Whether this slot is in [`SeriesTable::to_show`].
+    to_show: bool,
+    /// Whether somebody was told of the series in this slot.
+    shown: bool,
 }
 
 /// All series.
@@ -45,6 +49,9 @@ pub(crate) struct SeriesTable {
     to_store: Vec<Slot>,
     /// Keys that a store knows and that are gone.
     removed: BTreeSet<SeriesKey>,
+    to_show: Vec<Slot>,
+    /// Keys that somebody was told of and that are gone.
+    hidden: BTreeSet<SeriesKey>,
     victims: Victims,
     shared: BTreeSet<Arc<str>>,
     latest: Timestamp,
@@ -63,6 +70,8 @@ impl SeriesTable {
             to_analyse: Vec::new(),
             to_store: Vec::new(),
             removed: BTreeSet::new(),
+            to_show: Vec::new(),
+            hidden: BTreeSet::new(),
             victims: Victims::default(),
             shared: BTreeSet::new(),
             latest: Timestamp::from_unix_nanos(i64::MIN),
@@ -159,6 +168,33 @@ impl SeriesTable {
         }
     }
 
+    pub(crate) fn mark_to_show(&mut self, slot: Slot) {
+        if let Some(place) = self.places.get_mut(slot as usize)
+            && !std::mem::replace(&mut place.to_show, true)
+        {
+            self.to_show.push(slot);
+        }
+    }
+
+    /// The series that changed since the last call; a slot may have lost its series.
+    pub(crate) fn take_to_show(&mut self) -> Vec<Slot> {
+        let slots = std::mem::take(&mut self.to_show);
+        for slot in &slots {
+            if let Some(place) = self.places.get_mut(*slot as usize) {
+                place.to_show = false;
+                place.shown = place.series.is_some();
+            }
+        }
+        slots
+    }
+
+    /// Keys that somebody was told of and that are gone.
+    pub(crate) fn take_hidden(&mut self) -> Vec<SeriesKey> {
+        let hidden = std::mem::take(&mut self.hidden);
+        let gone = hidden.into_iter().filter(|key| self.find(key).is_none());
+        gone.collect()
+    }
+
     /// Takes note of the latest time, from which age is counted.
     pub(crate) fn note_latest(&mut self, at: Timestamp) {
         self.latest = self.latest.max(at);
@@ -208,11 +244,11 @@ impl SeriesTable {
         let Some(slot) = self.victims.next(&self.places, self.latest) else {
             return;
         };
-        let Some(series) = self
-            .places
-            .get_mut(slot as usize)
-            .and_then(|place| place.series.take())
-        else {
+        let Some(place) = self.places.get_mut(slot as usize) else {
+            return;
+        };
+        let shown = std::mem::take(&mut place.shown);
+        let Some(series) = place.series.take() else {
             return;
         };
         let hash = self.hasher.hash_one(&series.key);
@@ -221,6 +257,9 @@ impl SeriesTable {
         }
         self.free.push(slot);
         self.evicted += 1;
+        if shown {
+            self.hidden.insert(series.key.clone());
+        }
         if series.stored {
             self.removed.insert(series.key);
         }

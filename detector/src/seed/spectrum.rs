@@ -54,6 +54,64 @@ pub struct Spectrum {
     pub score: f64,
 }
 
+/// Power of the spectrum that [`Spectrum`] looks at, by period.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PowerSpectrum {
+    /// Periods in seconds, falling.
+    pub period_s: Vec<f64>,
+    /// Power at each of them.
+    pub power: Vec<f64>,
+}
+
+/// The spectrum of connection starts over time, as [`Spectrum`] defines it, for a picture: at most
+/// `points` of them, of neighbours the strongest. Empty when there is none. Takes times in any order.
+///
+/// Plans a transform for each call: not for scoring.
+#[must_use]
+pub fn power_spectrum(times: &[Timestamp], points: usize) -> PowerSpectrum {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let mut intervals: Vec<u64> = times
+        .iter()
+        .zip(times.iter().skip(1))
+        .map(|(a, b)| nanos_between(*a, *b))
+        .collect();
+    let middle = intervals.len() / 2;
+    if intervals.is_empty() || points == 0 {
+        return PowerSpectrum::default();
+    }
+    let (below, &mut upper, _) = intervals.select_nth_unstable(middle);
+    // As the median of the score: the mean of both middle intervals of an even number.
+    let median = if times.len() % 2 == 1 {
+        let lower = below.iter().copied().max().unwrap_or(upper);
+        lower.midpoint(upper)
+    } else {
+        upper
+    };
+    let Some((bins, width)) = axis(&times, median) else {
+        return PowerSpectrum::default();
+    };
+    let length = (2 * bins).next_power_of_two();
+    let mut buffers = Buffers::default();
+    buffers.fill(&times, bins, width, length);
+    buffers.transform(FftPlanner::new().plan_fft_forward(length).as_ref());
+    let lowest = (MIN_CYCLES * length).div_ceil(bins);
+    let band: Vec<(usize, f64)> = buffers.power.into_iter().enumerate().skip(lowest).collect();
+    let strongest = band
+        .chunks(band.len().div_ceil(points).max(1))
+        .filter_map(|chunk| chunk.iter().max_by(|a, b| a.1.total_cmp(&b.1)));
+    strongest
+        .map(|(at, power)| (seconds(width) * real(length) / real(*at), *power))
+        .unzip::<f64, f64, Vec<_>, Vec<_>>()
+        .into()
+}
+
+impl From<(Vec<f64>, Vec<f64>)> for PowerSpectrum {
+    fn from((period_s, power): (Vec<f64>, Vec<f64>)) -> Self {
+        Self { period_s, power }
+    }
+}
+
 /// Transforms planned once for every length in use.
 #[derive(Clone)]
 pub(crate) struct SpectrumAnalyser {

@@ -1,0 +1,343 @@
+//! An alert as the API shows it: the published analyser's keys first.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use beaconwatch_detector::{Assessment, Process, SeriesKey, Severity, Signal, Transport};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Finding, SensorFault, SensorFinding, Status, Subject};
+use crate::time_text::rfc3339;
+
+/// One finding as it stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Alert {
+    /// Identity of the finding: 32 hexadecimal digits.
+    pub(crate) alert_id: String,
+    /// What was found, in one line.
+    pub(crate) title: String,
+    /// Why.
+    pub(crate) description: String,
+    /// low, medium, high or critical.
+    pub(crate) severity: &'static str,
+    /// Always beaconwatch.
+    pub(crate) source: &'static str,
+    /// What it is about, by kind.
+    #[schema(value_type = Object)]
+    pub(crate) details: Details,
+    /// When something last happened to it (RFC 3339).
+    pub(crate) timestamp: String,
+    /// beaconing or sensor, and simulated.
+    pub(crate) tags: Vec<&'static str>,
+    /// open or closed.
+    pub(crate) state: &'static str,
+    /// Who looks after it.
+    pub(crate) acknowledged: Option<AcknowledgedView>,
+    /// Until when documents are held back, when they are.
+    pub(crate) suppressed_until: Option<String>,
+    /// The entry of the allow-list that allows it.
+    pub(crate) allowed: Option<AllowedView>,
+    /// When it opened (RFC 3339).
+    pub(crate) opened: String,
+    /// When something last happened to it (RFC 3339).
+    pub(crate) updated: String,
+    /// When it closed.
+    pub(crate) closed: Option<String>,
+    /// Number of documents so far.
+    pub(crate) revision: u64,
+    /// How often it went on after it had been closed.
+    pub(crate) reopened: u32,
+    /// How often its severity rose.
+    pub(crate) escalated: u32,
+    /// Detections since the last document.
+    pub(crate) suppressed_count: u64,
+    /// What people said of it.
+    pub(crate) comments: Vec<CommentView>,
+    /// Whether `beaconwatch simulate` made it.
+    pub(crate) simulated: bool,
+    /// beacon or sensor.
+    pub(crate) kind: &'static str,
+    /// Identity of the series; of the sensor for a sensor.
+    pub(crate) series_id: String,
+}
+
+/// Who looks after an alert.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct AcknowledgedView {
+    /// Name of the token.
+    pub(crate) by: String,
+    /// When (RFC 3339).
+    pub(crate) at: String,
+    /// Why.
+    pub(crate) comment: Option<String>,
+}
+
+/// What allows an alert.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct AllowedView {
+    /// Entry of the allow-list.
+    pub(crate) id: String,
+    /// Its reason.
+    pub(crate) reason: String,
+}
+
+/// What somebody said.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct CommentView {
+    /// Name of the token.
+    pub(crate) by: String,
+    /// When (RFC 3339).
+    pub(crate) at: String,
+    /// What.
+    pub(crate) text: String,
+}
+
+/// One event of an alert's history.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct HistoryView {
+    /// When (RFC 3339).
+    pub(crate) at: String,
+    /// What happened.
+    pub(crate) event: &'static str,
+    /// Who; absent when the sidecar did it by its rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) actor: Option<String>,
+    /// With which words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+}
+
+/// What an alert is about.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Details {
+    Beacon(Box<BeaconDetails>),
+    Sensor(SensorDetails),
+}
+
+/// A beacon.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BeaconDetails {
+    score: Option<f64>,
+    pair_key: String,
+    src_ip: IpAddr,
+    dst_ip: IpAddr,
+    dst_port: u16,
+    protocol: String,
+    host: Arc<str>,
+    host_name: Option<Arc<str>>,
+    network_namespace: Arc<str>,
+    process: Option<Arc<Process>>,
+    server_name: Option<Arc<str>>,
+    interval_s: Option<f64>,
+    jitter: Option<f64>,
+    connection_count: u64,
+    bytes_out: Option<u64>,
+    bytes_in: Option<u64>,
+    first_seen: Option<String>,
+    last_seen: String,
+    signals: Vec<Signal>,
+    method: Option<Arc<str>>,
+}
+
+/// A sensor.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SensorDetails {
+    sensor_id: Arc<str>,
+    host: Option<Arc<str>>,
+    host_name: Option<Arc<str>>,
+    last_seen: String,
+    received: u64,
+    missing: u64,
+    gaps: u64,
+}
+
+impl Alert {
+    pub(crate) fn of(finding: &Finding) -> Self {
+        let (title, description, details, kind) = match &finding.subject {
+            Subject::Beacon { key, assessment } => (
+                beacon_title(key),
+                beacon_description(assessment.as_deref()),
+                Details::Beacon(Box::new(beacon(finding, key, assessment.as_deref()))),
+                "beacon",
+            ),
+            Subject::Sensor(it) => (
+                sensor_title(it),
+                sensor_description(it),
+                Details::Sensor(sensor(it)),
+                "sensor",
+            ),
+        };
+        let mut tags = vec![if kind == "beacon" { "beaconing" } else { "sensor" }];
+        tags.extend(finding.simulated.then_some("simulated"));
+        Self {
+            alert_id: finding.id.to_string(),
+            title,
+            description,
+            severity: finding.severity.name(),
+            source: "beaconwatch",
+            details,
+            timestamp: rfc3339(finding.updated),
+            tags,
+            state: finding.status.name(),
+            acknowledged: acknowledged(finding),
+            suppressed_until: finding.suppressed_until.map(rfc3339),
+            allowed: allowed(finding),
+            opened: rfc3339(finding.opened),
+            updated: rfc3339(finding.updated),
+            closed: finding
+                .closed
+                .filter(|_| finding.status == Status::Closed)
+                .map(rfc3339),
+            revision: finding.revision,
+            reopened: finding.reopened,
+            escalated: finding.escalated,
+            suppressed_count: finding.missed.map_or(0, |missed| missed.count),
+            comments: comments(finding),
+            simulated: finding.simulated,
+            kind,
+            series_id: finding.series.to_string(),
+        }
+    }
+}
+
+fn acknowledged(finding: &Finding) -> Option<AcknowledgedView> {
+    let it = finding.acknowledged.as_ref()?;
+    Some(AcknowledgedView {
+        by: it.by.clone(),
+        at: rfc3339(it.at),
+        comment: it.comment.clone(),
+    })
+}
+
+fn allowed(finding: &Finding) -> Option<AllowedView> {
+    let it = finding.allowed.as_ref()?;
+    Some(AllowedView {
+        id: it.id.clone(),
+        reason: it.reason.clone(),
+    })
+}
+
+fn comments(finding: &Finding) -> Vec<CommentView> {
+    let view = |it: &super::Comment| CommentView {
+        by: it.by.clone(),
+        at: rfc3339(it.at),
+        text: it.text.clone(),
+    };
+    finding.comments.iter().map(view).collect()
+}
+
+/// The events of a finding, oldest first.
+pub(crate) fn history(finding: &Finding) -> Vec<HistoryView> {
+    let entries = finding.history.iter();
+    entries
+        .map(|entry| HistoryView {
+            at: rfc3339(entry.at),
+            event: entry.event.name(),
+            actor: entry.actor.clone(),
+            text: entry.text.clone(),
+        })
+        .collect()
+}
+
+fn destination(key: &SeriesKey) -> String {
+    std::net::SocketAddr::new(key.destination, key.destination_port).to_string()
+}
+
+fn protocol(transport: Transport) -> String {
+    match transport {
+        Transport::Other(number) => number.to_string(),
+        named => named.name().to_ascii_uppercase(),
+    }
+}
+
+fn beacon_title(key: &SeriesKey) -> String {
+    let destination = destination(key);
+    let transport = key.transport.name();
+    format!("Beaconing from {} to {destination}/{transport}", key.source)
+}
+
+fn beacon_description(assessment: Option<&Assessment>) -> String {
+    assessment.map_or_else(
+        || "An earlier version of the program found it and kept no explanation.".to_owned(),
+        |assessment| assessment.explanation.clone(),
+    )
+}
+
+fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -> BeaconDetails {
+    let protocol = protocol(key.transport);
+    BeaconDetails {
+        score: assessment.map(|it| it.score),
+        pair_key: format!("{}->{}/{protocol}", key.source, destination(key)),
+        src_ip: key.source,
+        dst_ip: key.destination,
+        dst_port: key.destination_port,
+        protocol,
+        host: Arc::clone(&key.host),
+        host_name: assessment.and_then(|it| it.host_name.clone()),
+        network_namespace: Arc::clone(&key.namespace),
+        process: assessment.and_then(|it| it.process.clone()),
+        server_name: assessment.and_then(|it| it.server_name.clone()),
+        interval_s: assessment.and_then(|it| it.interval_s),
+        jitter: assessment.and_then(|it| it.jitter),
+        connection_count: finding.count(),
+        bytes_out: assessment.map(|it| it.bytes_out),
+        bytes_in: assessment.map(|it| it.bytes_in),
+        first_seen: assessment.map(|it| rfc3339(it.first_seen)),
+        last_seen: rfc3339(finding.last_seen()),
+        signals: assessment.map_or_else(Vec::new, |it| it.signals.clone()),
+        method: assessment.map(|it| Arc::clone(&it.method)),
+    }
+}
+
+/// What people call a sensor.
+fn sensor_name(sensor: &SensorFinding) -> &str {
+    sensor.host_name.as_deref().unwrap_or(&sensor.sensor)
+}
+
+pub(crate) fn sensor_title(sensor: &SensorFinding) -> String {
+    let name = sensor_name(sensor);
+    match sensor.fault {
+        SensorFault::Silent => format!("Sensor {name} fell silent"),
+        SensorFault::Gap => format!("Sensor {name} lost {} records", sensor.missing),
+    }
+}
+
+fn sensor_description(sensor: &SensorFinding) -> String {
+    let last = rfc3339(sensor.last_seen);
+    match sensor.fault {
+        SensorFault::Silent => format!(
+            "The last of {} records of sensor {} came at {last}.",
+            sensor.received, sensor.sensor
+        ),
+        SensorFault::Gap => format!(
+            "Of sensor {}, {} records came and {} in {} ranges did not.",
+            sensor.sensor, sensor.received, sensor.missing, sensor.gaps
+        ),
+    }
+}
+
+fn sensor(sensor: &SensorFinding) -> SensorDetails {
+    SensorDetails {
+        sensor_id: Arc::clone(&sensor.sensor),
+        host: sensor.host.clone(),
+        host_name: sensor.host_name.clone(),
+        last_seen: rfc3339(sensor.last_seen),
+        received: sensor.received,
+        missing: sensor.missing,
+        gaps: sensor.gaps,
+    }
+}
+
+/// Severity by name, for filters.
+pub(crate) fn severity(name: &str) -> Option<Severity> {
+    [
+        Severity::Low,
+        Severity::Medium,
+        Severity::High,
+        Severity::Critical,
+    ]
+    .into_iter()
+    .find(|severity| severity.name() == name)
+}
