@@ -7,7 +7,7 @@ use crate::series::MAX_NAME_BYTES;
 use crate::settings::{Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
 use crate::table::SeriesTable;
-use crate::{Assessment, Observation, SeriesKey, Side, Timestamp};
+use crate::{AllowFacts, Assessment, Observation, SeriesKey, Side, Timestamp};
 
 /// What is known beside the observations: nothing yet.
 ///
@@ -234,6 +234,17 @@ impl Detector {
             }
         }
         changes
+    }
+
+    /// Shows every series as an allow-list sees it, without assessing it.
+    pub fn for_each_series(&self, mut look: impl FnMut(AllowFacts<'_>)) {
+        for series in self.table.iter() {
+            look(AllowFacts {
+                key: &series.key,
+                server_name: series.server_name.value.as_deref(),
+                process: series.process.value.as_deref(),
+            });
+        }
     }
 
     /// Remembers from now on which series changed, for [`Self::take_summaries`].

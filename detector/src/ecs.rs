@@ -5,7 +5,9 @@
 //! is left out. What is not in the document, and why, stands with the field table.
 
 mod community_id;
+mod life;
 mod network;
+mod sensor;
 mod threat;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use beaconwatch_schema::{ECS_VERSION, detection as field};
 use serde_json::{Map, Value, json};
 
 pub use community_id::community_id;
+pub use life::{Acknowledged, Action, Allowed, Life, Suppression};
+pub use sensor::{Sensor, SensorAction, sensor_document};
 
 use crate::{Assessment, IntervalStatistics, Severity, Signal, Timestamp, seed};
 
@@ -37,6 +41,8 @@ pub struct Finding<'a> {
     pub opened: Timestamp,
     /// What was found.
     pub assessment: &'a Assessment,
+    /// What became of it.
+    pub life: Life<'a>,
 }
 
 /// Where documents come from and go to.
@@ -87,9 +93,10 @@ pub fn document_with(
     now: Timestamp,
     labels: &Labels<'_>,
 ) -> Result<Value, DocumentError> {
-    check(finding, labels)?;
+    check(finding.id, finding.revision, labels)?;
     let mut fields = Fields::default();
     describe_event(&mut fields, finding, now);
+    life::describe(&mut fields, &finding.life);
     describe_rule(&mut fields, finding.assessment);
     describe_origin(&mut fields, labels);
     describe_host(&mut fields, finding.assessment);
@@ -163,11 +170,11 @@ fn place(object: &mut Map<String, Value>, name: &str, value: Value) {
     }
 }
 
-fn check(finding: &Finding<'_>, labels: &Labels<'_>) -> Result<(), DocumentError> {
-    if !(1..=MAX_ID_BYTES).contains(&finding.id.len()) {
-        return Err(DocumentError::Id(finding.id.len()));
+fn check(id: &str, revision: u64, labels: &Labels<'_>) -> Result<(), DocumentError> {
+    if !(1..=MAX_ID_BYTES).contains(&id.len()) {
+        return Err(DocumentError::Id(id.len()));
     }
-    if finding.revision == 0 {
+    if revision == 0 {
         return Err(DocumentError::Revision);
     }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
@@ -180,13 +187,8 @@ fn check(finding: &Finding<'_>, labels: &Labels<'_>) -> Result<(), DocumentError
 
 fn describe_event(fields: &mut Fields, finding: &Finding<'_>, now: Timestamp) {
     let assessment = finding.assessment;
-    let action = if finding.revision == 1 {
-        "beacon-detected"
-    } else {
-        "beacon-updated"
-    };
     fields.put(field::TIMESTAMP, date(now));
-    fields.put(field::EVENT_ACTION, action);
+    fields.put(field::EVENT_ACTION, finding.life.action.name());
     fields.put(
         field::EVENT_CATEGORY,
         json!(["network", "intrusion_detection"]),
@@ -247,7 +249,6 @@ fn describe_origin(fields: &mut Fields, labels: &Labels<'_>) {
     fields.put(field::OBSERVER_TYPE, "ids");
     fields.put(field::OBSERVER_VENDOR, PRODUCT);
     fields.put(field::OBSERVER_VERSION, env!("CARGO_PKG_VERSION"));
-    fields.put(field::TAGS, json!(["beaconing"]));
 }
 
 fn describe_host(fields: &mut Fields, assessment: &Assessment) {

@@ -34,6 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod allow;
 mod assessment;
 mod detector;
 #[cfg(feature = "ecs")]
@@ -49,6 +50,7 @@ mod stats;
 mod table;
 mod time;
 
+pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, ProcessPattern};
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
 pub use detector::{Context, Counters, Detector, Ignored, Outcome, SeriesSummary};
 pub use network::{Network, NetworkError};

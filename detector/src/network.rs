@@ -107,7 +107,11 @@ impl FromStr for Network {
             .ok_or_else(error)?;
         // The bits of a mapped address count from the start of the IPv6 address.
         let mapped = address.is_ipv6() && address.to_canonical().is_ipv4();
-        let bits = if mapped { bits.checked_sub(96) } else { Some(bits) };
+        let bits = if mapped {
+            bits.checked_sub(96)
+        } else {
+            Some(bits)
+        };
         bits.and_then(|bits| Self::new(address, bits))
             .ok_or_else(error)
     }
@@ -180,8 +184,18 @@ mod tests {
     #[test]
     fn other_texts_are_refused() {
         for text in [
-            "", "/", "192.0.2.1/", "192.0.2.1/33", "::1/129", "192.0.2.1/+8", "192.0.2.1/08",
-            "example.org", "192.0.2", "192.0.2.1 ", "::ffff:192.0.2.0/24", "192.0.2.1/-1",
+            "",
+            "/",
+            "192.0.2.1/",
+            "192.0.2.1/33",
+            "::1/129",
+            "192.0.2.1/+8",
+            "192.0.2.1/08",
+            "example.org",
+            "192.0.2",
+            "192.0.2.1 ",
+            "::ffff:192.0.2.0/24",
+            "192.0.2.1/-1",
         ] {
             assert!(text.parse::<Network>().is_err(), "{text:?}");
         }

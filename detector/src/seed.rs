@@ -28,8 +28,8 @@ use crate::settings::SeedSettings;
 use crate::stats::{Intervals, nanos_between, real, seconds};
 use crate::{IntervalStatistics, Signal, Timestamp};
 
-pub use spectrum::{PowerSpectrum, Spectrum, power_spectrum};
 pub(crate) use spectrum::SpectrumAnalyser;
+pub use spectrum::{PowerSpectrum, Spectrum, power_spectrum};
 
 /// Name of the method in [`crate::Assessment::method`].
 pub const METHOD: &str = "seed";

@@ -28,12 +28,28 @@ fields! {
         "Connections from event.start to event.end.", "42";
     EXPLANATION = "beaconwatch.explanation", MatchOnlyText, "", Required, Beaconwatch,
         "The reasons for the score in one or two sentences.", "42 connections with a median interval of 60.0 s.";
+    FINDING_ACKNOWLEDGED = "beaconwatch.finding.acknowledged", Date, "", Optional, Beaconwatch,
+        "When somebody acknowledged the finding.", "2025-11-22T08:30:00.000Z";
+    FINDING_ACKNOWLEDGED_BY = "beaconwatch.finding.acknowledged_by", Keyword, "", Optional, Beaconwatch,
+        "Who acknowledged the finding: the name of a token.", "night-shift";
+    FINDING_ALLOWED_ID = "beaconwatch.finding.allowed.id", Keyword, "", Optional, Beaconwatch,
+        "Entry of the allow-list that allows what was found.", "a41f6c0d52e98b37";
+    FINDING_ALLOWED_REASON = "beaconwatch.finding.allowed.reason", Keyword, "", Optional, Beaconwatch,
+        "Reason of the entry that allows what was found.", "time server";
+    FINDING_CLOSED = "beaconwatch.finding.closed", Date, "", Optional, Beaconwatch,
+        "When the finding closed, while it is closed.", "2025-11-22T10:12:00.000Z";
+    FINDING_ESCALATED = "beaconwatch.finding.escalated", Long, "", Required, Beaconwatch,
+        "How often the severity rose above that of the document before.", "1";
     FINDING_ID = "beaconwatch.finding.id", Keyword, "", Required, Beaconwatch,
         "Identity of the finding through all of its revisions.", "9f1c2a7be03d4f55a1b2c3d4e5f60718";
     FINDING_OPENED = "beaconwatch.finding.opened", Date, "", Required, Beaconwatch,
         "When the first revision of the finding was made.", "2025-11-22T08:26:30.123Z";
+    FINDING_REOPENED = "beaconwatch.finding.reopened", Long, "", Required, Beaconwatch,
+        "How often the finding went on after it had been closed.", "0";
     FINDING_REVISION = "beaconwatch.finding.revision", Long, "", Required, Beaconwatch,
         "Number of this revision, from 1.", "1";
+    FINDING_STATE = "beaconwatch.finding.state", Keyword, "", Required, Beaconwatch,
+        "open while the beats go on, else closed.", "open";
     INTERVAL_COEFFICIENT_OF_VARIATION = "beaconwatch.interval.coefficient_of_variation", Double, "1", Optional, Beaconwatch,
         "Standard deviation over mean of the intervals between connection starts.", "0.08";
     INTERVAL_JITTER = "beaconwatch.interval.jitter_pct", Double, "%", Optional, Beaconwatch,
@@ -76,6 +92,14 @@ fields! {
         "What the measured quantity was compared with, in its unit.", "0.15";
     SIGNALS_WEIGHT = "beaconwatch.signals.weight", Double, "1", Optional, Beaconwatch,
         "Weight of the signal in the score.", "0.4";
+    SIMULATED = "beaconwatch.simulated", Boolean, "", Optional, Beaconwatch,
+        "True when `beaconwatch simulate` made the connections; absent else.", "true";
+    SUPPRESSION_COUNT = "beaconwatch.suppression.count", Long, "", Optional, Beaconwatch,
+        "Detections since the document before that got none of their own.", "17";
+    SUPPRESSION_END = "beaconwatch.suppression.end", Date, "", Optional, Beaconwatch,
+        "When the last of them was made.", "2025-11-22T09:25:30.000Z";
+    SUPPRESSION_START = "beaconwatch.suppression.start", Date, "", Optional, Beaconwatch,
+        "When the first of them was made.", "2025-11-22T08:27:00.000Z";
     DATA_STREAM_DATASET = "data_stream.dataset", ConstantKeyword, "", Required, Ecs,
         "Always beaconwatch.detection.", "beaconwatch.detection";
     DATA_STREAM_NAMESPACE = "data_stream.namespace", ConstantKeyword, "", Required, Ecs,
@@ -93,7 +117,7 @@ fields! {
     ECS_VERSION = "ecs.version", Keyword, "", Required, Ecs,
         "Version of the Elastic Common Schema that the document follows.", "9.4.0";
     EVENT_ACTION = "event.action", Keyword, "", Required, Ecs,
-        "beacon-detected in the first revision, beacon-updated in later ones.", "beacon-detected";
+        "What made this revision: beacon-detected in the first one; later beacon-updated, beacon-escalated, beacon-closed, beacon-reopened, beacon-allowed or beacon-acknowledged.", "beacon-detected";
     EVENT_CATEGORY = "event.category", Keyword [array], "", Required, Ecs,
         "Always network and intrusion_detection.", "network";
     EVENT_CREATED = "event.created", Date, "", Required, Ecs,
@@ -177,7 +201,7 @@ fields! {
     SOURCE_IP = "source.ip", Ip, "", Required, Ecs,
         "Address of the end that initiates.", "192.0.2.10";
     TAGS = "tags", Keyword [array], "", Required, Ecs,
-        "Always beaconing.", "beaconing";
+        "Always beaconing; simulated when `beaconwatch simulate` made the connections.", "beaconing";
     THREAT_FRAMEWORK = "threat.framework", Keyword, "", Required, Ecs,
         "Always MITRE ATT&CK.", "MITRE ATT&CK";
     THREAT_TACTIC_ID = "threat.tactic.id", Keyword [array], "", Required, Ecs,

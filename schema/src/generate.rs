@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{ECS_VERSION, Field, FieldType, Level, Origin, detection, flow, template};
+use crate::{ECS_VERSION, Field, FieldType, Level, Origin, detection, flow, sensor, template};
 
 /// Every generated file: path from the root of the repository, and content.
 #[must_use]
@@ -15,6 +15,10 @@ pub fn generated_files() -> Vec<(&'static str, String)> {
         (
             "integrations/elastic/index-template-detection.json",
             format!("{:#}\n", template::index_template()),
+        ),
+        (
+            "integrations/elastic/index-template-sensor.json",
+            format!("{:#}\n", template::sensor_index_template()),
         ),
     ]
 }
@@ -32,6 +36,15 @@ fn field_reference() -> String {
         template::data_stream("<namespace>"),
     );
     table(&mut text, detection::FIELDS);
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        text,
+        "\n## Sensor document\n\n\
+         One JSON document for each revision of a finding about a sensor (it fell silent, it lost records, it \
+         came back), in the data stream `{}`.\n\n",
+        template::sensor_data_stream("<namespace>"),
+    );
+    table(&mut text, sensor::FIELDS);
     // Writing to a string cannot fail.
     let _infallible = write!(
         text,
@@ -108,7 +121,11 @@ mod tests {
     #[test]
     fn the_reference_has_a_row_for_every_field() {
         let text = field_reference();
-        for field in detection::FIELDS.iter().chain(flow::FIELDS) {
+        for field in detection::FIELDS
+            .iter()
+            .chain(flow::FIELDS)
+            .chain(sensor::FIELDS)
+        {
             assert!(
                 text.contains(&format!("\n| `{}` | ", field.name)),
                 "{}",
@@ -125,7 +142,7 @@ mod tests {
 
     #[test]
     fn no_field_is_listed_twice_in_a_table() {
-        for fields in [detection::FIELDS, flow::FIELDS] {
+        for fields in [detection::FIELDS, flow::FIELDS, sensor::FIELDS] {
             let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
             assert_eq!(names.len(), fields.len());
         }
@@ -133,7 +150,11 @@ mod tests {
 
     #[test]
     fn fields_of_this_project_are_under_its_name_and_others_are_not() {
-        for field in detection::FIELDS.iter().chain(flow::FIELDS) {
+        for field in detection::FIELDS
+            .iter()
+            .chain(flow::FIELDS)
+            .chain(sensor::FIELDS)
+        {
             let own = field.name.starts_with("beaconwatch.");
             assert_eq!(own, field.origin == Origin::Beaconwatch, "{}", field.name);
         }

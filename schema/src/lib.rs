@@ -3,7 +3,8 @@
 //! [`flow::FIELDS`] lists the attributes of the OTLP log record that the exporter emits and the sidecar
 //! reads (OpenTelemetry semantic conventions where they have a name, `beaconwatch.*` else).
 //! [`detection::FIELDS`] lists the fields of a detection document (Elastic Common Schema
-//! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else). Constants of the same module carry the names,
+//! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else), and [`sensor::FIELDS`] those of a document
+//! about a sensor. Constants of the same module carry the names,
 //! so that no other crate spells one. Mappings, templates and reference tables are generated from the
 //! tables ([`generated_files`], `./x generate`).
 //!
@@ -13,6 +14,7 @@ pub mod detection;
 mod field;
 pub mod flow;
 mod generate;
+pub mod sensor;
 pub mod template;
 
 pub use field::{Field, FieldType, Level, Origin};

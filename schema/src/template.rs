@@ -1,4 +1,4 @@
-//! Index template of the detections' data stream.
+//! Index templates of the data streams of detections and of documents about sensors.
 //!
 //! One template for OpenSearch 3 and Elasticsearch 9, so it uses only what both have: `constant_keyword`
 //! becomes `keyword`, and no component templates are composed. Every field of the table is mapped, so that
@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Field, FieldType, detection};
+use crate::{Field, FieldType, detection, sensor};
 
 /// Name of the index template.
 pub const NAME: &str = "logs-beaconwatch.detection";
+/// Name of the index template for documents about sensors.
+pub const SENSOR_NAME: &str = "logs-beaconwatch.sensor";
 /// Above 200, the priority of the servers' own template for `logs-*-*`.
 pub const PRIORITY: u32 = 250;
 /// Longer keywords are kept and not indexed: one above 32,766 bytes would make the server refuse its
@@ -29,14 +31,38 @@ pub fn data_stream(namespace: &str) -> String {
 /// Body of the index template, as it is put to `/_index_template/` with its [`NAME`].
 #[must_use]
 pub fn index_template() -> Value {
+    template(
+        "Detections of Beaconwatch",
+        &data_stream("*"),
+        detection::FIELDS,
+    )
+}
+
+/// Name of the data stream of documents about sensors in a namespace.
+#[must_use]
+pub fn sensor_data_stream(namespace: &str) -> String {
+    format!("{SENSOR_NAME}-{namespace}")
+}
+
+/// Body of the index template for documents about sensors: its name is [`SENSOR_NAME`].
+#[must_use]
+pub fn sensor_index_template() -> Value {
+    template(
+        "Sensors of Beaconwatch",
+        &sensor_data_stream("*"),
+        sensor::FIELDS,
+    )
+}
+
+fn template(description: &str, pattern: &str, fields: &[Field]) -> Value {
     // Keys are in alphabetical order, so that the text is the same whatever kind of map serde_json has.
     json!({
-        "_meta": { "description": "Detections of Beaconwatch", "managed_by": "beaconwatch" },
+        "_meta": { "description": description, "managed_by": "beaconwatch" },
         "data_stream": {},
-        "index_patterns": [data_stream("*")],
+        "index_patterns": [pattern],
         "priority": PRIORITY,
         "template": {
-            "mappings": { "dynamic": false, "properties": properties(detection::FIELDS) },
+            "mappings": { "dynamic": false, "properties": properties(fields) },
         },
     })
 }
@@ -106,17 +132,17 @@ mod tests {
 
     #[test]
     fn every_field_of_the_table_is_mapped_where_its_name_says() {
-        let template = index_template();
-        for field in detection::FIELDS {
-            let inner = field.name.replace('.', "/properties/");
-            let path = format!("/template/mappings/properties/{inner}/type");
-            let expected = portable_type(field.field_type).0;
-            assert_eq!(
-                template.pointer(&path),
-                Some(&Value::from(expected)),
-                "{}",
-                field.name
-            );
+        for (template, fields) in [
+            (index_template(), detection::FIELDS),
+            (sensor_index_template(), sensor::FIELDS),
+        ] {
+            for field in fields {
+                let inner = field.name.replace('.', "/properties/");
+                let path = format!("/template/mappings/properties/{inner}/type");
+                let expected = portable_type(field.field_type).0;
+                let found = template.pointer(&path);
+                assert_eq!(found, Some(&Value::from(expected)), "{}", field.name);
+            }
         }
     }
 

@@ -16,6 +16,7 @@
 //! - `control`: changes while it runs, by the API and by reading the configuration again.
 //! - `api`: the HTTP API and the web page: who may do what, and all that can be asked.
 
+mod alert;
 mod api;
 mod clock;
 mod config;
@@ -30,12 +31,13 @@ mod store;
 mod time_text;
 mod web;
 
+pub use alert::{AlertCounts, AllowConfig};
 pub use api::AccessError;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
 pub use config::{
-    ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, Role, StoreConfig, TlsConfig,
-    TokenConfig,
+    AlertsConfig, ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, Role, StoreConfig,
+    TlsConfig, TokenConfig,
 };
 pub use control::{ControlError, ReloadReport, Reread, View};
 pub use deliver::{

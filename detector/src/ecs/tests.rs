@@ -53,12 +53,11 @@ fn full_document() -> Value {
         namespace: "prod",
         observer_name: Some("detector-1"),
     };
-    document_with(
-        &finding(&assessment),
-        Timestamp::from_unix_nanos(0),
-        &labels,
-    )
-    .unwrap()
+    let finding = Finding {
+        life: full_life(),
+        ..finding(&assessment)
+    };
+    document_with(&finding, Timestamp::from_unix_nanos(0), &labels).unwrap()
 }
 
 fn finding(assessment: &Assessment) -> Finding<'_> {
@@ -67,6 +66,32 @@ fn finding(assessment: &Assessment) -> Finding<'_> {
         revision: 1,
         opened: Timestamp::from_unix_nanos(1_763_800_000_000_000_000),
         assessment,
+        life: Life::default(),
+    }
+}
+
+/// A life in which everything happened.
+fn full_life() -> Life<'static> {
+    let at = |seconds: i64| Timestamp::from_unix_nanos((1_763_800_000 + seconds) * 1_000_000_000);
+    Life {
+        action: Action::Allowed,
+        closed: Some(at(9)),
+        acknowledged: Some(Acknowledged {
+            by: "night-shift",
+            at: at(1),
+        }),
+        allowed: Some(Allowed {
+            id: "a41f6c0d52e98b37",
+            reason: "time server",
+        }),
+        suppression: Some(Suppression {
+            count: 17,
+            start: at(2),
+            end: at(8),
+        }),
+        reopened: 1,
+        escalated: 2,
+        simulated: true,
     }
 }
 
@@ -291,4 +316,69 @@ fn a_finding_that_no_store_could_take_is_refused() {
     )
     .unwrap_err();
     assert!(matches!(error, DocumentError::NotFinite(_)), "{error}");
+}
+
+#[test]
+fn the_life_of_a_finding_stands_in_its_document() {
+    let document = full_document();
+    let finding = &document["beaconwatch"]["finding"];
+    assert_eq!(document["event"]["action"], "beacon-allowed");
+    assert_eq!(finding["state"], "closed");
+    assert_eq!(finding["closed"], "2025-11-22T08:26:49.000Z");
+    assert_eq!(finding["acknowledged_by"], "night-shift");
+    assert_eq!(finding["allowed"]["reason"], "time server");
+    assert_eq!(document["beaconwatch"]["suppression"]["count"], 17);
+    assert_eq!(document["tags"], json!(["beaconing", "simulated"]));
+    assert_eq!(document["beaconwatch"]["simulated"], true);
+}
+
+#[test]
+fn a_document_about_a_sensor_has_the_fields_of_its_table_and_no_others() {
+    let sensor = Sensor {
+        finding: "9f1c2a7be03d4f55a1b2c3d4e5f60718",
+        revision: 2,
+        opened: Timestamp::from_unix_nanos(1_763_800_000_000_000_000),
+        closed: Some(Timestamp::from_unix_nanos(1_763_800_400_000_000_000)),
+        action: SensorAction::Recovered,
+        severity: Severity::Medium,
+        message: "Sensor web-3 fell silent",
+        reason: "It sends again.",
+        id: "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d",
+        host: Some("8f14e45fceea167a5a36dedd4bea2543"),
+        host_name: Some("web-3"),
+        last_seen: Timestamp::from_unix_nanos(1_763_800_400_000_000_000),
+        received: 81_250,
+        missing: 340,
+        gaps: 2,
+    };
+    let labels = Labels {
+        namespace: "prod",
+        observer_name: Some("detector-1"),
+    };
+    let now = Timestamp::from_unix_nanos(1_763_800_400_000_000_000);
+    let document = sensor_document(&sensor, now, &labels).unwrap();
+    let mut found = BTreeMap::new();
+    flatten("", &document, &mut found);
+    let names: BTreeSet<&str> = found.keys().map(String::as_str).collect();
+    let table: BTreeSet<&str> = beaconwatch_schema::sensor::FIELDS
+        .iter()
+        .map(|field| field.name)
+        .collect();
+    assert_eq!(names, table);
+    let short = Sensor {
+        closed: None,
+        host: None,
+        host_name: None,
+        ..sensor
+    };
+    let document = sensor_document(&short, now, &Labels::default()).unwrap();
+    let mut found = BTreeMap::new();
+    flatten("", &document, &mut found);
+    let required = beaconwatch_schema::sensor::FIELDS
+        .iter()
+        .filter(|field| field.level == Level::Required);
+    for field in required {
+        assert!(found.contains_key(field.name), "{}", field.name);
+    }
+    assert_eq!(document["beaconwatch"]["finding"]["state"], "open");
 }

@@ -2,17 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AlertError, MAX_SUPPRESSION_S, MAX_TEXT};
+use crate::config::Role;
 
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
-    /// Look.
-    Read,
-    /// Look and change.
-    Operate,
-}
+use super::{AlertError, MAX_SUPPRESSION_S, MAX_TEXT};
 
 /// Who asks for a change: it stands in the audit and in the finding's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -273,6 +273,3 @@ fn next(places: &[Place], limit: usize) -> Option<Place> {
     }
     places.get(limit.checked_sub(1)?).copied()
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,6 +12,7 @@
 //! history (the first stays, the oldest others go).
 
 mod actor;
+mod allow;
 mod audit;
 mod book;
 mod finding;
@@ -20,17 +21,21 @@ mod query;
 mod row;
 mod view;
 
-pub(crate) use actor::{Action, Actor, Role};
+pub(crate) use actor::{Action, Actor};
+pub use allow::AllowConfig;
+pub(crate) use allow::{AllowBook, AllowEntry, AllowOrigin, AllowView, Allowances};
 pub(crate) use audit::{AuditEntry, AuditPage};
+pub use book::AlertCounts;
 pub(crate) use book::{AlertBook, AlertPage};
 pub(crate) use finding::{
-    Acknowledgement, Allowed, Comment, Event, Finding, HistoryEntry, Missed, SensorFinding,
-    SensorFault, Status, Subject,
+    Acknowledgement, Allowed, Comment, Event, Finding, HistoryEntry, Missed, SensorFault,
+    SensorFinding, Status, Subject,
 };
-pub(crate) use id::{FindingId, SeriesId};
+pub(crate) use id::FindingId;
 pub(crate) use query::{AlertQuery, Sort, StateFilter};
 pub(crate) use view::{Alert, HistoryView, history};
 
+pub(crate) use crate::observe::SeriesId;
 use crate::store::StoreError;
 
 /// Most comments of one finding.

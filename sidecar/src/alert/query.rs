@@ -80,7 +80,11 @@ pub(crate) struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:016x}{:016x}{}", self.major, self.minor, self.id)
+        write!(
+            formatter,
+            "{:016x}{:016x}{}",
+            self.major, self.minor, self.id
+        )
     }
 }
 
@@ -164,7 +168,8 @@ impl AlertQuery {
             Some(network) => address.is_some_and(|address| network.contains(address)),
         };
         let has = |text: &Option<String>, part: &str| {
-            text.as_ref().is_none_or(|text| part.contains(text.as_str()))
+            text.as_ref()
+                .is_none_or(|text| part.contains(text.as_str()))
         };
         (self.states.is_empty() || self.states.iter().any(in_state))
             && self

@@ -169,7 +169,11 @@ impl Alert {
                 "sensor",
             ),
         };
-        let mut tags = vec![if kind == "beacon" { "beaconing" } else { "sensor" }];
+        let mut tags = vec![if kind == "beacon" {
+            "beaconing"
+        } else {
+            "sensor"
+        }];
         tags.extend(finding.simulated.then_some("simulated"));
         Self {
             alert_id: finding.id.to_string(),

@@ -1,6 +1,7 @@
 //! Series with their numbers of connections, scored or not.
 
 use axum::extract::State;
+use beaconwatch_detector::SeriesSummary;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -9,7 +10,7 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::Page;
 use super::series::{SeriesNames, seconds};
-use crate::observe::Connections;
+use crate::observe::{ConnectionQuery, SeriesId};
 use crate::time_text::rfc3339;
 
 /// Which series.
@@ -36,6 +37,10 @@ pub(super) struct Pairs {
 /// One series.
 #[derive(Debug, Serialize, ToSchema)]
 struct Pair {
+    /// Name of the series: 32 hexadecimal digits.
+    id: String,
+    /// Seconds that the longest connection took, of those that have ended.
+    longest_connection_seconds: f64,
     #[serde(flatten)]
     names: SeriesNames,
     /// Connections.
@@ -61,17 +66,24 @@ pub(super) async fn connections(
     Parameters(query): Parameters<ConnectionsQuery>,
 ) -> Result<Answer<Pairs>, ApiError> {
     let page = Page::new(query.limit, None)?;
-    let (total, series) = api.observer.connections(page.limit).await?;
+    let query = ConnectionQuery {
+        limit: page.limit,
+        ..ConnectionQuery::default()
+    };
+    let found = api.observer.connections().page(&query);
+    let pairs = found.series.iter();
     Ok(Answer(Pairs {
-        count: series.len(),
-        total,
-        pairs: series.iter().map(Pair::of).collect(),
+        count: found.series.len(),
+        total: found.total,
+        pairs: pairs.map(|(id, series)| Pair::of(*id, series)).collect(),
     }))
 }
 
 impl Pair {
-    fn of(series: &Connections) -> Self {
+    fn of(id: SeriesId, series: &SeriesSummary) -> Self {
         Self {
+            id: id.to_string(),
+            longest_connection_seconds: series.longest.as_secs_f64(),
             names: SeriesNames::of(&series.key),
             connection_count: series.count,
             duration_seconds: seconds(series.first_seen, series.last_seen),

@@ -4,6 +4,7 @@
 //! field; each section does so in its own file. Secrets are not part of the configuration: it names the file or the environment variable that
 //! holds them ([`beaconwatch_destinations::Secret`]).
 
+mod alerts;
 mod api;
 mod delivery;
 mod receive;
@@ -17,9 +18,11 @@ use std::time::Duration;
 use beaconwatch_detector::{Settings, SettingsError, ecs};
 use serde::{Deserialize, Serialize};
 
-use crate::observe::Scoring;
+use crate::alert::AllowConfig;
+use crate::observe::{Rules, Scoring};
 use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
 
+pub use alerts::AlertsConfig;
 pub use api::{ApiConfig, Role, TlsConfig, TokenConfig};
 pub use delivery::DeliveryConfig;
 pub use receive::ReceiveConfig;
@@ -44,6 +47,10 @@ pub struct Config {
     pub max_findings: usize,
     /// Receiving OTLP.
     pub receive: ReceiveConfig,
+    /// The life of findings.
+    pub alerts: AlertsConfig,
+    /// What is allowed: findings of it are closed, and make no more documents.
+    pub allow: Vec<AllowConfig>,
     /// The status API.
     pub api: ApiConfig,
     /// Storing.
@@ -67,6 +74,8 @@ impl Default for Config {
             update_interval_s: 3600,
             max_findings: 100_000,
             receive: ReceiveConfig::default(),
+            alerts: AlertsConfig::default(),
+            allow: Vec::new(),
             api: ApiConfig::default(),
             store: StoreConfig::default(),
             delivery: DeliveryConfig::default(),
@@ -120,6 +129,14 @@ pub enum ConfigError {
         /// Dotted name of the consent.
         consent: &'static str,
     },
+    /// An entry of the allow-list.
+    #[error("allow[{index}].{reason}")]
+    Allow {
+        /// Place of the entry, from 0.
+        index: usize,
+        /// What is wrong.
+        reason: String,
+    },
     /// A setting of the detector.
     #[error("detector.{0}")]
     Detector(#[from] SettingsError),
@@ -133,6 +150,7 @@ impl ConfigError {
             Self::Setting(setting) => setting.field().to_owned(),
             Self::Unreadable { field, .. } => field.clone(),
             Self::Remote { field, .. } => (*field).to_owned(),
+            Self::Allow { index, .. } => format!("allow[{index}]"),
             Self::Detector(SettingsError::OutOfRange { name, .. }) => format!("detector.{name}"),
         }
     }
@@ -146,6 +164,8 @@ impl Config {
         in_range("max_findings", count(self.max_findings), 1, 10_000_000)?;
         self.validate_labels()?;
         self.receive.validate()?;
+        self.alerts.validate()?;
+        self.validate_allow()?;
         self.api.validate()?;
         self.store.validate()?;
         self.delivery.validate()?;
@@ -160,7 +180,10 @@ impl Config {
     pub(crate) fn scoring(&self) -> Scoring {
         Scoring {
             detector: self.detector.clone(),
-            update_interval: Duration::from_secs(self.update_interval_s),
+            rules: self.rules(),
+            allow: self.allow.clone(),
+            allow_limit: self.alerts.max_allow_entries,
+            audit_limit: self.alerts.max_audit_entries,
             outbox_limit: self.delivery.max_pending_documents,
         }
     }
@@ -171,6 +194,28 @@ impl Config {
             namespace: self.namespace.clone(),
             observer_name: self.observer_name.clone(),
         }
+    }
+
+    /// The times of findings' lives.
+    fn rules(&self) -> Rules {
+        Rules {
+            update_interval: Duration::from_secs(self.update_interval_s),
+            close_after: Duration::from_secs(self.alerts.close_after_s),
+            close_after_intervals: self.alerts.close_after_intervals,
+            reopen_within: Duration::from_secs(self.alerts.reopen_within_s),
+            document_acknowledgements: self.alerts.document_acknowledgements,
+            sensor_silence: self.alerts.sensor_silence(),
+        }
+    }
+
+    fn validate_allow(&self) -> Result<(), ConfigError> {
+        for (index, entry) in self.allow.iter().enumerate() {
+            entry.rule().map_err(|source| ConfigError::Allow {
+                index,
+                reason: source.to_string(),
+            })?;
+        }
+        Ok(())
     }
 
     fn validate_labels(&self) -> Result<(), ConfigError> {

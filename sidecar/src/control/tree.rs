@@ -17,13 +17,19 @@ type Pattern = &'static [&'static str];
 /// What the API may change at runtime.
 const CHANGEABLE: &[Pattern] = &[
     &["detector"],
+    &["alerts"],
     &["update_interval_s"],
     &["analysis_interval_s"],
     &["destinations", "*", "route"],
 ];
 
 /// What a reload applies, beside what the API may change.
-const RELOADABLE: &[Pattern] = &[&["destinations"], &["delivery"], &["api", "tokens"]];
+const RELOADABLE: &[Pattern] = &[
+    &["allow"],
+    &["destinations"],
+    &["delivery"],
+    &["api", "tokens"],
+];
 
 /// What neither may change: it sizes memory when the process starts.
 const FIXED: &[Pattern] = &[

@@ -3,20 +3,26 @@
 use std::cmp::Reverse;
 use std::sync::{Arc, PoisonError};
 
-use beaconwatch_detector::{Context, Detector, SeriesKey, SeriesState, SettingsError};
+use beaconwatch_detector::{
+    Context, Detector, Observation, SeriesKey, SeriesState, SettingsError, Timestamp,
+};
 use tokio::sync::mpsc;
 
-use super::finding::{Finding, Findings, encode_key};
+use super::command::SIMULATIONS;
+use super::finding::Findings;
 use super::judge::Judge;
 use super::sequence::{Arrival, Sequences, Tracker};
 use super::{
-    AnalysisReport, Connections, ExporterStatus, Message, ObserveStatus, Scoring, SharedBoard,
+    AnalysisReport, Books, ExporterStatus, Message, ObserveStatus, Scoring, SeriesId, SharedBoard,
 };
+use crate::alert::{AlertError, AllowEntry, AllowOrigin, Allowances, AuditEntry, Finding};
 use crate::clock::Clock;
 use crate::config::Labels;
 use crate::deliver::Router;
 use crate::receive::Batch;
-use crate::store::{Checkpoint, FormatError, Restored, Store, StoreError, decode, encode};
+use crate::store::{
+    Checkpoint, FormatError, Restored, Store, StoreError, decode, encode, encode_key,
+};
 use crate::time_text;
 
 /// Exporters and gaps that a status shows in full.
@@ -26,6 +32,7 @@ const SHOWN_GAPS: usize = 10;
 /// What an engine is made with.
 pub(crate) struct EngineSettings {
     pub(crate) scoring: Scoring,
+    pub(crate) books: Books,
     pub(crate) finding_limit: usize,
     pub(crate) exporter_limit: usize,
     pub(crate) clock: Clock,
@@ -36,36 +43,92 @@ pub(crate) struct EngineSettings {
 
 /// Detector, sequences and findings, and what of them is not saved yet.
 pub(crate) struct Engine {
-    detector: Detector,
+    pub(super) detector: Detector,
     sequences: Sequences,
-    judge: Judge,
+    pub(super) judge: Judge,
     router: Arc<Router>,
-    clock: Clock,
+    pub(super) clock: Clock,
     board: SharedBoard,
-    unsaved: Checkpoint,
+    books: Books,
+    pub(super) unsaved: Checkpoint,
+    /// Whether the last checkpoint was written.
+    is_saved: bool,
     applied: u64,
+    /// Position of the journal that the saved state covers.
+    saved_through: u64,
+    /// Entries of the allow-list that the configuration has.
+    configured: Vec<AllowEntry>,
+    /// Entries of the allow-list that were added.
+    pub(super) added: Vec<AllowEntry>,
+    pub(super) allow_limit: usize,
+    /// See [`Allowances::last_expiry`].
+    last_expiry: Option<Timestamp>,
+    /// Whether the allow-list is another than at the last analysis.
+    is_allow_list_new: bool,
+    last_audit: u64,
     status: ObserveStatus,
 }
 
 impl Engine {
     pub(crate) fn new(settings: EngineSettings) -> Result<Self, SettingsError> {
-        Ok(Self {
-            detector: Detector::new(settings.scoring.detector)?,
+        let mut detector = Detector::new(settings.scoring.detector.clone())?;
+        detector.keep_summaries();
+        let started = settings.clock.now();
+        let rules = settings.scoring.rules.clone();
+        let judge = Judge::new(
+            Findings::new(rules, settings.finding_limit, started),
+            settings.books.allow.clone(),
+            settings.labels,
+            settings.scoring.outbox_limit,
+            Arc::clone(&settings.board),
+            Arc::clone(&settings.router),
+        );
+        let mut engine = Self {
+            detector,
             sequences: Sequences::new(settings.exporter_limit),
-            judge: Judge::new(
-                Findings::new(settings.scoring.update_interval, settings.finding_limit),
-                settings.labels,
-                settings.scoring.outbox_limit,
-                Arc::clone(&settings.board),
-                Arc::clone(&settings.router),
-            ),
+            judge,
             router: settings.router,
             clock: settings.clock,
             board: settings.board,
+            books: settings.books,
             unsaved: Checkpoint::default(),
+            is_saved: true,
             applied: 0,
+            saved_through: 0,
+            configured: Vec::new(),
+            added: Vec::new(),
+            allow_limit: 0,
+            last_expiry: None,
+            is_allow_list_new: true,
+            last_audit: 0,
             status: ObserveStatus::default(),
-        })
+        };
+        engine.configure(settings.scoring)?;
+        Ok(engine)
+    }
+
+    /// Takes other settings, all of them or none.
+    pub(crate) fn configure(&mut self, scoring: Scoring) -> Result<(), SettingsError> {
+        self.detector.set_settings(scoring.detector)?;
+        self.judge.configure(scoring.rules, scoring.outbox_limit);
+        self.allow_limit = scoring.allow_limit;
+        self.unsaved.ledger.audit_limit = Some(scoring.audit_limit);
+        let now = self.clock.now();
+        let entries = scoring.allow.into_iter();
+        let entries = entries.map(|entry| AllowEntry::new(entry, AllowOrigin::Config, now));
+        self.configured = entries.collect();
+        self.put_allow_list_in_force();
+        Ok(())
+    }
+
+    /// Puts the allow-list in force: what the configuration has comes first.
+    pub(super) fn put_allow_list_in_force(&mut self) {
+        let entries = self.configured.iter().chain(&self.added).cloned();
+        match Allowances::new(entries.collect()) {
+            Ok(allowances) => self.judge.allow.replace(allowances),
+            Err(error) => tracing::error!(%error, "the allow-list stays as it was"),
+        }
+        self.is_allow_list_new = true;
     }
 
     /// Takes one saved value back.
@@ -75,7 +138,7 @@ impl Engine {
                 applied,
                 last_document,
             } => {
-                self.applied = applied;
+                (self.applied, self.saved_through) = (applied, applied);
                 self.judge.restore_last_document(last_document);
             }
             Restored::Series { key, state } => {
@@ -89,12 +152,14 @@ impl Engine {
                 let tracker: Tracker = decode("exporter", tracker)?;
                 self.sequences.restore(Arc::from(id), tracker);
             }
-            Restored::Finding { key, finding } => {
+            Restored::Finding { finding } => {
                 let finding: Finding = decode("finding", finding)?;
-                self.judge.findings_mut().restore(key.to_vec(), finding);
+                self.judge.findings.restore(finding);
             }
             // Settings are not the engine's business: it is configured by who starts it.
             Restored::Setting { .. } => {}
+            Restored::Audit { last } => self.last_audit = last,
+            Restored::State { name, value } => self.restore_state(name, value)?,
             Restored::Batch { position, batch } => {
                 let batch: Batch = decode("batch", batch)?;
                 self.apply(position, &batch);
@@ -103,12 +168,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes other settings, all of them or none.
-    pub(crate) fn configure(&mut self, scoring: Scoring) -> Result<(), SettingsError> {
-        self.detector.set_settings(scoring.detector)?;
-        self.judge
-            .configure(scoring.update_interval, scoring.outbox_limit);
+    fn restore_state(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        if name.starts_with("allow/") {
+            self.added.push(decode("allow-list entry", value)?);
+        } else if name == SIMULATIONS {
+            let simulations = decode("simulation", value)?;
+            self.judge.simulations.restore(simulations);
+        }
         Ok(())
+    }
+
+    /// Own traffic is never scored, but that of a simulation is.
+    fn observe(&mut self, received: Timestamp, observation: &Observation) {
+        if observation.own && self.judge.simulations.lets_through(observation) {
+            let mut simulated = observation.clone();
+            simulated.own = false;
+            self.detector.observe(received, &simulated);
+        } else {
+            self.detector.observe(received, observation);
+        }
     }
 
     /// Scores the records of a batch that were not seen before.
@@ -127,7 +205,7 @@ impl Engine {
                 Arrival::Duplicate => self.status.duplicates += 1,
                 Arrival::New => {
                     if let Some(observation) = &record.observation {
-                        self.detector.observe(batch.received, observation);
+                        self.observe(batch.received, observation);
                     }
                 }
             }
@@ -137,28 +215,79 @@ impl Engine {
 
     /// Serves messages until [`Message::Stop`].
     pub(crate) fn serve(mut self, store: &Store, mut messages: mpsc::UnboundedReceiver<Message>) {
+        self.put_allow_list_in_force();
+        self.publish();
         // What a crash had kept from being scored is scored now and not an interval later.
-        if self.detector.counters().series > 0
+        if (self.detector.counters().series > 0 || self.judge.findings.len() > 0)
             && let Err(error) = self.analyse(store)
         {
             tracing::error!(%error, "the first analysis was not saved");
         }
-        while let Some(message) = messages.blocking_recv() {
-            match message {
-                Message::Apply(journaled) => {
-                    self.apply(journaled.position, &journaled.batch);
-                    drop(journaled.permit);
+        loop {
+            let message = match messages.try_recv() {
+                Ok(message) => message,
+                Err(_empty) => {
+                    self.publish_series();
+                    match messages.blocking_recv() {
+                        Some(message) => message,
+                        None => return,
+                    }
                 }
-                Message::Configure(scoring, reply) => drop(reply.send(self.configure(*scoring))),
-                Message::Analyse(reply) => drop(reply.send(self.analyse(store))),
-                Message::Connections { limit, reply } => drop(reply.send(self.connections(limit))),
-                Message::Status(reply) => drop(reply.send(self.status())),
+            };
+            match message {
                 Message::Abandon => return,
                 Message::Stop(reply) => {
                     drop(reply.send(self.analyse(store)));
                     return;
                 }
+                message => self.serve_one(store, message),
             }
+        }
+    }
+
+    /// Whoever asked may have gone: then nobody is told.
+    fn serve_one(&mut self, store: &Store, message: Message) {
+        match message {
+            Message::Apply(journaled) => {
+                self.apply(journaled.position, &journaled.batch);
+                drop(journaled.permit);
+            }
+            Message::Analyse(reply) => drop(reply.send(self.analyse(store))),
+            Message::Series(key, reply) => drop(reply.send(self.detail(&key))),
+            Message::Act {
+                id,
+                action,
+                actor,
+                reply,
+            } => drop(reply.send(self.act(store, id, &action, &actor))),
+            Message::AllowAdd {
+                config,
+                actor,
+                reply,
+            } => drop(reply.send(self.allow_add(store, config, &actor))),
+            Message::AllowPreview { config, reply } => {
+                drop(reply.send(self.allow_preview(config)));
+            }
+            Message::AllowRemove { id, actor, reply } => {
+                drop(reply.send(self.allow_remove(store, &id, &actor)));
+            }
+            Message::Simulate {
+                destination,
+                seconds,
+                actor,
+                reply,
+            } => drop(reply.send(self.simulate(store, destination, seconds, &actor))),
+            Message::Audit(entry, reply) => {
+                self.audit_change(entry);
+                drop(reply.send(self.save_changes(store).map_err(AlertError::from)));
+            }
+            Message::Configure(scoring, reply) => drop(reply.send(self.configure(*scoring))),
+            Message::Status(reply) => {
+                self.publish_series();
+                drop(reply.send(self.status()));
+            }
+            // Both are taken by the loop that calls this.
+            Message::Stop(_) | Message::Abandon => {}
         }
     }
 
@@ -168,6 +297,7 @@ impl Engine {
             .largest_backlog(self.router.enabled())
             .unwrap_or_default();
         let unsaved = self.unsaved.documents.len() as u64;
+        self.expire_allowances(now);
         let mut judgement = self.judge.begin(now, waiting + unsaved);
         let context = Context::default();
         let changed = self.detector.analyse(now, &context);
@@ -186,6 +316,7 @@ impl Engine {
                 judgement.take(assessment);
             }
         }
+        judgement.close_silent();
         let (report, documents) = judgement.end();
         self.unsaved.documents.extend(documents);
         self.status.analyses += 1;
@@ -194,17 +325,98 @@ impl Engine {
         Ok(report)
     }
 
+    /// When an entry of the allow-list has ended since the last look, judges again.
+    fn expire_allowances(&mut self, now: Timestamp) {
+        let last = self.judge.allow.current().last_expiry(now);
+        if last != self.last_expiry || self.is_allow_list_new {
+            self.last_expiry = last;
+            self.is_allow_list_new = false;
+            self.judge_allowed(now);
+        }
+    }
+
     /// Adds all changes to the unsaved checkpoint and writes it.
     fn save(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.publish_series();
+        self.collect_findings()?;
         self.collect_changes()?;
         self.unsaved.through = self.applied;
-        let checkpoint = std::mem::take(&mut self.unsaved);
-        store.checkpoint(checkpoint).map_err(|(error, checkpoint)| {
-            self.unsaved = *checkpoint;
-            self.status.failed_checkpoints += 1;
-            tracing::error!(%error, "a checkpoint was not written: it becomes part of the next one");
-            error
-        })
+        self.write(store)
+    }
+
+    /// Writes findings, documents, audit and named values. The series stay as they were saved, and so does
+    /// the journal, so that a crash scores the same input again. After a checkpoint that was not written
+    /// everything is.
+    pub(super) fn save_changes(&mut self, store: &Store) -> Result<(), StoreError> {
+        if !self.is_saved {
+            return self.save(store);
+        }
+        self.collect_findings()?;
+        self.unsaved.through = self.saved_through;
+        self.write(store)
+    }
+
+    fn write(&mut self, store: &Store) -> Result<(), StoreError> {
+        let mut next = Checkpoint::default();
+        next.ledger.audit_limit = self.unsaved.ledger.audit_limit;
+        let checkpoint = std::mem::replace(&mut self.unsaved, next);
+        let through = checkpoint.through;
+        match store.checkpoint(checkpoint) {
+            Ok(()) => {
+                (self.is_saved, self.saved_through) = (true, through);
+                Ok(())
+            }
+            Err((error, checkpoint)) => {
+                self.unsaved = *checkpoint;
+                self.is_saved = false;
+                self.status.failed_checkpoints += 1;
+                tracing::error!(%error, "a checkpoint was not written: it becomes part of the next one");
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds an entry to the audit of the next checkpoint.
+    pub(super) fn audit_change(&mut self, entry: AuditEntry) {
+        self.last_audit += 1;
+        self.unsaved.ledger.audit.insert(self.last_audit, entry);
+    }
+
+    /// Tells those who read of restored findings and series.
+    fn publish(&mut self) {
+        for finding in self.judge.findings.iter() {
+            self.books.alerts.put(finding, false);
+        }
+        self.publish_series();
+    }
+
+    /// Tells those who read of changed series.
+    fn publish_series(&mut self) {
+        let (changed, gone) = self.detector.take_summaries();
+        if changed.is_empty() && gone.is_empty() {
+            return;
+        }
+        let changed = changed.into_iter().map(|it| (SeriesId::of(&it.key), it));
+        let gone: Vec<SeriesId> = gone.iter().map(SeriesId::of).collect();
+        self.books.connections.update(changed.collect(), &gone);
+    }
+
+    /// Takes changed findings into the checkpoint, and tells those who read.
+    fn collect_findings(&mut self) -> Result<(), FormatError> {
+        for change in self.judge.findings.take_changes() {
+            let value = match &change.finding {
+                Some(finding) => {
+                    self.books.alerts.put(finding, change.is_news);
+                    Some(encode("finding", &**finding)?)
+                }
+                None => {
+                    self.books.alerts.remove(change.id);
+                    None
+                }
+            };
+            self.unsaved.findings.insert(change.id, value);
+        }
+        Ok(())
     }
 
     fn collect_changes(&mut self) -> Result<(), FormatError> {
@@ -225,30 +437,7 @@ impl Engine {
                 .transpose()?;
             self.unsaved.exporters.insert(id.to_string(), tracker);
         }
-        for (key, finding) in self.judge.findings_mut().take_changes() {
-            let finding = finding
-                .map(|finding| encode("finding", finding))
-                .transpose()?;
-            self.unsaved.findings.insert(key, finding);
-        }
         Ok(())
-    }
-
-    fn connections(&self, limit: usize) -> (usize, Vec<Connections>) {
-        let mut all: Vec<Connections> = self
-            .detector
-            .assess_all(self.clock.now(), &Context::default())
-            .map(|assessment| Connections {
-                key: assessment.key,
-                count: assessment.count,
-                first_seen: assessment.first_seen,
-                last_seen: assessment.last_seen,
-            })
-            .collect();
-        all.sort_by(|a, b| (Reverse(a.count), &a.key).cmp(&(Reverse(b.count), &b.key)));
-        let total = all.len();
-        all.truncate(limit);
-        (total, all)
     }
 
     fn status(&self) -> ObserveStatus {
@@ -263,8 +452,8 @@ impl Engine {
                 .map(|(id, tracker)| exporter_status(id, tracker))
                 .collect(),
             exporters_forgotten: self.sequences.forgotten(),
-            findings: self.judge.findings().len() as u64,
-            findings_forgotten: self.judge.findings().forgotten(),
+            findings: self.judge.findings.len() as u64,
+            findings_forgotten: self.judge.findings.forgotten(),
             failed_documents: self.judge.failed_documents(),
             postponed: self.judge.postponed(),
             ..self.status.clone()

@@ -1,195 +1,173 @@
-//! When a detection becomes a finding, and a finding a new document.
+//! All findings: by identity, by series, by deadline.
 //!
-//! A finding opens when its series is first `detected`. It gets a new revision, and with it a document,
-//! while it is detected and
-//! 1. its severity is higher than in the last document, or
-//! 2. it has at least twice the connections of the last document, or
-//! 3. the last document is older than `update_interval`, and there were connections since.
-//!
-//! So a beacon that runs on makes a number of documents that grows with the logarithm of its beats plus
-//! one per interval, whatever the analysis interval. Nothing is dropped: a document holds the totals, so
-//! that the next one covers what was not worth one of its own.
+//! Limit: past `limit` findings the closed one that changed longest ago is forgotten, and when all are open
+//! the open one; its series would open a new finding.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use beaconwatch_detector::{Assessment, SeriesKey, Severity, Timestamp};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use beaconwatch_detector::Timestamp;
 
-use crate::store::{FormatError, encode};
+use super::life::Rules;
+use crate::alert::{Finding, FindingId, SeriesId, Status};
 
-/// A finding's life so far.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Finding {
-    /// Identity: 32 hexadecimal digits.
-    pub(crate) id: String,
-    /// When the series was first detected.
-    pub(crate) opened: Timestamp,
-    /// Number of documents so far.
-    pub(crate) revision: u64,
-    /// When the last document was made.
-    pub(crate) written: Timestamp,
-    /// Severity in the last document.
-    pub(crate) severity: Severity,
-    /// Connections in the last document.
-    pub(crate) count: u64,
-    /// Last connection in the last document.
-    pub(crate) last_seen: Timestamp,
-}
-
-impl Finding {
-    /// Identity of the document of the finding's current revision.
-    #[must_use]
-    pub(crate) fn event_id(&self) -> String {
-        format!("{}-{}", self.id, self.revision)
-    }
-
-    fn open(key: &[u8], assessment: &Assessment, now: Timestamp) -> Self {
-        Self {
-            id: finding_id(key, now),
-            opened: now,
-            revision: 1,
-            written: now,
-            severity: assessment.severity,
-            count: assessment.count,
-            last_seen: assessment.last_seen,
-        }
-    }
-
-    fn revise(&self, assessment: &Assessment, now: Timestamp) -> Self {
-        Self {
-            revision: self.revision + 1,
-            written: now,
-            severity: assessment.severity,
-            count: assessment.count,
-            last_seen: assessment.last_seen,
-            ..self.clone()
-        }
-    }
-
-    fn is_due(&self, assessment: &Assessment, now: Timestamp, update_interval: Duration) -> bool {
-        assessment.severity > self.severity
-            || assessment.count >= self.count.saturating_mul(2)
-            || (assessment.last_seen > self.last_seen
-                && now.saturating_since(self.written) >= update_interval)
-    }
-}
-
-/// First 16 bytes of SHA-256 over the encoded series key and the time of opening: the same input gives
-/// the same identity, and a finding that opens again gets another.
-fn finding_id(key: &[u8], opened: Timestamp) -> String {
-    let mut digest = Sha256::new();
-    digest.update(key);
-    digest.update(opened.unix_nanos().to_le_bytes());
-    hex::encode(digest.finalize().get(..16).unwrap_or_default())
-}
-
-/// A series key as the store has it.
-pub(crate) fn encode_key(key: &SeriesKey) -> Result<Vec<u8>, FormatError> {
-    encode("series key", key)
-}
-
-/// All findings, by series.
+/// A finding that changed, or was forgotten.
 #[derive(Debug)]
-pub(crate) struct Findings {
-    by_series: BTreeMap<Vec<u8>, Finding>,
-    /// Findings in the order of their last document, to forget the oldest first.
-    by_age: BTreeSet<(Timestamp, Vec<u8>)>,
-    changed: BTreeSet<Vec<u8>>,
-    update_interval: Duration,
+pub(super) struct Change {
+    pub(super) id: FindingId,
+    /// None when it was forgotten.
+    pub(super) finding: Option<Arc<Finding>>,
+    /// Whether something happened to it, rather than its numbers going on.
+    pub(super) is_news: bool,
+}
+
+/// Order in which findings are forgotten.
+type Age = (bool, Timestamp, FindingId);
+
+/// All findings.
+#[derive(Debug)]
+pub(super) struct Findings {
+    rules: Rules,
+    by_id: HashMap<FindingId, Arc<Finding>>,
+    /// The latest finding of each series or sensor.
+    latest: HashMap<SeriesId, FindingId>,
+    by_age: BTreeSet<Age>,
+    deadlines: BTreeSet<(Timestamp, FindingId)>,
+    changed: BTreeMap<FindingId, bool>,
     limit: usize,
     forgotten: u64,
+    /// When the sidecar began to listen.
+    started: Timestamp,
 }
 
 impl Findings {
-    /// Knows no finding; at most `limit` at a time: past that, the one whose last document is oldest is
-    /// forgotten (its series would open a new finding).
+    /// Knows no finding; at most `limit` at a time.
     #[must_use]
-    pub(crate) fn new(update_interval: Duration, limit: usize) -> Self {
+    pub(super) fn new(rules: Rules, limit: usize, started: Timestamp) -> Self {
         Self {
-            by_series: BTreeMap::new(),
+            rules,
+            by_id: HashMap::new(),
+            latest: HashMap::new(),
             by_age: BTreeSet::new(),
-            changed: BTreeSet::new(),
-            update_interval,
+            deadlines: BTreeSet::new(),
+            changed: BTreeMap::new(),
             limit: limit.max(1),
             forgotten: 0,
+            started,
         }
     }
 
-    /// Time after which a finding that goes on gets a new document.
-    pub(crate) fn set_update_interval(&mut self, update_interval: Duration) {
-        self.update_interval = update_interval;
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Puts other rules in force.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+        let deadlines = self.by_id.values().filter_map(|finding| {
+            let deadline = self.rules.deadline(finding, self.started)?;
+            Some((deadline, finding.id))
+        });
+        self.deadlines = deadlines.collect();
+    }
+
+    pub(super) fn get(&self, id: FindingId) -> Option<&Arc<Finding>> {
+        self.by_id.get(&id)
+    }
+
+    /// The latest finding of a series or sensor.
+    pub(super) fn latest(&self, series: SeriesId) -> Option<&Arc<Finding>> {
+        self.by_id.get(self.latest.get(&series)?)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Finding>> {
+        self.by_id.values()
     }
 
     /// Puts back a saved finding.
-    pub(crate) fn restore(&mut self, key: Vec<u8>, finding: Finding) {
-        self.insert(key, finding);
+    pub(super) fn restore(&mut self, finding: Finding) {
+        self.insert(Arc::new(finding));
     }
 
-    fn insert(&mut self, key: Vec<u8>, finding: Finding) {
-        self.by_age.insert((finding.written, key.clone()));
-        if let Some(old) = self.by_series.insert(key.clone(), finding) {
-            let written = self.by_series.get(&key).map(|finding| finding.written);
-            if written != Some(old.written) {
-                self.by_age.remove(&(old.written, key));
-            }
+    /// Takes the newest state of a finding; `is_news` when something happened to it.
+    pub(super) fn put(&mut self, finding: Finding, is_news: bool) {
+        *self.changed.entry(finding.id).or_default() |= is_news;
+        self.insert(Arc::new(finding));
+    }
+
+    fn insert(&mut self, finding: Arc<Finding>) {
+        let (id, series) = (finding.id, finding.series);
+        self.take_out(id);
+        self.by_age.insert(age(&finding));
+        if let Some(deadline) = self.rules.deadline(&finding, self.started) {
+            self.deadlines.insert((deadline, id));
         }
-        while self.by_series.len() > self.limit {
-            let Some((_, oldest)) = self.by_age.pop_first() else {
+        let is_latest = self
+            .latest(series)
+            .is_none_or(|other| other.opened <= finding.opened);
+        if is_latest {
+            self.latest.insert(series, id);
+        }
+        self.by_id.insert(id, finding);
+        while self.by_id.len() > self.limit {
+            let Some((_, _, oldest)) = self.by_age.first().copied() else {
                 return;
             };
-            self.by_series.remove(&oldest);
-            self.changed.insert(oldest);
+            self.take_out(oldest);
+            self.changed.insert(oldest, true);
             self.forgotten += 1;
         }
     }
 
-    /// Takes note of an assessment; the finding when it needs a new document.
-    pub(crate) fn judge(
-        &mut self,
-        assessment: &Assessment,
-        now: Timestamp,
-    ) -> Result<Option<Finding>, FormatError> {
-        if !assessment.detected {
-            return Ok(None);
-        }
-        let key = encode_key(&assessment.key)?;
-        let finding = match self.by_series.get(&key) {
-            None => Finding::open(&key, assessment, now),
-            Some(finding) if finding.is_due(assessment, now, self.update_interval) => {
-                finding.revise(assessment, now)
-            }
-            Some(_) => return Ok(None),
+    fn take_out(&mut self, id: FindingId) {
+        let Some(finding) = self.by_id.remove(&id) else {
+            return;
         };
-        self.changed.insert(key.clone());
-        self.insert(key, finding.clone());
-        Ok(Some(finding))
+        self.by_age.remove(&age(&finding));
+        if let Some(deadline) = self.rules.deadline(&finding, self.started) {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if self.latest.get(&finding.series) == Some(&id) {
+            self.latest.remove(&finding.series);
+        }
     }
 
-    /// Findings changed since the last call; none means forgotten.
-    pub(crate) fn take_changes(&mut self) -> Vec<(Vec<u8>, Option<&Finding>)> {
+    /// When a finding closes unless there is news of it.
+    pub(super) fn deadline(&self, finding: &Finding) -> Option<Timestamp> {
+        self.rules.deadline(finding, self.started)
+    }
+
+    /// The finding whose deadline has passed for longest.
+    pub(super) fn overdue(&self, now: Timestamp) -> Option<Arc<Finding>> {
+        let (deadline, id) = self.deadlines.first()?;
+        (*deadline < now).then(|| self.by_id.get(id).cloned())?
+    }
+
+    /// Findings changed since the last call.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changed)
             .into_iter()
-            .map(|key| {
-                let finding = self.by_series.get(&key);
-                (key, finding)
+            .map(|(id, is_news)| Change {
+                id,
+                finding: self.by_id.get(&id).cloned(),
+                is_news,
             })
             .collect()
     }
 
     /// Number of findings.
     #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.by_series.len()
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     /// Number of findings that were forgotten because there were too many.
     #[must_use]
-    pub(crate) fn forgotten(&self) -> u64 {
+    pub(super) fn forgotten(&self) -> u64 {
         self.forgotten
     }
 }
 
-#[cfg(test)]
-mod tests;
+fn age(finding: &Finding) -> Age {
+    (finding.status == Status::Open, finding.updated, finding.id)
+}

@@ -4,7 +4,7 @@
 //! - Batches are applied in the order of the journal. A record whose sequence number was seen before is
 //!   dropped and counted, so that a retried request counts once. Replaying the journal takes the same
 //!   decisions, because a batch carries the time at which it was received.
-//! - An analysis scores what changed, opens and revises findings ([`finding`]), and writes state and new
+//! - An analysis scores what changed, opens and revises findings ([`life`]), and writes state and new
 //!   documents in one checkpoint. When the store cannot take it, the checkpoint is kept and merged into
 //!   the next one.
 //! - The first analysis looks at every series. It is made at the start when anything was restored.
@@ -12,36 +12,60 @@
 //!   later holds all that came in between.
 
 mod board;
+mod command;
+mod connections;
+mod document;
 mod engine;
 mod finding;
+mod handle;
 mod judge;
+mod life;
 mod sequence;
 mod series_id;
+mod simulation;
 
 pub(crate) use board::Board;
+pub(crate) use connections::{
+    ConnectionBook, ConnectionPage, ConnectionPlace, ConnectionQuery, ConnectionSort,
+};
 pub(crate) use engine::{Engine, EngineSettings};
+pub(crate) use handle::{Books, Observer};
+pub(crate) use life::Rules;
 pub(crate) use series_id::SeriesId;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
-use beaconwatch_detector::{Counters, SeriesKey, Settings, SettingsError, Timestamp};
+use beaconwatch_detector::{Assessment, Counters, SeriesKey, Settings, SettingsError, Timestamp};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
+use crate::alert::{
+    Action, Actor, AlertError, AllowConfig, AllowEntry, AuditEntry, Finding, FindingId,
+};
 use crate::store::{Journaled, StoreError};
 
 /// The board, shared with those who ask.
 pub(crate) type SharedBoard = Arc<RwLock<Board>>;
 
-/// One series, without its score.
+/// One series in full.
 #[derive(Clone, Debug)]
-pub(crate) struct Connections {
-    pub(crate) key: SeriesKey,
-    pub(crate) count: u64,
-    pub(crate) first_seen: Timestamp,
-    pub(crate) last_seen: Timestamp,
+pub(crate) struct SeriesDetail {
+    pub(crate) assessment: Assessment,
+    /// Kept connection starts, ascending.
+    pub(crate) times: Vec<Timestamp>,
+}
+
+/// What an entry of the allow-list does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AllowEffect {
+    /// Series that it allows.
+    pub(crate) series: u64,
+    /// Findings that it allows.
+    pub(crate) findings: u64,
+    /// The first of these findings.
+    pub(crate) alerts: Vec<Arc<Finding>>,
 }
 
 /// What an analysis did.
@@ -95,100 +119,55 @@ pub(crate) struct ObserveStatus {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scoring {
     pub(crate) detector: Settings,
-    pub(crate) update_interval: Duration,
+    pub(crate) rules: Rules,
+    /// Entries of the allow-list that the configuration has.
+    pub(crate) allow: Vec<AllowConfig>,
+    /// Entries that may be added to the allow-list.
+    pub(crate) allow_limit: usize,
+    /// Entries of the audit to keep.
+    pub(crate) audit_limit: u64,
     /// Documents that may wait for a destination.
     pub(crate) outbox_limit: u64,
 }
+
+/// What became of a request to change something.
+pub(crate) type Changed<T> = oneshot::Sender<Result<T, AlertError>>;
 
 /// What the scoring thread is asked to do.
 pub(crate) enum Message {
     Apply(Journaled),
     Configure(Box<Scoring>, oneshot::Sender<Result<(), SettingsError>>),
     Analyse(oneshot::Sender<Result<AnalysisReport, StoreError>>),
-    Connections {
-        limit: usize,
-        reply: oneshot::Sender<(usize, Vec<Connections>)>,
+    Series(SeriesKey, oneshot::Sender<Option<Box<SeriesDetail>>>),
+    Act {
+        id: FindingId,
+        action: Action,
+        actor: Actor,
+        reply: Changed<Arc<Finding>>,
     },
+    AllowAdd {
+        config: AllowConfig,
+        actor: Actor,
+        reply: Changed<(AllowEntry, AllowEffect)>,
+    },
+    AllowPreview {
+        config: AllowConfig,
+        reply: Changed<(AllowEntry, AllowEffect)>,
+    },
+    AllowRemove {
+        id: String,
+        actor: Actor,
+        reply: Changed<AllowEntry>,
+    },
+    Simulate {
+        destination: SocketAddr,
+        seconds: u64,
+        actor: Actor,
+        reply: Changed<()>,
+    },
+    Audit(AuditEntry, Changed<()>),
     Status(oneshot::Sender<ObserveStatus>),
     Stop(oneshot::Sender<Result<AnalysisReport, StoreError>>),
     /// Ends the thread without another analysis: what is not saved is in the journal.
     Abandon,
-}
-
-/// Handle to the scoring thread.
-#[derive(Clone, Debug)]
-pub(crate) struct Observer {
-    messages: mpsc::UnboundedSender<Message>,
-}
-
-impl Observer {
-    /// The channel: its sending end takes journaled batches before the thread runs.
-    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Message>) {
-        let (messages, receiver) = mpsc::unbounded_channel();
-        (Self { messages }, receiver)
-    }
-
-    /// Resolves when the thread has ended.
-    pub(crate) async fn stopped(&self) {
-        self.messages.closed().await;
-    }
-
-    /// Hands over a batch. A batch that comes after the end of the thread stays in the journal.
-    pub(crate) fn apply(&self, journaled: Journaled) {
-        if self.messages.send(Message::Apply(journaled)).is_err() {
-            tracing::debug!("a batch came after the last analysis: it stays in the journal");
-        }
-    }
-
-    async fn ask<T>(
-        &self,
-        message: impl FnOnce(oneshot::Sender<T>) -> Message,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.messages
-            .send(message(reply))
-            .map_err(|_stopped| StoreError::Stopped)?;
-        answer.await.map_err(|_stopped| StoreError::Stopped)
-    }
-
-    /// Analyses what has changed and writes a checkpoint.
-    pub(crate) async fn analyse(&self) -> Result<AnalysisReport, StoreError> {
-        self.ask(Message::Analyse).await?
-    }
-
-    /// Takes other settings; with the next analysis every series is scored by them. After an error of the
-    /// settings nothing has changed.
-    pub(crate) async fn configure(
-        &self,
-        scoring: Scoring,
-    ) -> Result<Result<(), SettingsError>, StoreError> {
-        let scoring = Box::new(scoring);
-        self.ask(|reply| Message::Configure(scoring, reply)).await
-    }
-
-    /// Number of series, and those with the most connections.
-    pub(crate) async fn connections(
-        &self,
-        limit: usize,
-    ) -> Result<(usize, Vec<Connections>), StoreError> {
-        self.ask(|reply| Message::Connections { limit, reply })
-            .await
-    }
-
-    /// Counters.
-    pub(crate) async fn status(&self) -> Result<ObserveStatus, StoreError> {
-        self.ask(Message::Status).await
-    }
-
-    /// Ends the thread as it is.
-    pub(crate) fn abandon(&self) {
-        if self.messages.send(Message::Abandon).is_err() {
-            tracing::debug!("the scoring thread had ended before");
-        }
-    }
-
-    /// Analyses for the last time and ends the thread.
-    pub(crate) async fn stop(&self) -> Result<AnalysisReport, StoreError> {
-        self.ask(Message::Stop).await?
-    }
 }

@@ -6,19 +6,34 @@ use std::str::FromStr;
 use beaconwatch_detector::SeriesKey;
 use sha2::{Digest, Sha256};
 
-use crate::store::encode;
+use crate::store::encode_key;
 
 /// First 16 bytes of SHA-256 over the encoded key of a series: 32 hexadecimal digits as text. A cryptographic
 /// hash, because keys come from outside: nobody can make two series that go by the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub(crate) struct SeriesId(pub(crate) u128);
 
 impl SeriesId {
     /// The name of a series.
     pub(crate) fn of(key: &SeriesKey) -> Self {
         // A key is text and numbers: encoding it does not fail.
-        let encoded = encode("series key", key).unwrap_or_default();
-        let digest: [u8; 32] = Sha256::digest(encoded).into();
+        Self::of_encoded(&encode_key(key).unwrap_or_default())
+    }
+
+    /// The name of a series by its key as the store has it.
+    pub(crate) fn of_encoded(key: &[u8]) -> Self {
+        Self::first_bytes(Sha256::digest(key).into())
+    }
+
+    /// The name of a sensor where a series would have one.
+    pub(crate) fn of_sensor(sensor: &str) -> Self {
+        let digest = Sha256::new().chain_update(b"sensor").chain_update(sensor);
+        Self::first_bytes(digest.finalize().into())
+    }
+
+    fn first_bytes(digest: [u8; 32]) -> Self {
         let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
         Self(u128::from_be_bytes(*first))
     }

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::{self, OVERRIDES};
 use crate::deliver::Router;
-use crate::observe::{Board, Engine, EngineSettings, Observer, SharedBoard};
+use crate::observe::{Board, Books, Engine, EngineSettings, Observer, SharedBoard};
 use crate::store::{Restored, Store, StoreSettings};
 
 /// Both threads, and the configuration in force.
@@ -37,9 +37,11 @@ impl Core {
         let board: SharedBoard = Arc::new(RwLock::new(Board::new(base.api.max_series)));
         let router = Router::new(&base.destinations).map_err(ConfigError::from)?;
         let router = Arc::new(router);
+        let books = Books::default();
         let mut engine = Engine::new(EngineSettings {
             scoring: base.scoring(),
             labels: base.labels(),
+            books: books.clone(),
             finding_limit: base.max_findings,
             exporter_limit: base.receive.max_exporters,
             clock,
@@ -47,7 +49,7 @@ impl Core {
             router: Arc::clone(&router),
         })
         .map_err(ConfigError::from)?;
-        let (observer, messages) = Observer::channel();
+        let (observer, messages) = Observer::channel(books);
         let settings = StoreSettings {
             path: base.store_path(),
             cache_bytes: base.store.cache_bytes,

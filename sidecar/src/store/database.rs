@@ -6,7 +6,9 @@
 //! | journal | position | a batch that is not in the saved state yet |
 //! | series | series key (postcard) | detector state (postcard) |
 //! | exporters | exporter id | its sequence tracker |
-//! | findings | series key (postcard) | finding |
+//! | alerts | finding id | finding |
+//! | audit | number | who changed what |
+//! | state | name | small values: allow-list, simulations |
 //! | settings | name | what was set while the sidecar ran (JSON) |
 //!
 //! The outbox has tables of its own ([`super::outbox`]).
@@ -20,7 +22,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{Changes, Checkpoint, Restored, StoreError, outbox};
+use super::{Changes, Checkpoint, Restored, StoreError, ledger, outbox};
 
 /// Version of the tables' layout. A store of an older version is converted when it is opened, one of a newer
 /// version is refused.
@@ -30,8 +32,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 const SERIES: TableDefinition<'_, &'static [u8], &'static [u8]> = TableDefinition::new("series");
 const EXPORTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("exporters");
-const FINDINGS: TableDefinition<'_, &'static [u8], &'static [u8]> =
-    TableDefinition::new("findings");
+const ALERTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("alerts");
 const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 
 const META_SCHEMA: &str = "schema_version";
@@ -90,8 +91,9 @@ impl Tables {
             self.next_position = applied.max(last).saturating_add(1);
             transaction.open_table(SERIES)?;
             transaction.open_table(EXPORTERS)?;
-            transaction.open_table(FINDINGS)?;
+            transaction.open_table(ALERTS)?;
             transaction.open_table(SETTINGS)?;
+            ledger::prepare(&transaction)?;
             outbox::open_tables(&transaction)?;
         }
         transaction.commit()?;
@@ -131,13 +133,13 @@ impl Tables {
                 tracker: tracker.value(),
             })?;
         }
-        for entry in transaction.open_table(FINDINGS)?.iter()? {
-            let (key, finding) = entry?;
+        for entry in transaction.open_table(ALERTS)?.iter()? {
+            let (_, finding) = entry?;
             restored(Restored::Finding {
-                key: key.value(),
                 finding: finding.value(),
             })?;
         }
+        self.restore_ledger(restored)?;
         for entry in transaction.open_table(JOURNAL)?.iter()? {
             let (position, batch) = entry?;
             restored(Restored::Batch {
@@ -177,7 +179,16 @@ impl Tables {
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         write_changes(&transaction, SERIES, &checkpoint.series)?;
-        write_changes(&transaction, FINDINGS, &checkpoint.findings)?;
+        ledger::write(&transaction, &checkpoint.ledger)?;
+        {
+            let mut alerts = transaction.open_table(ALERTS)?;
+            for (id, finding) in &checkpoint.findings {
+                match finding {
+                    Some(finding) => alerts.insert(id.bytes(), finding.as_slice())?,
+                    None => alerts.remove(id.bytes())?,
+                };
+            }
+        }
         {
             let mut exporters = transaction.open_table(EXPORTERS)?;
             for (id, tracker) in &checkpoint.exporters {

@@ -22,6 +22,7 @@
 
 mod database;
 mod format;
+mod ledger;
 mod outbox;
 #[cfg(test)]
 mod tests;
@@ -31,15 +32,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use beaconwatch_detector::SeriesKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use format::FormatError;
 pub(crate) use format::{decode, encode};
+pub(crate) use ledger::Ledger;
 pub(crate) use outbox::{
     Account, DeadLetterPage, DeliveryState, Outgoing, Selection, Settled, Settlement, Wanted,
 };
 pub use outbox::{Backlog, DeadLetter, Purged, Totals};
 
+use crate::alert::FindingId;
 use crate::receive::Batch;
 use database::Tables;
 use thread::{Command, Waiting};
@@ -139,9 +143,16 @@ pub(crate) enum Restored<'a> {
     Counters { applied: u64, last_document: u64 },
     Series { key: &'a [u8], state: &'a [u8] },
     Exporter { id: &'a str, tracker: &'a [u8] },
-    Finding { key: &'a [u8], finding: &'a [u8] },
+    Finding { finding: &'a [u8] },
+    Audit { last: u64 },
+    State { name: &'a str, value: &'a [u8] },
     Batch { position: u64, batch: &'a [u8] },
     Setting { name: &'a str, value: &'a str },
+}
+
+/// A series key as the store has it.
+pub(crate) fn encode_key(key: &SeriesKey) -> Result<Vec<u8>, FormatError> {
+    encode("series key", key)
 }
 
 /// What has changed since the last checkpoint.
@@ -151,7 +162,10 @@ pub(crate) struct Checkpoint {
     pub(crate) through: u64,
     pub(crate) series: Changes,
     pub(crate) exporters: BTreeMap<String, Option<Vec<u8>>>,
-    pub(crate) findings: Changes,
+    /// Findings by identity.
+    pub(crate) findings: BTreeMap<FindingId, Option<Vec<u8>>>,
+    /// Audit and named values.
+    pub(crate) ledger: Ledger,
     /// New documents by number; numbers only grow.
     pub(crate) documents: BTreeMap<u64, Outgoing>,
 }

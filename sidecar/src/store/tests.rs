@@ -24,7 +24,9 @@ struct Found {
     last_document: u64,
     series: BTreeMap<Vec<u8>, Vec<u8>>,
     exporters: BTreeMap<String, Vec<u8>>,
-    findings: BTreeMap<Vec<u8>, Vec<u8>>,
+    findings: Vec<Vec<u8>>,
+    state: BTreeMap<String, Vec<u8>>,
+    last_audit: u64,
     journal: Vec<(u64, Batch)>,
 }
 
@@ -43,8 +45,10 @@ impl Found {
             Restored::Exporter { id, tracker } => {
                 self.exporters.insert(id.to_owned(), tracker.to_vec());
             }
-            Restored::Finding { key, finding } => {
-                self.findings.insert(key.to_vec(), finding.to_vec());
+            Restored::Finding { finding } => self.findings.push(finding.to_vec()),
+            Restored::Audit { last } => self.last_audit = last,
+            Restored::State { name, value } => {
+                self.state.insert(name.to_owned(), value.to_vec());
             }
             Restored::Batch { position, batch } => {
                 self.journal

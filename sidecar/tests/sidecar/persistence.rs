@@ -238,6 +238,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 async fn counted(sidecar: &Sidecar) -> u64 {
+    // The list of connections is up to date when the scoring thread has answered.
+    sidecar.status().await.unwrap();
     let url = format!("http://{}/api/v1/connections", sidecar.addresses().api);
     let body = json(reqwest::get(url).await.unwrap()).await;
     body["pairs"][0]["connection_count"].as_u64().unwrap_or(0)

@@ -1,0 +1,303 @@
+//! Entries of the allow-list: what is written, what it means, and who reads it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use beaconwatch_detector::{
+    AllowFacts, AllowList, AllowRule, Assessment, DomainPattern, Network, ProcessPattern,
+    Timestamp, Transport,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::AlertError;
+use crate::time_text::rfc3339;
+
+/// What an entry of the allow-list says: at least one condition, and all of them must hold.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, schemars::JsonSchema,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct AllowConfig {
+    /// Address or block of the end that initiates.
+    pub source: Option<String>,
+    /// Address or block of the end that answers.
+    pub destination: Option<String>,
+    /// Port of the end that answers.
+    pub port: Option<u16>,
+    /// tcp, udp or icmp.
+    pub transport: Option<String>,
+    /// Name of the server: `*.example.org` means the name and all below it.
+    pub domain: Option<String>,
+    /// Process at the source: a name, or a path with `*` as wildcard.
+    pub process: Option<String>,
+    /// Why it is allowed, 1 to 500 characters.
+    pub reason: String,
+    /// Who answers for it, at most 200 characters.
+    pub owner: Option<String>,
+    /// When it ends (RFC 3339).
+    pub expires: Option<String>,
+}
+
+fn read<T, E: std::fmt::Display>(
+    field: &'static str,
+    text: Option<&str>,
+    read: impl Fn(&str) -> Result<T, E>,
+    expected: &'static str,
+) -> Result<Option<T>, AlertError> {
+    text.map(|text| {
+        read(text).map_err(|_what| AlertError::invalid(field, format!("{text:?}"), expected))
+    })
+    .transpose()
+}
+
+impl AllowConfig {
+    /// The rule that it states.
+    pub(crate) fn rule(&self) -> Result<AllowRule, AlertError> {
+        const NETWORK: &str = "an IP address or a block such as 192.0.2.0/24";
+        self.check_texts()?;
+        let rule = AllowRule {
+            source: read(
+                "source",
+                self.source.as_deref(),
+                str::parse::<Network>,
+                NETWORK,
+            )?,
+            destination: read(
+                "destination",
+                self.destination.as_deref(),
+                str::parse::<Network>,
+                NETWORK,
+            )?,
+            port: self.port,
+            transport: read(
+                "transport",
+                self.transport.as_deref(),
+                |text| match text {
+                    "tcp" => Ok(Transport::Tcp),
+                    "udp" => Ok(Transport::Udp),
+                    "icmp" => Ok(Transport::Icmp),
+                    _ => Err("unknown"),
+                },
+                "tcp, udp or icmp",
+            )?,
+            domain: read(
+                "domain",
+                self.domain.as_deref(),
+                DomainPattern::parse,
+                "a domain name such as example.org or *.example.org",
+            )?,
+            process: read(
+                "process",
+                self.process.as_deref(),
+                ProcessPattern::parse,
+                "a name such as curl, or a path such as /usr/bin/*",
+            )?,
+            expires: read(
+                "expires",
+                self.expires.as_deref(),
+                instant,
+                "a time such as 2026-01-31T12:00:00Z, before the year 2262",
+            )?,
+        };
+        if rule.is_empty() {
+            return Err(AlertError::invalid(
+                "entry",
+                "without any condition",
+                "source, destination, port, transport, domain or process",
+            ));
+        }
+        Ok(rule)
+    }
+
+    fn check_texts(&self) -> Result<(), AlertError> {
+        let length = self.reason.chars().count();
+        if !(1..=500).contains(&length) || self.reason.trim().is_empty() {
+            let found = format!("{length} characters long");
+            return Err(AlertError::invalid(
+                "reason",
+                found,
+                "1 to 500 characters, not only white space",
+            ));
+        }
+        let owner = self.owner.as_ref().map_or(0, |owner| owner.chars().count());
+        if owner > 200 {
+            let found = format!("{owner} characters long");
+            return Err(AlertError::invalid(
+                "owner",
+                found,
+                "at most 200 characters",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// An instant from RFC 3339.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|error: jiff::Error| error.to_string())?;
+    i64::try_from(time.as_nanosecond())
+        .map(Timestamp::from_unix_nanos)
+        .map_err(|error| error.to_string())
+}
+
+/// Where an entry comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AllowOrigin {
+    /// The configuration: only changing it there removes the entry.
+    Config,
+    /// The API.
+    Api,
+}
+
+/// An entry of the allow-list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AllowEntry {
+    pub(crate) id: String,
+    pub(crate) origin: AllowOrigin,
+    pub(crate) created: Timestamp,
+    pub(crate) config: AllowConfig,
+}
+
+impl AllowEntry {
+    /// An entry that is made now. One of the configuration has the same id in every run.
+    pub(crate) fn new(config: AllowConfig, origin: AllowOrigin, created: Timestamp) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(format!("{config:?}"));
+        if origin == AllowOrigin::Api {
+            digest.update(created.unix_nanos().to_le_bytes());
+        }
+        let id = hex::encode(digest.finalize().get(..8).unwrap_or_default());
+        Self {
+            id,
+            origin,
+            created,
+            config,
+        }
+    }
+}
+
+/// An entry as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct AllowView {
+    /// Identity of the entry.
+    pub(crate) id: String,
+    #[serde(flatten)]
+    pub(crate) config: AllowConfig,
+    /// When it was made (RFC 3339); of an entry of the configuration: when the sidecar started.
+    pub(crate) created: String,
+    /// config or api.
+    #[schema(value_type = String)]
+    pub(crate) origin: AllowOrigin,
+    /// Whether it has ended.
+    pub(crate) expired: bool,
+    /// Detections that it allowed since the sidecar started.
+    pub(crate) matched: u64,
+}
+
+/// Entries with their compiled rules.
+#[derive(Debug, Default)]
+pub(crate) struct Allowances {
+    pub(crate) entries: Vec<AllowEntry>,
+    list: AllowList,
+}
+
+impl Allowances {
+    pub(crate) fn new(entries: Vec<AllowEntry>) -> Result<Self, AlertError> {
+        let rules: Result<Vec<_>, _> = entries.iter().map(|it| it.config.rule()).collect();
+        Ok(Self {
+            entries,
+            list: AllowList::new(rules?),
+        })
+    }
+
+    /// The entry that allows a series.
+    pub(crate) fn find(&self, facts: &AllowFacts<'_>, now: Timestamp) -> Option<&AllowEntry> {
+        self.entries.get(self.list.find(facts, now)?)
+    }
+
+    /// The latest instant at which an entry has ended, up to now: when it changes, an entry has expired.
+    pub(crate) fn last_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.config.expires.as_deref());
+        ends.filter_map(|text| instant(text).ok())
+            .filter(|expires| *expires <= now)
+            .max()
+    }
+}
+
+/// The allow-list in force, for those who read it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AllowBook {
+    allowances: Arc<RwLock<Arc<Allowances>>>,
+    /// Detections by entry.
+    matched: Arc<RwLock<std::collections::HashMap<String, u64>>>,
+}
+
+impl AllowBook {
+    /// The entries in force.
+    pub(crate) fn current(&self) -> Arc<Allowances> {
+        let held = self.allowances.read();
+        Arc::clone(&held.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other entries in force.
+    pub(crate) fn replace(&self, allowances: Allowances) {
+        let mut matched = self.matched.write().unwrap_or_else(PoisonError::into_inner);
+        matched.retain(|id, _| allowances.entries.iter().any(|entry| entry.id == *id));
+        drop(matched);
+        let mut held = self
+            .allowances
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = Arc::new(allowances);
+    }
+
+    /// Counts a detection that an entry allowed.
+    pub(crate) fn count(&self, id: &str) {
+        let mut matched = self.matched.write().unwrap_or_else(PoisonError::into_inner);
+        match matched.get_mut(id) {
+            Some(count) => *count += 1,
+            None => {
+                matched.insert(id.to_owned(), 1);
+            }
+        }
+    }
+
+    /// The entry that allows a series: its id and its reason.
+    pub(crate) fn allows(
+        &self,
+        assessment: &Assessment,
+        now: Timestamp,
+    ) -> Option<(String, String)> {
+        let current = self.current();
+        let entry = current.find(&assessment.into(), now)?;
+        Some((entry.id.clone(), entry.config.reason.clone()))
+    }
+
+    /// One entry as the API shows it.
+    pub(crate) fn view(&self, entry: &AllowEntry, now: Timestamp) -> AllowView {
+        let matched = self.matched.read().unwrap_or_else(PoisonError::into_inner);
+        let expires = entry.config.expires.as_deref().map(instant);
+        AllowView {
+            id: entry.id.clone(),
+            config: entry.config.clone(),
+            created: rfc3339(entry.created),
+            origin: entry.origin,
+            expired: matches!(expires, Some(Ok(expires)) if expires <= now),
+            matched: matched.get(&entry.id).copied().unwrap_or(0),
+        }
+    }
+
+    /// All entries as the API shows them.
+    pub(crate) fn views(&self, now: Timestamp) -> Vec<AllowView> {
+        let current = self.current();
+        let entries = current.entries.iter();
+        entries.map(|entry| self.view(entry, now)).collect()
+    }
+}
