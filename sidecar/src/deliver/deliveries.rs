@@ -174,6 +174,8 @@ impl Deliveries {
             join(worker.task, end).await;
         }
         self.start(prepared, config);
+        // A destination that was switched off looks again.
+        self.store.wake();
         Ok(())
     }
 

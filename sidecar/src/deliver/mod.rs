@@ -5,7 +5,9 @@
 //! not answer keeps nobody else waiting.
 
 mod deliveries;
+mod flight;
 mod operations;
+mod pace;
 mod progress;
 mod retry;
 mod router;

@@ -137,6 +137,15 @@ impl Progress {
         self.with(|state| state.awaited.contains(&number))
     }
 
+    /// Some documents failed while the destination works; why the last one did.
+    pub(super) fn failed_partly(&self, reason: String, documents: u64) {
+        self.with(|state| {
+            state.failures = 0;
+            state.last_error = Some(reason);
+            state.unsaved_retries = state.unsaved_retries.saturating_add(documents);
+        });
+    }
+
     /// Takes the retries that the store shall count.
     pub(super) fn take_retries(&self) -> u64 {
         self.with(|state| std::mem::take(&mut state.unsaved_retries))
