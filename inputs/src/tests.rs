@@ -12,8 +12,11 @@ use tempfile::TempDir;
 use super::*;
 
 mod bad_input;
+mod capture;
+mod eve;
 
 mod properties;
+mod table;
 mod telemetry;
 
 const CONN_FIELDS: &str = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration \
