@@ -5,6 +5,7 @@ mod life;
 mod lists;
 mod places;
 mod score;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub(crate) use places::{
     DeadLettersArguments, DestinationCommand, DestinationTestArguments, DestinationsArguments,
 };
 pub(crate) use score::{OutputFormat, ScoreArguments};
+pub(crate) use watch::WatchArguments;
 
 /// Finds command-and-control beacons in network flows.
 ///
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     LongConns(LongConnsArguments),
     /// Show the connection series that a running instance knows
     Connections(ConnectionsArguments),
+    /// Watch findings and scored series as they come, in an interface
+    Watch(WatchArguments),
     /// Show sensors: what they sent, what is missing, who fell silent
     Sensors(ListArguments),
     /// Show who changed what through the API, newest first

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::arguments::InstanceArguments;
 
 pub(crate) use error::ClientError;
-pub(crate) use events::{EventReader, ServerEvent};
+use events::EventReader;
 use token::Token;
 
 /// A request that takes longer is given up.

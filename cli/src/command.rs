@@ -6,7 +6,7 @@ pub(crate) mod config;
 pub(crate) mod destinations;
 pub(crate) mod detect;
 pub(crate) mod export;
-mod instance;
+pub(crate) mod instance;
 pub(crate) mod lists;
 pub(crate) mod run;
 pub(crate) mod score;

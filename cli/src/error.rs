@@ -66,6 +66,11 @@ pub(crate) enum Error {
         /// The first that fit.
         ids: String,
     },
+    /// An interface needs a terminal.
+    #[error(
+        "standard input and output are no terminal, which `watch` needs; `watch --json` prints changes"
+    )]
+    NoTerminal,
     /// A destination did not take a test document.
     #[error("destination {0} did not take the test document")]
     Destination(String),

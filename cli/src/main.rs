@@ -12,6 +12,7 @@ mod error;
 mod output;
 mod process;
 mod progress;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ fn run(arguments: Arguments) -> Result<(), Error> {
     let file = arguments.config.as_deref();
     process::log_to_stderr(arguments.log.as_deref().unwrap_or(match arguments.command {
         Command::Detect(_) | Command::Export(_) => "info",
+        // A line of the log would stand in the middle of the interface.
+        Command::Watch(_) => "off",
         _ => "warn",
     }))?;
     match arguments.command {
@@ -73,6 +76,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Beacons(beacons) => command::lists::beacons(&beacons, file),
         Command::LongConns(long) => command::lists::long_conns(&long, file),
         Command::Connections(connections) => command::lists::connections(&connections, file),
+        Command::Watch(arguments) => watch::run(&arguments, file),
         Command::Sensors(sensors) => command::lists::sensors(&sensors, file),
         Command::Audit(audit) => command::lists::audit(&audit, file),
         Command::Analyze(analyze) => command::lists::analyze(&analyze, file),

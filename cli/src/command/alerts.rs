@@ -36,9 +36,10 @@ pub(crate) fn run(arguments: AlertsArguments, config: Option<&Path>) -> Result<(
         }
         Some(AlertCommand::Acknowledge(it)) => change(&it.alert, config, |instance, path| {
             let path = format!("{path}/acknowledge");
-            match it.undo {
-                true => instance.delete(&path),
-                false => instance.post(&path, &given("comment", it.comment.as_deref())),
+            if it.undo {
+                instance.delete(&path)
+            } else {
+                instance.post(&path, &given("comment", it.comment.as_deref()))
             }
         }),
         Some(AlertCommand::Comment(it)) => change(&it.alert, config, |instance, path| {

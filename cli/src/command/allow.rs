@@ -131,9 +131,10 @@ fn conditions(it: &Value) -> String {
 }
 
 fn expiry(it: &Value) -> String {
-    match it["expires"].is_string() {
-        true => moment(it, "/expires"),
-        false => "never".to_owned(),
+    if it["expires"].is_string() {
+        moment(it, "/expires")
+    } else {
+        "never".to_owned()
     }
 }
 

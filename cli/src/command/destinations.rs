@@ -200,9 +200,10 @@ const DESTINATIONS: Listing = Listing {
 /// Documents may wait for a destination that the configuration names no more.
 fn name(it: &Value) -> String {
     let name = word(it, "/name");
-    match it["configured"].is_boolean() && !flag(it, "/configured") {
-        true => format!("{name} (not configured)"),
-        false => name,
+    if it["configured"].is_boolean() && !flag(it, "/configured") {
+        format!("{name} (not configured)")
+    } else {
+        name
     }
 }
 

@@ -295,7 +295,7 @@ const AUDIT: Listing = Listing {
         Column::word("FROM", |it| word(it, "/remote")),
         Column::word("ACTION", |it| word(it, "/action")),
         Column::word("ON", |it| word(it, "/target")),
-        Column::text("DETAIL", |it| detail(it)),
+        Column::text("DETAIL", detail),
     ],
     narrow: &[
         Column::word("AT (UTC)", |it| moment(it, "/at").replacen(' ', "\n", 1)),

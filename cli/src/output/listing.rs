@@ -171,7 +171,7 @@ impl Column {
         match self.kind {
             Kind::Text | Kind::Word => Cell::new(text),
             Kind::Number => Cell::new(text).set_alignment(CellAlignment::Right),
-            Kind::Severity => score_table::painted(text),
+            Kind::Severity => score_table::painted(&text),
         }
     }
 }

@@ -123,7 +123,7 @@ fn wide(table: &mut Table, assessments: &[&Assessment], rows: Vec<[String; COLUM
     table.set_header(COLUMNS.into_iter().chain(["WHY"]));
     for (it, row) in assessments.iter().zip(rows) {
         let cells = row.into_iter().enumerate().map(|(at, text)| match at {
-            SEVERITY => painted(text),
+            SEVERITY => painted(&text),
             at if NUMBERS.contains(&at) => Cell::new(text).set_alignment(CellAlignment::Right),
             _ => Cell::new(text),
         });
@@ -161,7 +161,7 @@ fn narrow(table: &mut Table, assessments: &[&Assessment]) {
             text::harmless(&it.explanation),
         );
         let score = format!("{:.2}\n{}", it.score, it.severity.name());
-        table.add_row([painted(score), Cell::new(ends), Cell::new(what)]);
+        table.add_row([painted(&score), Cell::new(ends), Cell::new(what)]);
     }
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::ContentWidth);
@@ -172,9 +172,9 @@ fn narrow(table: &mut Table, assessments: &[&Assessment]) {
 }
 
 /// A cell in the colour of the severity that its last word names.
-pub(crate) fn painted(text: String) -> Cell {
+pub(crate) fn painted(text: &str) -> Cell {
     let severity = text.split_whitespace().next_back();
-    let cell = Cell::new(&text);
+    let cell = Cell::new(text);
     match severity {
         Some("critical") => cell
             .fg(comfy_table::Color::Red)

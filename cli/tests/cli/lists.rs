@@ -24,7 +24,7 @@ fn pair() -> Value {
     })
 }
 
-fn one(key: &str, entry: Value) -> Value {
+fn one(key: &str, entry: &Value) -> Value {
     json!({"count": 1, "total": 1, "next": null, key: [entry]})
 }
 
@@ -74,7 +74,7 @@ fn nobody_there_is_said_with_what_to_do() {
 
 #[test]
 fn beacons_are_shown_as_a_table() {
-    let fake = Fake::start(&[("GET /api/v1/beacons", 200, one("beacons", beacon()))]);
+    let fake = Fake::start(&[("GET /api/v1/beacons", 200, one("beacons", &beacon()))]);
     let ran = fake.run(
         200,
         &[
@@ -148,7 +148,7 @@ fn connections_are_shown_as_a_table_that_says_when_there_are_more() {
 
 #[test]
 fn long_connections_are_asked_for_by_duration() {
-    let fake = Fake::start(&[("GET /api/v1/connections", 200, one("pairs", pair()))]);
+    let fake = Fake::start(&[("GET /api/v1/connections", 200, one("pairs", &pair()))]);
     let ran = fake.run(80, &["long-conns", "--min-duration", "3600"]);
     assert_eq!(
         fake.lines(),
@@ -160,8 +160,8 @@ fn long_connections_are_asked_for_by_duration() {
 #[test]
 fn csv_has_the_heads_of_the_seed() {
     let fake = Fake::start(&[
-        ("GET /api/v1/beacons", 200, one("beacons", beacon())),
-        ("GET /api/v1/connections", 200, one("pairs", pair())),
+        ("GET /api/v1/beacons", 200, one("beacons", &beacon())),
+        ("GET /api/v1/connections", 200, one("pairs", &pair())),
     ]);
     assert_eq!(
         fake.run(80, &["beacons", "--csv"]).out,
@@ -177,7 +177,7 @@ fn csv_has_the_heads_of_the_seed() {
 
 #[test]
 fn an_output_file_has_the_format_that_is_asked_for_or_that_its_name_says() {
-    let fake = Fake::start(&[("GET /api/v1/beacons", 200, one("beacons", beacon()))]);
+    let fake = Fake::start(&[("GET /api/v1/beacons", 200, one("beacons", &beacon()))]);
     let folder = tempfile::tempdir().unwrap();
     for (name, flags, begins) in [
         ("a.csv", &[][..], "Score,Severity"),
@@ -215,7 +215,7 @@ fn a_failed_request_leaves_the_output_file_as_it_was() {
 fn names_from_the_network_are_neither_formulas_nor_commands_of_a_terminal() {
     let mut entry = beacon();
     entry["protocol"] = "=HYPERLINK(1)\u{9b}2J".into();
-    let fake = Fake::start(&[("GET /api/v1/beacons", 200, one("beacons", entry))]);
+    let fake = Fake::start(&[("GET /api/v1/beacons", 200, one("beacons", &entry))]);
     let csv = fake.run(80, &["beacons", "--csv"]).out;
     expect(&csv, &[",'=HYPERLINK(1)\u{fffd}2J,"]);
     for arguments in [&["beacons"][..], &["beacons", "--json"]] {
@@ -265,7 +265,7 @@ fn sensors_and_the_audit_are_shown_at_every_width() {
     ]});
     let audit = one(
         "entries",
-        json!({
+        &json!({
             "at": "2023-11-14T20:42:21Z", "actor": "local", "role": "operate", "remote": "127.0.0.1:40000",
             "action": "alert.acknowledge", "target": "00112233445566778899aabbccddeeff",
             "detail": {"comment": "a\u{1b}b"},
