@@ -138,7 +138,7 @@ fn a_screen_of_80_by_24_shows_findings_reasons_beats_and_keys() {
             "72 s",
             "? help",
             "q quit",
-            "Sensor web-2 f",
+            "Sensor web",
         ],
     );
     assert_eq!(screen.lines().count(), 24);
