@@ -5,6 +5,7 @@ mod life;
 mod lists;
 mod places;
 mod score;
+mod simulate;
 mod watch;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub(crate) use places::{
     DeadLettersArguments, DestinationCommand, DestinationTestArguments, DestinationsArguments,
 };
 pub(crate) use score::{OutputFormat, ScoreArguments};
+pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
 
 /// Finds command-and-control beacons in network flows.
@@ -78,8 +80,14 @@ pub(crate) enum Command {
     Destinations(DestinationsArguments),
     /// Look at documents that a destination refused for good, send them again or drop them
     DeadLetters(DeadLettersArguments),
+    /// Prove the whole chain with a harmless beacon to a listener of this program's own
+    Simulate(SimulateArguments),
     /// Score everything now instead of at the next interval
     Analyze(AnalyzeArguments),
+    /// Print what a shell needs to complete this program's command lines
+    Completions(CompletionsArguments),
+    /// Print the manual page, or write those of all commands
+    Man(ManArguments),
     /// Look at the configuration
     Config(ConfigArguments),
 }
@@ -137,6 +145,22 @@ pub(crate) struct DetectorArguments {
     /// Deviation from the median interval that is tolerated
     #[arg(long, value_name = "SECONDS", help_heading = "Detector")]
     pub(crate) jitter_threshold_s: Option<f64>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// Write a page for each command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

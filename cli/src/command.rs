@@ -8,6 +8,8 @@ pub(crate) mod detect;
 pub(crate) mod export;
 pub(crate) mod instance;
 pub(crate) mod lists;
+pub(crate) mod manual;
 pub(crate) mod run;
 pub(crate) mod score;
+pub(crate) mod simulate;
 pub(crate) mod status;

@@ -66,6 +66,12 @@ pub(crate) enum Error {
         /// The first that fit.
         ids: String,
     },
+    /// A beacon that could never be found.
+    #[error("{0}")]
+    Plan(String),
+    /// A simulated beacon did not come through.
+    #[error("the simulated beacon did not come through: see what is missing above")]
+    Chain,
     /// An interface needs a terminal.
     #[error(
         "standard input and output are no terminal, which `watch` needs; `watch --json` prints changes"

@@ -79,11 +79,14 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Watch(arguments) => watch::run(&arguments, file),
         Command::Sensors(sensors) => command::lists::sensors(&sensors, file),
         Command::Audit(audit) => command::lists::audit(&audit, file),
+        Command::Simulate(simulate) => command::simulate::run(&simulate, file),
         Command::Analyze(analyze) => command::lists::analyze(&analyze, file),
         Command::Alerts(alerts) => command::alerts::run(alerts, file),
         Command::Allow(allow) => command::allow::run(allow, file),
         Command::Destinations(destinations) => command::destinations::run(destinations, file),
         Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
+        Command::Completions(it) => command::manual::completions(&it),
+        Command::Man(man) => command::manual::man(&man),
         Command::Config(config) => match config.command {
             ConfigCommand::Check { file: named } => {
                 command::config::check(named.as_deref().or(file))

@@ -27,6 +27,9 @@ struct Route {
     answers: Vec<(u16, String)>,
 }
 
+/// What is answered to a request.
+type Answer = dyn FnMut(&Asked) -> Option<(u16, String)> + Send;
+
 /// A server of its own; it ends with the process.
 pub(crate) struct Fake {
     address: SocketAddr,
@@ -55,6 +58,22 @@ impl Fake {
                 }),
             }
         }
+        Self::answering(move |request| {
+            let route = known
+                .iter_mut()
+                .find(|it| request.line.starts_with(&it.begins))?;
+            if route.answers.len() > 1 {
+                return route.answers.pop();
+            }
+            route.answers.first().cloned()
+        })
+    }
+
+    /// Answers as `answer` says; what it has no answer to is not found.
+    pub(crate) fn answering(
+        answer: impl FnMut(&Asked) -> Option<(u16, String)> + Send + 'static,
+    ) -> Self {
+        let mut answer: Box<Answer> = Box::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -62,7 +81,7 @@ impl Fake {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 // A client that goes away in the middle is its own affair.
-                drop(serve(stream.unwrap(), &mut known, &seen));
+                drop(serve(stream.unwrap(), &mut *answer, &seen));
             }
         });
         Self { address, asked }
@@ -91,25 +110,13 @@ impl Fake {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    routes: &mut [Route],
-    asked: &Mutex<Vec<Asked>>,
-) -> std::io::Result<()> {
+fn serve(stream: TcpStream, answer: &mut Answer, asked: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
     let mut out = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
-    loop {
-        let Some(request) = read(&mut reader)? else {
-            return Ok(());
-        };
-        let route = routes
-            .iter_mut()
-            .find(|it| request.line.starts_with(&it.begins));
-        let (status, body) = match route {
-            Some(route) if route.answers.len() > 1 => route.answers.pop().unwrap(),
-            Some(route) => route.answers[0].clone(),
-            None => (404, r#"{"error":"there is nothing here"}"#.to_owned()),
-        };
+    while let Some(request) = read(&mut reader)? {
+        let answered = answer(&request);
+        let (status, body) =
+            answered.unwrap_or_else(|| (404, r#"{"error":"there is nothing here"}"#.to_owned()));
         asked.lock().unwrap().push(request);
         write!(
             out,
@@ -117,6 +124,7 @@ fn serve(
             body.len()
         )?;
     }
+    Ok(())
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Asked>> {

@@ -13,6 +13,7 @@ mod life;
 mod lists;
 mod run;
 mod score;
+mod simulate;
 mod token;
 
 use std::fs;
@@ -99,7 +100,7 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
     for arguments in [
         &["score"][..],
         &["score", "--no-such-flag", "x"],
-        &["score", "--input", "csv", "x"],
+        &["score", "--input", "tape", "x"],
         &["score", "--min-score", "1.5", "x"],
         &["score", "--all", "--min-score", "0.5", "x"],
         &["no-such-command"],
@@ -136,6 +137,12 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
             "2026-01-01T00:00:00Z",
         ],
         &["dead-letters", "drop", "file"],
+        &["simulate", "--interval", "0"],
+        &["simulate", "--jitter", "2"],
+        &["simulate", "--count", "20", "--for", "1h"],
+        &["watch", "--interval", "0"],
+        &["watch", "--csv"],
+        &["completions", "tcsh"],
         &["dead-letters", "replay", "file", "1", "--all"],
         &[],
     ] {
@@ -169,6 +176,10 @@ fn help_and_version_are_printed_on_request() {
         "destinations",
         "dead-letters",
         "analyze",
+        "watch",
+        "simulate",
+        "completions",
+        "man",
         "config",
     ] {
         assert!(
@@ -181,4 +192,35 @@ fn help_and_version_are_printed_on_request() {
         run(["--version"]).out.trim(),
         concat!("beaconwatch ", env!("CARGO_PKG_VERSION"))
     );
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let commands = [
+        "alerts",
+        "allow",
+        "beacons",
+        "dead-letters",
+        "simulate",
+        "watch",
+    ];
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(["completions", shell]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        for command in commands {
+            assert!(ran.out.contains(command), "{shell}: {command}");
+        }
+    }
+    let one = run(["man"]);
+    assert!(one.out.contains(".TH beaconwatch 1"), "{}", one.out);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man1");
+    let ran = run(["man", "--out", text(&out)]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""), "{}", ran.err);
+    for command in commands {
+        let page = fs::read_to_string(out.join(format!("beaconwatch-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let nested = fs::read_to_string(out.join("beaconwatch-alerts-suppress.1")).unwrap();
+    assert!(nested.contains("90s, 30m, 8h or 7d"), "{nested}");
 }
