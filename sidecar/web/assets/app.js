@@ -6,7 +6,7 @@ import { follow } from './live.js';
 import { askForToken } from './parts/sign-in.js';
 import { errorState } from './parts/states.js';
 import { currentRoute } from './router.js';
-import { createShell, markPage } from './shell.js';
+import { bindSkipLink, createShell, markPage } from './shell.js';
 import { createStore } from './store.js';
 import { allowView } from './views/allow.js';
 import { connectionsView, longConnectionsView } from './views/connections.js';
@@ -119,6 +119,7 @@ async function signIn() {
 }
 
 createShell({ store, signIn: () => void signIn(), signOut: () => (api.token = null) });
+bindSkipLink();
 window.addEventListener('hashchange', () => showRoute());
 window.addEventListener('error', (event) => {
   if (event.error) replace(content, errorState(event.error, () => showRoute()));

@@ -10,7 +10,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 const SAFE_LINK = /^(#|\/(?!\/))/;
 
 /**
- * @typedef {Node | string | number | null | undefined | false | Child[]} Child
+ * @typedef {Node | string | number | null | undefined | false | any[]} Child Lists are flattened.
  * @typedef {Record<string, unknown>} Attributes Functions are event handlers; `true` is an empty attribute; null and false leave it out.
  */
 

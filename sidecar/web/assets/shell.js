@@ -43,6 +43,14 @@ export function createShell({ store, signIn, signOut }) {
   show();
 }
 
+/** The link's own way would change the route behind `#`. */
+export function bindSkipLink() {
+  document.querySelector('.skip-link')?.addEventListener('click', (event) => {
+    event.preventDefault();
+    document.getElementById('content')?.focus();
+  });
+}
+
 /** @param {typeof PAGES[number]} page */
 function pageLink([path, name, icon]) {
   return element('li', {}, element('a', { href: `#/${path}`, 'data-page': path }, drawing(icon, 'line'), element('span', {}, name)));

@@ -34,11 +34,11 @@ export function plotPanel(chart) {
   const readout = element('p', { class: 'readout', role: 'status' });
   const reset = element('button', { type: 'button', class: 'small', hidden: true }, 'Reset zoom');
   const node = element('section', { class: 'panel chart' }, element('div', { class: 'card-head' }, element('h2', {}, chart.title), reset), element('p', { class: 'muted' }, chart.explanation), host, readout, dataTable(chart));
-  /** @type {uPlot | null} */
+  /** @type {any} */
   let plot = null;
   const draw = () => {
     plot?.destroy();
-    plot = new uPlot(settings(chart, host, readout, reset), chart.data, host);
+    plot = new /** @type {any} */ (uPlot)(settings(chart, host, readout, reset), chart.data, host);
   };
   const observer = new ResizeObserver(() => {
     if (host.clientWidth === 0) return;
