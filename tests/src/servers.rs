@@ -1,5 +1,6 @@
 //! The real servers that the end-to-end tests run against, and what they are installed from.
 
+pub mod chromium;
 pub mod collector;
 pub mod ecs_schema;
 pub mod opensearch;

@@ -96,6 +96,8 @@ function onEvent(event) {
   try {
     const data = JSON.parse(event.data);
     if (event.event === 'alert') view?.onAlert?.(data);
+    // Events were missed: what is shown may be old.
+    if (event.event === 'reset') void view?.load();
     if (event.event === 'status') store.set({ counters: data });
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;

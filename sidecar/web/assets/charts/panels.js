@@ -55,8 +55,10 @@ export function beatsPanel(series, interval_s) {
 /** @param {any} series @param {number | null} interval_s */
 export function histogramPanel(series, interval_s) {
   /** @type {{edges_s: number[], counts: number[]}} */
-  const { edges_s: edges = [], counts = [] } = series.intervals ?? {};
+  const { edges_s: given = [], counts = [] } = series.intervals ?? {};
   if (counts.length === 0) return nothing('Intervals', 'Too few intervals for a histogram.');
+  // Intervals that are all the same are one bin without a width.
+  const edges = given[0] < given[given.length - 1] ? given : [given[0] * 0.99, given[0] * 1.01];
   const middles = counts.map((_, index) => (edges[index] + edges[index + 1]) / 2);
   const total = counts.reduce((sum, value) => sum + value, 0);
   const bin = (/** @type {number} */ index) => `${duration(edges[index])} to ${duration(edges[index + 1])}`;

@@ -9,6 +9,8 @@ import { toast } from '../parts/toast.js';
 import { allowDialog } from './allow-dialog.js';
 
 const CONDITIONS = ['source', 'destination', 'port', 'transport', 'domain', 'process'];
+/** What somebody stated; the rest of an entry is the sidecar's. */
+const STATED = [...CONDITIONS, 'reason', 'owner', 'expires'];
 
 /** @type {import('../app.js').MakeView} */
 export function allowView({ api }) {
@@ -33,9 +35,9 @@ export function allowView({ api }) {
     await load();
   }
   /** @param {any} entry */
-  async function restore({ id, created, origin, matched, ...entry }) {
+  async function restore(entry) {
     try {
-      await api.post('allow', entry);
+      await api.post('allow', Object.fromEntries(STATED.map((name) => [name, entry[name] ?? undefined])));
       toast('Undone.');
     } catch (error) {
       toast(error instanceof Error ? error.message : String(error), { tone: 'bad' });
@@ -64,7 +66,7 @@ function columns(remove) {
     { name: 'Owner', cell: (entry) => entry.owner ?? '–', className: 'names' },
     { name: 'Matched', cell: (entry) => count(entry.matched), numeric: true },
     { name: 'Created', cell: (entry) => time(entry.created) },
-    { name: 'Expires', cell: (entry) => (entry.expires ? time(entry.expires) : 'Never') },
+    { name: 'Expires', cell: (entry) => (entry.expires ? [time(entry.expires), entry.expired ? badge('Expired', 'warn') : null] : 'Never') },
     { name: 'From', cell: (entry) => badge(entry.origin === 'config' ? 'Configuration' : 'API', 'quiet') },
     { name: 'Remove', cell: (entry) => removeButton(entry, remove) },
   ];

@@ -18,8 +18,16 @@ const COLUMNS = [
   { name: 'Received', cell: (sensor) => count(sensor.received), numeric: true },
   { name: 'Came twice', cell: (sensor) => count(sensor.duplicates), numeric: true },
   { name: 'Missing', cell: (sensor) => count(sensor.missing), numeric: true },
-  { name: 'Gaps', cell: (sensor) => count(sensor.gaps), numeric: true },
+  { name: 'Missing numbers', cell: gaps, className: 'names' },
 ];
+
+/** First and last number of each gap. @param {any} sensor */
+function gaps({ gaps: given }) {
+  /** @type {[number, number][]} */
+  const ranges = given ?? [];
+  if (ranges.length === 0) return '–';
+  return ranges.map(([first, last]) => (first === last ? count(first) : `${count(first)}–${count(last)}`)).join(', ');
+}
 
 /** @type {import('../app.js').MakeView} */
 export function sensorsView({ api }) {
