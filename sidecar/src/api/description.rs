@@ -42,6 +42,7 @@ const COMMON_WITH_BODY: [(&str, &str); 4] = [
     tags(
         (name = "health", description = "Is it alive, can it work, how is it."),
         (name = "findings", description = "What was found and what it rests on."),
+        (name = "operation", description = "What can be changed while it runs."),
     )
 )]
 struct Described;

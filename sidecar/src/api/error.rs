@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::control::ControlError;
 use crate::store::StoreError;
 
 /// Answer of a request that failed.
@@ -37,6 +38,8 @@ pub(crate) enum ApiError {
     Parameter(String),
     #[error("{0}")]
     Unprocessable(String),
+    #[error("{0}")]
+    Conflict(String),
     #[error("the body has more than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("content type is {0:?}, expected application/json")]
@@ -69,6 +72,7 @@ impl ApiError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) => StatusCode::BAD_REQUEST,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType(_) | Self::ContentEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -82,6 +86,19 @@ impl ApiError {
             Self::Busy { retry_after, .. } => Some(*retry_after),
             Self::Timeout(_) | Self::Store(_) => Some(RETRY),
             _ => None,
+        }
+    }
+}
+
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Store(error) => Self::Store(error),
+            ControlError::NothingToReread => Self::Conflict(error.to_string()),
+            ControlError::Config(_)
+            | ControlError::Reread(_)
+            | ControlError::Access(_)
+            | ControlError::Destination(_) => Self::Unprocessable(error.to_string()),
         }
     }
 }

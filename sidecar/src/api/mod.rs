@@ -22,6 +22,7 @@
 mod access;
 mod analyze;
 mod beacons;
+mod config;
 mod connections;
 mod description;
 mod error;
@@ -50,6 +51,7 @@ pub(crate) use access::Access;
 pub use access::AccessError;
 
 use crate::config::ApiConfig;
+use crate::control::Control;
 use crate::observe::{Observer, SharedBoard};
 use crate::status::StatusReporter;
 use crate::web;
@@ -62,6 +64,7 @@ pub(crate) struct Api {
     pub(crate) observer: Observer,
     pub(crate) board: SharedBoard,
     pub(crate) status: StatusReporter,
+    pub(crate) control: Control,
     /// Most bytes of a body.
     pub(crate) max_body_bytes: usize,
 }
@@ -102,6 +105,8 @@ fn closed_routes() -> OpenApiRouter<Api> {
         .routes(routes!(beacons::beacons))
         .routes(routes!(connections::connections))
         .routes(routes!(analyze::analyze))
+        .routes(routes!(config::show, config::change))
+        .routes(routes!(config::reload))
 }
 
 async fn described(text: Bytes) -> Response {

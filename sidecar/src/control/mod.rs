@@ -21,6 +21,7 @@ use beaconwatch_destinations::SettingError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, watch};
+use utoipa::ToSchema;
 
 use crate::api::{Access, AccessError};
 use crate::config::{Config, ConfigError};
@@ -67,11 +68,13 @@ impl From<SettingError> for ControlError {
 }
 
 /// The configuration in force, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct View {
     /// What can be changed at runtime, as it is.
+    #[schema(value_type = Object)]
     pub effective: Value,
     /// Of that, what the API has set.
+    #[schema(value_type = Object)]
     pub overrides: Value,
     /// Dotted keys of what can be changed at runtime.
     pub changeable: Vec<String>,
@@ -80,7 +83,7 @@ pub struct View {
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReloadReport {
     /// Dotted keys that have changed and are in force.
     pub applied: Vec<String>,

@@ -167,6 +167,7 @@ impl Sidecar {
             observer: self.observer.clone(),
             board,
             status: self.reporter.clone(),
+            control: self.control.clone(),
             max_body_bytes: config.api.max_body_bytes,
         };
         let api = api::router(api, doors.access, &config.api, self.addresses.api);
