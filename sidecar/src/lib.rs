@@ -49,6 +49,7 @@ pub use observe::{AnalysisReport, ExporterStatus};
 pub use receive::{AcceptError, Receiver};
 pub use sidecar::{Addresses, Sidecar, StartError, StopReport};
 pub use status::{
-    DetectorStatus, FindingStatus, ReceiveStatus, RejectedStatus, Status, StatusSource, StoreStatus,
+    AllowStatus, DetectorStatus, FindingStatus, InputStatus, ReceiveStatus, RejectedStatus, Status,
+    StatusSource, StoreStatus,
 };
 pub use store::{Backlog, DeadLetter, FormatError, Purged, StoreError, Totals};

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use crate::alert::AlertCounts;
 use crate::clock::Clock;
 use crate::deliver::{Deliveries, DestinationStatus};
 use crate::observe::{ExporterStatus, ObserveStatus, Observer};
@@ -47,6 +48,12 @@ pub struct Status {
     pub exporters_forgotten: u64,
     /// Findings.
     pub findings: FindingStatus,
+    /// The same findings as alerts, by state.
+    pub alerts: AlertCounts,
+    /// The allow-list.
+    pub allow: AllowStatus,
+    /// What came in by other ways than flow records.
+    pub inputs: InputStatus,
     /// Deliveries by destination.
     pub destinations: Vec<DestinationStatus>,
     /// The store.
@@ -121,6 +128,26 @@ pub struct FindingStatus {
     pub postponed: u64,
 }
 
+/// The allow-list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AllowStatus {
+    /// Entries in force.
+    pub entries: u64,
+}
+
+/// What came in by other ways than flow records, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputStatus {
+    /// Batches of telemetry.
+    pub telemetry_batches: u64,
+    /// Of these, batches that came again and told nothing.
+    pub telemetry_repeated: u64,
+    /// Events of telemetry.
+    pub telemetry_events: u64,
+    /// Of these, events that could not be used.
+    pub telemetry_events_skipped: u64,
+}
+
 /// The store.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StoreStatus {
@@ -178,6 +205,11 @@ impl StatusReporter {
                 failed_documents: observed.failed_documents,
                 postponed: observed.postponed,
             },
+            alerts: self.observer.alerts().counts(),
+            allow: AllowStatus {
+                entries: self.observer.allow_list().current().entries.len() as u64,
+            },
+            inputs: self.inputs(),
             destinations: self.destinations().await,
             store: self.store(observed.failed_checkpoints).await,
             exporters: observed.exporters,
@@ -215,6 +247,17 @@ impl StatusReporter {
             duplicates,
             foreign: count(&counters.foreign),
             rejected: rejected.collect(),
+        }
+    }
+
+    fn inputs(&self) -> InputStatus {
+        let counters = self.receiver.telemetry_counters();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        InputStatus {
+            telemetry_batches: count(&counters.batches),
+            telemetry_repeated: count(&counters.repeated),
+            telemetry_events: count(&counters.events),
+            telemetry_events_skipped: count(&counters.events_skipped),
         }
     }
 

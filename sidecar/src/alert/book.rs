@@ -33,7 +33,7 @@ pub(crate) struct AlertPage {
 }
 
 /// Counters of all alerts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct AlertCounts {
     /// Findings that go on.
     pub open: u64,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
-use beaconwatch_detector::{Assessment, Signal};
+use beaconwatch_detector::{Assessment, Network, Signal};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -31,6 +31,12 @@ pub(super) struct BeaconsQuery {
     min_score: f64,
     /// Lowest severity.
     severity: Option<SeverityName>,
+    /// Address that connects, or block of such.
+    #[param(value_type = Option<String>, format = "ipv4")]
+    source: Option<Network>,
+    /// Address that answers, or block of such.
+    #[param(value_type = Option<String>, format = "ipv4")]
+    destination: Option<Network>,
     /// Port that answers.
     port: Option<u16>,
     /// Part of the process's name or path, in any case.
@@ -63,6 +69,10 @@ pub(super) struct Beacons {
 pub(super) struct Beacon {
     /// Name of the series: 32 hexadecimal digits.
     id: String,
+    /// Identity of its latest finding.
+    finding_id: Option<String>,
+    /// The entry of the allow-list that allows it.
+    allowed: Option<AllowedBy>,
     #[serde(flatten)]
     names: SeriesNames,
     /// Name of the host that observed.
@@ -111,6 +121,15 @@ pub(super) struct Beacon {
     last_seen: String,
     /// Why it has its score.
     explanation: ExplanationAnswer,
+}
+
+/// What allows a series.
+#[derive(Debug, Serialize, ToSchema)]
+struct AllowedBy {
+    /// Entry of the allow-list.
+    id: String,
+    /// Its reason.
+    reason: String,
 }
 
 /// Intervals between connections, in seconds.
@@ -211,7 +230,7 @@ pub(super) async fn beacons(
         beacons: piece
             .entries
             .iter()
-            .map(|(id, it)| Beacon::of(*id, it))
+            .map(|(id, it)| Beacon::of(&api, *id, it))
             .collect(),
     }))
 }
@@ -219,6 +238,8 @@ pub(super) async fn beacons(
 /// What a scored series must be.
 struct Filter {
     severity: SeverityName,
+    source: Option<Network>,
+    destination: Option<Network>,
     port: Option<u16>,
     process: String,
     server_name: String,
@@ -229,6 +250,8 @@ impl Filter {
         let lower = |text: &Option<String>| text.as_deref().unwrap_or_default().to_lowercase();
         Self {
             severity: query.severity.unwrap_or(SeverityName::Low),
+            source: query.source,
+            destination: query.destination,
             port: query.port,
             process: lower(&query.process),
             server_name: lower(&query.server_name),
@@ -251,6 +274,12 @@ impl Filter {
             && self
                 .port
                 .is_none_or(|port| port == assessment.key.destination_port)
+            && self
+                .source
+                .is_none_or(|source| source.contains(assessment.key.source))
+            && self
+                .destination
+                .is_none_or(|destination| destination.contains(assessment.key.destination))
             && (self.process.is_empty() || process())
             && (self.server_name.is_empty()
                 || has(assessment.server_name.as_deref(), &self.server_name))
@@ -258,10 +287,17 @@ impl Filter {
 }
 
 impl Beacon {
-    pub(super) fn of(id: SeriesId, assessment: &Assessment) -> Self {
+    pub(super) fn of(api: &Api, id: SeriesId, assessment: &Assessment) -> Self {
+        let finding = api.observer.alerts().of_series(id);
+        let allowed = api
+            .observer
+            .allow_list()
+            .allows(assessment, api.clock.now());
         let score = |name: &str| signal(assessment, name);
         Self {
             id: id.to_string(),
+            finding_id: finding.map(|finding| finding.id.to_string()),
+            allowed: allowed.map(|(id, reason)| AllowedBy { id, reason }),
             names: SeriesNames::of(&assessment.key),
             host_name: text(assessment.host_name.as_deref()),
             server_name: text(assessment.server_name.as_deref()),

@@ -38,6 +38,9 @@ pub(super) async fn change(
 ) -> Result<Answer<View>, ApiError> {
     let patch = Value::Object(patch);
     let view = api.control.change(&patch, &caller.actor).await?;
+    let said = patch.to_string();
+    api.audit(&caller, "config.change", "configuration", &said)
+        .await?;
     Ok(Answer((*view).clone()))
 }
 
@@ -56,7 +59,12 @@ pub(super) struct Reload {}
 )]
 pub(super) async fn reload(
     State(api): State<Api>,
+    caller: Caller,
     Body(Reload {}): Body<Reload>,
 ) -> Result<Answer<ReloadReport>, ApiError> {
-    Ok(Answer(api.control.reread().await?))
+    let report = api.control.reread().await?;
+    let said = report.applied.join(", ");
+    api.audit(&caller, "config.reload", "configuration", &said)
+        .await?;
+    Ok(Answer(report))
 }

@@ -1,7 +1,9 @@
 //! Series with their numbers of connections, scored or not.
 
+use std::time::Duration;
+
 use axum::extract::State;
-use beaconwatch_detector::SeriesSummary;
+use beaconwatch_detector::{Network, SeriesSummary};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,26 +12,55 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::Page;
 use super::series::{SeriesNames, seconds};
-use crate::observe::{ConnectionQuery, SeriesId};
+use crate::alert::AlertError;
+use crate::observe::{ConnectionQuery, ConnectionSort, SeriesId};
 use crate::time_text::rfc3339;
 
-/// Which series.
+/// Which series, in which order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ConnectionsQuery {
+    /// Address that connects, or block of such.
+    #[param(value_type = Option<String>, format = "ipv4")]
+    source: Option<Network>,
+    /// Address that answers, or block of such.
+    #[param(value_type = Option<String>, format = "ipv4")]
+    destination: Option<Network>,
+    /// Port that answers.
+    port: Option<u16>,
+    /// Least seconds from the first to the last connection.
+    #[param(minimum = 0.0, maximum = 1e9)]
+    min_duration: f64,
+    /// What comes first: the most or the latest.
+    sort: SortName,
     /// Most entries, 100 when not given.
     #[param(minimum = 1, maximum = 10000)]
     limit: Option<usize>,
+    /// `next` of the answer before.
+    #[param(pattern = "^[0-9a-f]{48}$")]
+    cursor: Option<String>,
 }
 
-/// Series with the most connections.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortName {
+    #[default]
+    Count,
+    Duration,
+    LastSeen,
+    Longest,
+}
+
+/// Series, the most or the latest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Pairs {
     /// Entries in this answer.
     count: usize,
     /// Entries that match.
     total: usize,
+    /// Cursor of the next piece; none when there is none.
+    next: Option<String>,
     /// The entries.
     pairs: Vec<Pair>,
 }
@@ -65,18 +96,40 @@ pub(super) async fn connections(
     State(api): State<Api>,
     Parameters(query): Parameters<ConnectionsQuery>,
 ) -> Result<Answer<Pairs>, ApiError> {
-    let page = Page::new(query.limit, None)?;
-    let query = ConnectionQuery {
-        limit: page.limit,
-        ..ConnectionQuery::default()
-    };
-    let found = api.observer.connections().page(&query);
+    let found = api.observer.connections().page(&query.read()?);
     let pairs = found.series.iter();
     Ok(Answer(Pairs {
         count: found.series.len(),
         total: found.total,
+        next: found.next.map(|place| place.to_string()),
         pairs: pairs.map(|(id, series)| Pair::of(*id, series)).collect(),
     }))
+}
+
+impl ConnectionsQuery {
+    fn read(&self) -> Result<ConnectionQuery, ApiError> {
+        if !(0.0..=1e9).contains(&self.min_duration) {
+            return Err(ApiError::Parameter(format!(
+                "min_duration is {}, expected 0 to 1e9 seconds",
+                self.min_duration
+            )));
+        }
+        let after = self.cursor.as_deref().map(str::parse).transpose();
+        Ok(ConnectionQuery {
+            source: self.source,
+            destination: self.destination,
+            port: self.port,
+            minimum_duration: Duration::from_secs_f64(self.min_duration),
+            sort: match self.sort {
+                SortName::Count => ConnectionSort::Count,
+                SortName::Duration => ConnectionSort::Duration,
+                SortName::LastSeen => ConnectionSort::LastSeen,
+                SortName::Longest => ConnectionSort::Longest,
+            },
+            after: after.map_err(|error: AlertError| ApiError::Parameter(error.to_string()))?,
+            limit: Page::new(self.limit, None)?.limit,
+        })
+    }
 }
 
 impl Pair {

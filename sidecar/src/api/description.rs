@@ -42,6 +42,8 @@ const COMMON_WITH_BODY: [(&str, &str); 4] = [
     tags(
         (name = "health", description = "Is it alive, can it work, how is it."),
         (name = "findings", description = "What was found and what it rests on."),
+        (name = "alerts", description = "Findings as people meet them, and the allow-list."),
+        (name = "deliveries", description = "Where findings go and what became of them."),
         (name = "operation", description = "What can be changed while it runs."),
     )
 )]

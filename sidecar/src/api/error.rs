@@ -46,7 +46,7 @@ pub(crate) enum ApiError {
     ContentType(String),
     #[error("content encoding is {0:?}, expected none")]
     ContentEncoding(String),
-    #[error("{reason}: send again later")]
+    #[error("{reason}")]
     Busy {
         reason: String,
         retry_after: Duration,

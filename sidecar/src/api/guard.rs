@@ -132,7 +132,7 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
         let Ok(_place) = guard.room.try_acquire() else {
             return Err(ApiError::Busy {
                 reason: format!(
-                    "{} requests are worked on, which is the limit",
+                    "{} requests are worked on, which is the limit: send again later",
                     guard.max_requests
                 ),
                 retry_after: BUSY_RETRY,

@@ -143,6 +143,22 @@ impl Families<'_> {
             "Log records of other kinds",
             receive.foreign,
         )?;
+        let inputs = &status.inputs;
+        let batches = "Batches of telemetry accepted";
+        self.counter("telemetry_batches", batches, inputs.telemetry_batches)?;
+        let repeated = "Batches of telemetry that came again";
+        self.counter("telemetry_repeated", repeated, inputs.telemetry_repeated)?;
+        self.counter(
+            "telemetry_events",
+            "Events of telemetry",
+            inputs.telemetry_events,
+        )?;
+        let skipped = "Events of telemetry that could not be used";
+        self.counter(
+            "telemetry_events_skipped",
+            skipped,
+            inputs.telemetry_events_skipped,
+        )?;
         let rejected = receive.rejected.iter().map(|it| {
             let fault = ("fault", format!("{:?}", it.fault).to_ascii_lowercase());
             (
@@ -180,6 +196,18 @@ impl Families<'_> {
         self.gauge("findings", "Findings known", findings.known)?;
         let forgotten = "Findings forgotten because there were too many";
         self.counter("findings_forgotten", forgotten, findings.forgotten)?;
+        let alerts = status.alerts;
+        let states = [
+            ("open", alerts.open),
+            ("closed", alerts.closed),
+            ("acknowledged", alerts.acknowledged),
+            ("allowed", alerts.allowed),
+        ];
+        let states =
+            states.map(|(state, count)| ([("state", state.to_owned())], Level::new(level(count))));
+        self.labelled("alerts", "Alerts by state; states overlap", states)?;
+        let entries = "Entries of the allow-list";
+        self.gauge("allow_entries", entries, status.allow.entries)?;
         let failed = "Detections of which no document could be made";
         self.counter("documents_failed", failed, findings.failed_documents)?;
         let postponed = "Findings that wait for a document until there is room";
@@ -188,8 +216,18 @@ impl Families<'_> {
 
     fn destinations(&mut self, status: &Status) -> fmt::Result {
         type Number = fn(&crate::deliver::DestinationStatus) -> u64;
-        let counters: [(&str, &str, Number); 5] = [
+        let counters: [(&str, &str, Number); 7] = [
             ("delivered", "Documents acknowledged", |it| it.delivered),
+            (
+                "delivery_unconfirmed",
+                "Documents sent to where nothing answers",
+                |it| it.unconfirmed,
+            ),
+            (
+                "delivery_filtered",
+                "Documents that the route left out",
+                |it| it.filtered,
+            ),
             (
                 "delivered_already_there",
                 "Documents that had been there before",

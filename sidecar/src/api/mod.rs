@@ -20,19 +20,29 @@
 )]
 
 mod access;
+mod alerts;
+mod allow;
 mod analyze;
+mod audit;
 mod beacons;
 mod config;
 mod connections;
+mod dead_letters;
 mod description;
+mod destinations;
 mod error;
+mod events;
 mod extract;
 mod guard;
 mod health;
 mod metrics;
 mod page;
+mod sensors;
 mod series;
+mod series_detail;
+mod simulation;
 mod status;
+mod telemetry;
 
 use std::net::SocketAddr;
 
@@ -49,12 +59,19 @@ use utoipa_axum::routes;
 
 pub(crate) use access::Access;
 pub use access::AccessError;
+pub(crate) use events::Readers;
 
+use crate::alert::{Actor, AuditEntry};
+use crate::clock::Clock;
 use crate::config::ApiConfig;
 use crate::control::Control;
+use crate::deliver::Deliveries;
 use crate::observe::{Observer, SharedBoard};
+use crate::receive::Receiver;
 use crate::status::StatusReporter;
+use crate::store::Store;
 use crate::web;
+use access::Caller;
 use error::ApiError;
 use guard::Guard;
 
@@ -65,8 +82,38 @@ pub(crate) struct Api {
     pub(crate) board: SharedBoard,
     pub(crate) status: StatusReporter,
     pub(crate) control: Control,
+    pub(crate) receiver: Receiver,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) readers: Readers,
     /// Most bytes of a body.
     pub(crate) max_body_bytes: usize,
+}
+
+impl Api {
+    /// Notes a change that is made elsewhere than in the scoring thread.
+    async fn audit(
+        &self,
+        caller: &Caller,
+        action: &str,
+        target: &str,
+        detail: &str,
+    ) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let entry = AuditEntry::new(now, &caller.into(), action, target, detail);
+        Ok(self.observer.audit(entry).await?)
+    }
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self {
+            name: caller.actor.to_string(),
+            role: caller.role,
+            remote: caller.remote.to_string(),
+        }
+    }
 }
 
 /// The routes of the API on a bound address.
@@ -104,9 +151,42 @@ fn closed_routes() -> OpenApiRouter<Api> {
         .routes(routes!(status::status))
         .routes(routes!(beacons::beacons))
         .routes(routes!(connections::connections))
+        .routes(routes!(series_detail::show))
+        .routes(routes!(sensors::list))
+        .merge(alert_routes())
+        .merge(delivery_routes())
+        .routes(routes!(simulation::begin))
+        .routes(routes!(audit::list))
+        .routes(routes!(telemetry::telemetry))
         .routes(routes!(analyze::analyze))
         .routes(routes!(config::show, config::change))
         .routes(routes!(config::reload))
+}
+
+/// What was found, and what people do with it.
+fn alert_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::show))
+        .routes(routes!(alerts::acknowledge, alerts::unacknowledge))
+        .routes(routes!(alerts::comment))
+        .routes(routes!(alerts::close))
+        .routes(routes!(alerts::reopen))
+        .routes(routes!(alerts::suppress, alerts::unsuppress))
+        .routes(routes!(allow::list, allow::add))
+        .routes(routes!(allow::remove))
+        .routes(routes!(events::events))
+}
+
+/// What became of it.
+fn delivery_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(destinations::list))
+        .routes(routes!(destinations::purge))
+        .routes(routes!(destinations::test))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::drop_letters))
 }
 
 async fn described(text: Bytes) -> Response {

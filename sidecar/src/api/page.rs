@@ -111,12 +111,6 @@ impl<T> Piece<T> {
         }
         piece
     }
-
-    /// Cuts a piece out of entries in any order.
-    pub(super) fn cut_unordered(mut entries: Vec<(Place, T)>, page: Page) -> Self {
-        entries.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
-        Self::cut(entries.into_iter(), page)
-    }
 }
 
 #[cfg(test)]
@@ -157,7 +151,8 @@ mod tests {
         let mut given = Vec::new();
         let mut cursor: Option<String> = None;
         for round in 0.. {
-            let piece = Piece::cut_unordered(list.clone(), page(3, cursor.as_deref()));
+            list.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+            let piece = Piece::cut(list.iter().copied(), page(3, cursor.as_deref()));
             given.extend(piece.entries);
             cursor = piece.next;
             if cursor.is_none() {
@@ -175,10 +170,10 @@ mod tests {
 
     #[test]
     fn the_last_piece_names_no_next_one_and_all_are_counted() {
-        let list: Vec<(Place, u64)> = (0..4).map(|id| (place(id, 0), id)).collect();
-        let piece = Piece::cut_unordered(list.clone(), page(4, None));
+        let list = || (0..4).rev().map(|id| (place(id, 0), id));
+        let piece = Piece::cut(list(), page(4, None));
         assert_eq!((piece.total, piece.next), (4, None));
-        let piece = Piece::cut_unordered(list, page(3, None));
+        let piece = Piece::cut(list(), page(3, None));
         assert_eq!((piece.total, piece.next.is_some()), (4, true));
     }
 }

@@ -87,6 +87,17 @@ impl From<Severity> for SeverityName {
     }
 }
 
+impl From<SeverityName> for Severity {
+    fn from(name: SeverityName) -> Self {
+        match name {
+            SeverityName::Low => Self::Low,
+            SeverityName::Medium => Self::Medium,
+            SeverityName::High => Self::High,
+            SeverityName::Critical => Self::Critical,
+        }
+    }
+}
+
 fn protocol(transport: Transport) -> String {
     match transport {
         Transport::Other(number) => number.to_string(),

@@ -86,6 +86,8 @@ impl FromStr for ConnectionPlace {
 pub(crate) struct ConnectionQuery {
     pub(crate) source: Option<Network>,
     pub(crate) destination: Option<Network>,
+    /// Port of the end that answers.
+    pub(crate) port: Option<u16>,
     /// Least time from the first connection start to the last.
     pub(crate) minimum_duration: Duration,
     pub(crate) sort: ConnectionSort,
@@ -124,6 +126,9 @@ impl ConnectionQuery {
             network.is_none_or(|network| network.contains(address))
         };
         duration(series) >= self.minimum_duration
+            && self
+                .port
+                .is_none_or(|port| port == series.key.destination_port)
             && lies_in(&self.source, series.key.source)
             && lies_in(&self.destination, series.key.destination)
     }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::command::SIMULATIONS;
 use super::finding::Findings;
 use super::judge::Judge;
+use super::posted::PostedBatches;
 use super::sequence::{Arrival, Sequences, Tracker};
 use super::{
     AnalysisReport, Books, ExporterStatus, Message, ObserveStatus, Scoring, SeriesId, SharedBoard,
@@ -19,7 +20,7 @@ use crate::alert::{AlertError, AllowEntry, AllowOrigin, Allowances, AuditEntry, 
 use crate::clock::Clock;
 use crate::config::Labels;
 use crate::deliver::Router;
-use crate::receive::Batch;
+use crate::receive::{Batch, Poster};
 use crate::store::{
     Checkpoint, FormatError, Restored, Store, StoreError, decode, encode, encode_key,
 };
@@ -28,6 +29,8 @@ use crate::time_text;
 /// Exporters and gaps that a status shows in full.
 const SHOWN_EXPORTERS: usize = 1000;
 const SHOWN_GAPS: usize = 10;
+/// Before the name of a node whose batches of telemetry are kept in mind, among the store's named values.
+const POSTED: &str = "posted/";
 
 /// What an engine is made with.
 pub(crate) struct EngineSettings {
@@ -45,6 +48,7 @@ pub(crate) struct EngineSettings {
 pub(crate) struct Engine {
     pub(super) detector: Detector,
     sequences: Sequences,
+    posted: PostedBatches,
     pub(super) judge: Judge,
     router: Arc<Router>,
     pub(super) clock: Clock,
@@ -86,6 +90,7 @@ impl Engine {
         let mut engine = Self {
             detector,
             sequences: Sequences::new(settings.exporter_limit),
+            posted: PostedBatches::default(),
             judge,
             router: settings.router,
             clock: settings.clock,
@@ -174,6 +179,9 @@ impl Engine {
         } else if name == SIMULATIONS {
             let simulations = decode("simulation", value)?;
             self.judge.simulations.restore(simulations);
+        } else if let Some(node) = name.strip_prefix(POSTED) {
+            self.posted
+                .restore(node, decode("batches of telemetry", value)?);
         }
         Ok(())
     }
@@ -191,6 +199,31 @@ impl Engine {
 
     /// Scores the records of a batch that were not seen before.
     fn apply(&mut self, position: u64, batch: &Batch) {
+        match batch.poster() {
+            Some(poster) => self.apply_posted(&poster, batch),
+            None => self.apply_exported(batch),
+        }
+        self.applied = position;
+    }
+
+    /// A batch of telemetry counts as a whole or not at all.
+    fn apply_posted(&mut self, poster: &Poster, batch: &Batch) {
+        if !self.posted.arrive(poster) {
+            self.status.duplicates += batch.records.len() as u64;
+            return;
+        }
+        for observation in batch
+            .records
+            .iter()
+            .filter_map(|it| it.observation.as_ref())
+        {
+            self.sequences.arrive_next(&poster.exporter, batch.received);
+            self.observe(batch.received, observation);
+        }
+    }
+
+    /// Records over OTLP have numbers of their own.
+    fn apply_exported(&mut self, batch: &Batch) {
         for record in &batch.records {
             let Some(exporter) = usize::try_from(record.exporter)
                 .ok()
@@ -210,7 +243,6 @@ impl Engine {
                 }
             }
         }
-        self.applied = position;
     }
 
     /// Serves messages until [`Message::Stop`].
@@ -436,6 +468,13 @@ impl Engine {
                 .map(|tracker| encode("exporter", tracker))
                 .transpose()?;
             self.unsaved.exporters.insert(id.to_string(), tracker);
+        }
+        for (node, ids) in self.posted.take_changes() {
+            let ids = ids
+                .map(|ids| encode("batches of telemetry", ids))
+                .transpose()?;
+            let ledger = &mut self.unsaved.ledger;
+            ledger.state.insert(format!("{POSTED}{node}"), ids);
         }
         Ok(())
     }

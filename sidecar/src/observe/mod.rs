@@ -20,6 +20,7 @@ mod finding;
 mod handle;
 mod judge;
 mod life;
+mod posted;
 mod sequence;
 mod series_id;
 mod simulation;

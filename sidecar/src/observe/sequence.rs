@@ -194,6 +194,12 @@ impl Sequences {
         arrival
     }
 
+    /// Takes note of one record of a sender that gives its records no numbers.
+    pub(crate) fn arrive_next(&mut self, exporter: &Arc<str>, now: Timestamp) {
+        let next = self.trackers.get(exporter).map_or(0, |it| it.next);
+        self.arrive(exporter, next, now);
+    }
+
     /// Forgets the exporters that were silent for longest: a tenth more than needed, so that the search
     /// for them is worth its cost when every record names a new exporter.
     fn limit_exporters(&mut self) {

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 /// Why a body was refused.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BodyError {
+pub(crate) enum BodyError {
     #[error("the body has more than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the body has more than {limit} bytes when decompressed")]
@@ -21,7 +21,7 @@ pub(super) enum BodyError {
 }
 
 /// Reads the whole body; stops at the limit.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge { limit }),
@@ -30,7 +30,7 @@ pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, BodyError> {
 }
 
 /// Decompresses; stops at the limit, so that a small body cannot become a large one.
-pub(super) fn gunzip(compressed: &[u8], limit: usize) -> Result<Bytes, BodyError> {
+pub(crate) fn gunzip(compressed: &[u8], limit: usize) -> Result<Bytes, BodyError> {
     let mut plain = Vec::with_capacity(compressed.len().saturating_mul(4).min(limit));
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     MultiGzDecoder::new(compressed)

@@ -103,7 +103,9 @@ impl ExportError {
             | Self::Accept(AcceptError::Decode(DecodeError::TooManyRecords { .. })) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidArgument)
             }
-            Self::Body(_) | Self::Json(_) | Self::Accept(AcceptError::Decode(_)) => {
+            Self::Body(_)
+            | Self::Json(_)
+            | Self::Accept(AcceptError::Decode(_) | AcceptError::Telemetry(_)) => {
                 (StatusCode::BAD_REQUEST, Code::InvalidArgument)
             }
             Self::Accept(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),

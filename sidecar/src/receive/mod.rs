@@ -11,6 +11,7 @@ mod flow_record;
 mod grpc;
 mod http;
 mod json;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -26,9 +27,12 @@ use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use batch::{Batch, Decoded, Fault, Record, Rejection, Rejections};
+pub use beaconwatch_inputs::telemetry::DecodeError as TelemetryError;
+pub(crate) use body::gunzip;
 pub use decode::{DecodeError, DecodeLimits, decode};
 pub(crate) use grpc::LogsServer;
 pub(crate) use http::router;
+pub(crate) use telemetry::{Posted, Poster};
 pub use wire::WireError;
 
 use crate::clock::Clock;
@@ -41,6 +45,9 @@ pub enum AcceptError {
     /// The request cannot be read, now or later.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// A batch of telemetry cannot be read, now or later.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// More waits to be scored than the limit.
     #[error("{waiting} log records wait to be scored, the limit is {limit}: send again later")]
     Behind {
@@ -80,7 +87,7 @@ impl AcceptError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Decode(_) => None,
+            Self::Decode(_) | Self::Telemetry(_) => None,
             Self::Behind { retry_after, .. }
             | Self::Busy { retry_after, .. }
             | Self::Store { retry_after, .. }
@@ -142,6 +149,7 @@ struct Inner {
     room: Arc<Semaphore>,
     /// One permit per request that is worked on.
     requests: Arc<Semaphore>,
+    joiner: telemetry::Joiner,
     stopping: AtomicBool,
 }
 
@@ -165,6 +173,7 @@ impl Receiver {
                 counters,
                 room,
                 requests,
+                joiner: telemetry::Joiner::default(),
                 stopping,
             }),
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::core::Core;
 use super::tasks::{analyse_regularly, serve_grpc, watch_parts};
 use super::{Addresses, Sidecar};
-use crate::api::{self, Access, AccessError, Api};
+use crate::api::{self, Access, AccessError, Api, Readers};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, Parts};
@@ -168,6 +168,11 @@ impl Sidecar {
             board,
             status: self.reporter.clone(),
             control: self.control.clone(),
+            receiver: self.receiver.clone(),
+            deliveries: self.deliveries.clone(),
+            store: self.store.clone(),
+            clock: self.reporter.clock.clone(),
+            readers: Readers::new(self.stop_serving.clone()),
             max_body_bytes: config.api.max_body_bytes,
         };
         let api = api::router(api, doors.access, &config.api, self.addresses.api);
