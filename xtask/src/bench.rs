@@ -34,7 +34,11 @@ const BENCHMARKS: &[Benchmark] = &[
     },
     Benchmark {
         name: "sidecar",
-        one_core: true,
+        one_core: false,
+    },
+    Benchmark {
+        name: "sidecar_state",
+        one_core: false,
     },
 ];
 

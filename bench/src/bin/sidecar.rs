@@ -14,16 +14,13 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use beaconwatch_schema::flow;
+use beaconwatch_bench::flows::{self, Load};
+use beaconwatch_bench::process::processor_time;
 use beaconwatch_sidecar::{Config, Receiver, Sidecar};
 use bytes::{Buf, BufMut};
 use futures::{StreamExt, TryStreamExt};
 use http::uri::PathAndQuery;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tonic::client::Grpc;
@@ -38,100 +35,16 @@ const REQUESTS_AT_A_TIME: usize = 10;
 
 type Failure = Box<dyn std::error::Error>;
 
-fn text(key: &str, value: String) -> KeyValue {
-    attribute(key, Value::StringValue(value))
-}
-
-fn number(key: &str, value: u64) -> KeyValue {
-    attribute(key, Value::IntValue(value.cast_signed()))
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
-}
-
-fn record(sequence: u64, first_start: u64) -> LogRecord {
-    let series = sequence % SERIES;
-    let start = first_start + sequence / SERIES * 60_000_000_000 + series * 1_000_000;
-    LogRecord {
-        time_unix_nano: start + 100_000_000,
-        observed_time_unix_nano: start + 200_000_000,
-        event_name: flow::EVENT_NAME.to_owned(),
-        attributes: vec![
-            text(
-                flow::EXPORTER_ID,
-                "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d".to_owned(),
-            ),
-            number(flow::EXPORTER_SEQUENCE, sequence),
-            text(
-                flow::FLOW_ID,
-                format!("{:032x}", u128::from(sequence) << 64 | 0x5b0c),
-            ),
-            text(flow::EVENT, flow::EVENT_END.to_owned()),
-            number(flow::RECORD_NUMBER, 0),
-            text(flow::ROLE, flow::ROLE_CLIENT.to_owned()),
-            number(flow::START_TIME, start),
-            number(flow::END_TIME, start + 100_000_000),
-            attribute(flow::ESTABLISHED, Value::BoolValue(true)),
-            number(flow::SOURCE_BYTES, 1034),
-            number(flow::SOURCE_BYTES_DELTA, 1034),
-            number(flow::SOURCE_PACKETS, 7),
-            number(flow::SOURCE_PACKETS_DELTA, 7),
-            number(flow::DESTINATION_BYTES, 8120),
-            number(flow::DESTINATION_BYTES_DELTA, 8120),
-            number(flow::DESTINATION_PACKETS, 9),
-            number(flow::DESTINATION_PACKETS_DELTA, 9),
-            text(flow::NETWORK_NAMESPACE, "host".to_owned()),
-            text(flow::SOURCE_ADDRESS, "192.0.2.10".to_owned()),
-            number(flow::SOURCE_PORT, 32_768 + sequence % 28_000),
-            text(
-                flow::DESTINATION_ADDRESS,
-                format!("198.51.{}.{}", series / 250, series % 250 + 1),
-            ),
-            number(flow::DESTINATION_PORT, 443),
-            text(flow::TRANSPORT, "tcp".to_owned()),
-            text(flow::NETWORK_TYPE, "ipv4".to_owned()),
-            number(flow::PROCESS_PID, 4711 + series % 20),
-            text(flow::PROCESS_EXECUTABLE_NAME, "curl".to_owned()),
-            text(flow::PROCESS_EXECUTABLE_PATH, "/usr/bin/curl".to_owned()),
-            text(
-                flow::PROCESS_CREATION_TIME,
-                "2025-11-22T08:26:30.123456789Z".to_owned(),
-            ),
-            number(flow::PROCESS_REAL_USER_ID, 1000),
-        ],
-        ..LogRecord::default()
-    }
-}
-
 fn requests() -> Vec<ExportLogsServiceRequest> {
-    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-    let first_start =
-        u64::try_from(now.unwrap_or_default().as_nanos()).unwrap_or(0) - 24 * 3_600 * 1_000_000_000;
+    let load = Load {
+        series: SERIES,
+        first_start: flows::now_nanos() - 24 * 3_600 * 1_000_000_000,
+        interval: Duration::from_mins(1),
+    };
     (0..REQUESTS)
         .map(|request| {
             let first = request * RECORDS_PER_REQUEST;
-            let records = first..first + RECORDS_PER_REQUEST;
-            ExportLogsServiceRequest {
-                resource_logs: vec![ResourceLogs {
-                    resource: Some(Resource {
-                        attributes: vec![
-                            text(flow::HOST_ID, "8f14e45fceea167a5a36dedd4bea2543".to_owned()),
-                            text(flow::HOST_NAME, "web-3".to_owned()),
-                        ],
-                        ..Resource::default()
-                    }),
-                    scope_logs: vec![ScopeLogs {
-                        log_records: records.map(|it| record(it, first_start)).collect(),
-                        ..ScopeLogs::default()
-                    }],
-                    ..ResourceLogs::default()
-                }],
-            }
+            load.request(first..first + RECORDS_PER_REQUEST)
         })
         .collect()
 }
@@ -303,20 +216,6 @@ async fn accept_all(sidecar: &Sidecar) -> Result<(Duration, Duration), Failure> 
         .await?;
     sidecar.analyse().await?;
     Ok((begin.elapsed(), processor_time()?.saturating_sub(processor)))
-}
-
-/// Processor time of this process so far, in all of its threads.
-fn processor_time() -> Result<Duration, Failure> {
-    let mut nanos = 0;
-    for thread in std::fs::read_dir("/proc/self/task")? {
-        let schedule = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-        nanos += schedule
-            .split(' ')
-            .next()
-            .unwrap_or_default()
-            .parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(nanos))
 }
 
 #[expect(

@@ -1,0 +1,4 @@
+//! What the benchmarks have in common: their load, and what a process has used.
+
+pub mod flows;
+pub mod process;
