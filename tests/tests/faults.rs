@@ -1,0 +1,323 @@
+//! The sidecar is killed at 200 random instants, while flows come in and destinations misbehave: every
+//! beacon that was acknowledged arrives at every destination.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use beaconwatch_tests::deployment::{self, DATA_STREAM};
+use beaconwatch_tests::process::Process;
+use beaconwatch_tests::servers::Servers;
+use beaconwatch_tests::servers::opensearch::Node;
+use beaconwatch_tests::{findings, http, tools, wait};
+use serde_json::Value;
+
+const KILLS: u64 = 200;
+/// A process lives at most so long before it is killed: some are killed while they start.
+const LONGEST_LIFE_MS: u64 = 700;
+const DEADLINE: Duration = Duration::from_mins(3);
+/// Share of requests at which the receiver of webhooks misbehaves.
+const FAULTS: &str = "0.2";
+const SEED: u64 = 20_261_123;
+
+/// Source, destination and port.
+type Pair = (String, String, u64);
+
+#[test]
+fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()> {
+    let servers = Servers::install(&mut |progress| println!("{progress}"))?;
+    deployment::in_folder(|folder| {
+        let opensearch = Node::start(&servers.opensearch, &folder.join("opensearch"))?;
+        let webhook = Webhook::start(folder)?;
+        let mut sidecar = Sidecar::prepare(folder, &opensearch.url(), &webhook.address)?;
+        let truth = folder.join("truth.ndjson");
+        let mut sender = sender(&sidecar, &truth, folder)?;
+        let mut instants = Instants(SEED);
+        for _ in 0..KILLS {
+            sidecar.start()?;
+            // The random instant is what is tested: there is no condition to wait for.
+            std::thread::park_timeout(instants.next());
+            sidecar.process()?.kill()?;
+        }
+        sidecar.start()?;
+        sender.terminate(DEADLINE)?;
+        let beacons = beacons(&truth)?;
+        ensure!(
+            beacons.len() > 100,
+            "only {} beacons were sent",
+            beacons.len()
+        );
+        let documents = wait::wait_for("every beacon at every destination", DEADLINE, || {
+            sidecar.process()?.expect_running()?;
+            let documents = Documents::read(folder, &opensearch)?;
+            documents.expect_all(&beacons)?;
+            Ok(Some(documents))
+        })?;
+        let again = documents.expect_consistent()?;
+        println!(
+            "{} beacons acknowledged across {KILLS} kills; {} documents at each destination; {again} came to the webhook more than once",
+            beacons.len(),
+            documents.search.len(),
+        );
+        sidecar.process()?.terminate(DEADLINE).map(drop)
+    })
+}
+
+/// A linear congruential generator (Knuth's MMIX): the same instants in every run.
+struct Instants(u64);
+
+impl Instants {
+    fn next(&mut self) -> Duration {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis((self.0 >> 33) % LONGEST_LIFE_MS)
+    }
+}
+
+/// The receiver of webhooks, which misbehaves.
+struct Webhook {
+    address: String,
+    _process: Process,
+}
+
+impl Webhook {
+    fn start(folder: &Path) -> Result<Self> {
+        let address_file = folder.join("webhook.address");
+        let mut command = python("faulty_receiver.py")?;
+        command
+            .arg(&address_file)
+            .arg(folder.join("webhook.ndjson"))
+            .args([FAULTS, &SEED.to_string()]);
+        let log = folder.join("webhook.log");
+        let mut process = Process::start("the receiver of webhooks", &command, None, &log)?;
+        let address = wait::wait_for("the receiver of webhooks", DEADLINE, || {
+            process.expect_running()?;
+            Ok(fs::read_to_string(&address_file).ok())
+        })?;
+        Ok(Self {
+            address,
+            _process: process,
+        })
+    }
+}
+
+fn python(program: &str) -> Result<Command> {
+    let mut command = Command::new(tools::python()?);
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    command.arg(programs.join(program));
+    Ok(command)
+}
+
+fn sender(sidecar: &Sidecar, truth: &Path, folder: &Path) -> Result<Process> {
+    let mut command = python("otlp_beacons.py")?;
+    command
+        .arg(format!("http://127.0.0.1:{}/v1/logs", sidecar.http_port))
+        .arg(truth)
+        .arg(SEED.to_string());
+    Process::start("the sender", &command, None, &folder.join("sender.log"))
+}
+
+/// The sidecar, started again and again with the same configuration.
+struct Sidecar {
+    folder: PathBuf,
+    http_port: u16,
+    process: Option<Process>,
+}
+
+impl Sidecar {
+    fn prepare(folder: &Path, search_url: &str, webhook: &str) -> Result<Self> {
+        let [grpc_port, http_port, api_port] = http::free_ports()?;
+        let folder = folder.join("sidecar");
+        fs::create_dir_all(&folder).context("creating the folder of the sidecar")?;
+        let secret = folder.join("webhook.secret");
+        fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+            .context("writing the secret")?;
+        let (data, secret) = (folder.display(), secret.display());
+        let configuration = format!(
+            r#"
+[sidecar]
+data_directory = "{data}"
+analysis_interval_s = 1
+receive = {{ grpc_address = "127.0.0.1:{grpc_port}", http_address = "127.0.0.1:{http_port}" }}
+api = {{ address = "127.0.0.1:{api_port}" }}
+delivery = {{ initial_backoff_ms = 50, max_backoff_s = 1 }}
+
+[sidecar.destinations.file]
+type = "file"
+
+[sidecar.destinations.search]
+type = "opensearch"
+url = "{search_url}"
+
+[sidecar.destinations.soar]
+type = "webhook"
+url = "http://{webhook}/findings"
+secrets = [{{ file = "{secret}" }}]
+"#
+        );
+        fs::write(folder.join("sidecar.toml"), configuration)
+            .context("writing the configuration")?;
+        Ok(Self {
+            folder,
+            http_port,
+            process: None,
+        })
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let mut command = Command::new(deployment::binaries()?.join("beaconwatch"));
+        let file = self.folder.join("sidecar.toml");
+        command.args(["detect", "--config"]).arg(file);
+        let log = self.folder.join("sidecar.log");
+        self.process = Some(Process::start("the sidecar", &command, None, &log)?);
+        Ok(())
+    }
+
+    fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("the sidecar was not started")
+    }
+}
+
+/// What the sender says was acknowledged.
+fn beacons(truth: &Path) -> Result<BTreeSet<Pair>> {
+    let lines = findings::read_file(truth)?;
+    let pair = |line: &Value| pair(line, "/source", "/destination", "/port");
+    lines.iter().map(pair).collect()
+}
+
+fn pair(value: &Value, source: &str, destination: &str, port: &str) -> Result<Pair> {
+    let text = |place| {
+        let found = value.pointer(place).and_then(Value::as_str);
+        found.with_context(|| format!("no {place} in {value}"))
+    };
+    let port = value.pointer(port).and_then(Value::as_u64);
+    Ok((
+        text(source)?.to_owned(),
+        text(destination)?.to_owned(),
+        port.context("no port")?,
+    ))
+}
+
+/// What has arrived where, by event id.
+struct Documents {
+    search: BTreeMap<String, Value>,
+    file: Vec<(String, Value)>,
+    webhook: Vec<(String, Value)>,
+}
+
+impl Documents {
+    fn read(folder: &Path, opensearch: &Node) -> Result<Self> {
+        let hits = opensearch.documents(DATA_STREAM)?;
+        let found = hits.len();
+        let search: BTreeMap<_, _> = hits.into_iter().map(|hit| (hit.id, hit.source)).collect();
+        ensure!(search.len() == found, "an id is in two backing indices");
+        let file = findings::read_file(&folder.join("sidecar/detections.ndjson"))?;
+        let received = findings::read_file(&folder.join("webhook.ndjson"))?;
+        let webhook = received.iter().map(|line| {
+            let id = line["id"].as_str().context("a webhook without an id")?;
+            let body = line["body"].as_str().context("a webhook without a body")?;
+            Ok((id.to_owned(), serde_json::from_str(body)?))
+        });
+        Ok(Self {
+            search,
+            file: file
+                .into_iter()
+                .map(|document| Ok((event_id(&document)?, document)))
+                .collect::<Result<_>>()?,
+            webhook: webhook.collect::<Result<_>>()?,
+        })
+    }
+
+    fn by_place(&self) -> [(&'static str, Vec<(&String, &Value)>); 3] {
+        [
+            ("OpenSearch", self.search.iter().collect()),
+            (
+                "the file",
+                self.file.iter().map(|(id, it)| (id, it)).collect(),
+            ),
+            (
+                "the webhook",
+                self.webhook.iter().map(|(id, it)| (id, it)).collect(),
+            ),
+        ]
+    }
+
+    /// Every beacon has a document at every destination.
+    fn expect_all(&self, beacons: &BTreeSet<Pair>) -> Result<()> {
+        for (place, documents) in self.by_place() {
+            let seen: BTreeSet<Pair> = documents
+                .iter()
+                .map(|(_, document)| {
+                    pair(
+                        document,
+                        "/source/ip",
+                        "/destination/ip",
+                        "/destination/port",
+                    )
+                })
+                .collect::<Result<_>>()?;
+            let missing: Vec<_> = beacons.difference(&seen).collect();
+            ensure!(
+                missing.is_empty(),
+                "{} are missing at {place}: {missing:?}",
+                missing.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// The same documents everywhere, each finding one identity; how many came to the webhook again.
+    fn expect_consistent(&self) -> Result<usize> {
+        let expected: BTreeSet<&String> = self.search.keys().collect();
+        let mut findings: BTreeMap<Pair, BTreeSet<String>> = BTreeMap::new();
+        for (place, documents) in self.by_place() {
+            let ids: BTreeSet<&String> = documents.iter().map(|(id, _)| *id).collect();
+            ensure!(
+                ids == expected,
+                "other documents at {place} than in OpenSearch"
+            );
+            for (id, document) in documents {
+                ensure!(
+                    *id == event_id(document)?,
+                    "{id} at {place} holds {document}"
+                );
+                ensure!(
+                    Some(document) == self.search.get(id),
+                    "{id} differs at {place}"
+                );
+                let pair = pair(
+                    document,
+                    "/source/ip",
+                    "/destination/ip",
+                    "/destination/port",
+                )?;
+                let finding = document
+                    .pointer("/beaconwatch/finding/id")
+                    .and_then(Value::as_str);
+                findings
+                    .entry(pair)
+                    .or_default()
+                    .insert(finding.context("no finding id")?.to_owned());
+            }
+        }
+        let twice = findings.iter().find(|(_, ids)| ids.len() > 1);
+        ensure!(twice.is_none(), "one beacon, several findings: {twice:?}");
+        ensure!(
+            self.file.len() == expected.len(),
+            "a document is in the file twice"
+        );
+        Ok(self.webhook.len() - expected.len())
+    }
+}
+
+fn event_id(document: &Value) -> Result<String> {
+    let id = document.pointer("/event/id").and_then(Value::as_str);
+    Ok(id
+        .with_context(|| format!("no event.id in {document}"))?
+        .to_owned())
+}
