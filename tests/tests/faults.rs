@@ -1,5 +1,5 @@
-//! The sidecar is killed at 200 random instants, while flows come in and destinations misbehave: every
-//! beacon that was acknowledged arrives at every destination.
+//! Faults while flows come in: the sidecar is killed at 200 random instants, its disk is full, destinations
+//! misbehave. Every beacon that was acknowledged arrives at every destination.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,7 +32,8 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
     deployment::in_folder(|folder| {
         let opensearch = Node::start(&servers.opensearch, &folder.join("opensearch"))?;
         let webhook = Webhook::start(folder)?;
-        let mut sidecar = Sidecar::prepare(folder, &opensearch.url(), &webhook.address)?;
+        let destinations = all_destinations(folder, &opensearch.url(), &webhook.address)?;
+        let mut sidecar = Sidecar::prepare(folder, &folder.join("state"), &destinations)?;
         let truth = folder.join("truth.ndjson");
         let mut sender = sender(&sidecar, &truth, folder)?;
         let mut instants = Instants(SEED);
@@ -45,15 +46,12 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
         sidecar.start()?;
         sender.terminate(DEADLINE)?;
         let beacons = beacons(&truth)?;
-        ensure!(
-            beacons.len() > 100,
-            "only {} beacons were sent",
-            beacons.len()
-        );
+        ensure!(beacons.len() > 100, "only {} were sent", beacons.len());
         let documents = wait::wait_for("every beacon at every destination", DEADLINE, || {
             sidecar.process()?.expect_running()?;
             let documents = Documents::read(folder, &opensearch)?;
             documents.expect_all(&beacons)?;
+            documents.expect_same_ids()?;
             Ok(Some(documents))
         })?;
         let again = documents.expect_consistent()?;
@@ -61,6 +59,40 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
             "{} beacons acknowledged across {KILLS} kills; {} documents at each destination; {again} came to the webhook more than once",
             beacons.len(),
             documents.search.len(),
+        );
+        sidecar.process()?.terminate(DEADLINE).map(drop)
+    })
+}
+
+#[test]
+fn a_full_disk_stops_the_acknowledgements_and_loses_nothing() -> Result<()> {
+    deployment::in_folder(|folder| {
+        let disk = SmallDisk::mount(&folder.join("disk"))?;
+        let mut sidecar = Sidecar::prepare(folder, &disk.folder, &file_destination(folder))?;
+        sidecar.start()?;
+        let truth = folder.join("truth.ndjson");
+        let mut sender = sender(&sidecar, &truth, folder)?;
+        wait::wait_for("a full disk that is noticed", DEADLINE, || {
+            sidecar.process()?.expect_running()?;
+            let log = sidecar.process()?.log()?;
+            Ok(log.contains("No space left").then_some(()))
+        })?;
+        let before = beacons(&truth)?.len();
+        disk.grow()?;
+        wait::wait_for("acknowledgements on the larger disk", DEADLINE, || {
+            sidecar.process()?.expect_running()?;
+            Ok((beacons(&truth)?.len() > before + 20).then_some(()))
+        })?;
+        sender.terminate(DEADLINE)?;
+        let beacons = beacons(&truth)?;
+        wait::wait_for("every beacon in the file", DEADLINE, || {
+            sidecar.process()?.expect_running()?;
+            let documents = findings::read_file(&folder.join("detections.ndjson"))?;
+            expect_all("the file", documents.iter(), &beacons).map(Some)
+        })?;
+        println!(
+            "{before} beacons until the disk was full, {} in all",
+            beacons.len()
         );
         sidecar.process()?.terminate(DEADLINE).map(drop)
     })
@@ -76,6 +108,37 @@ impl Instants {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         Duration::from_millis((self.0 >> 33) % LONGEST_LIFE_MS)
+    }
+}
+
+/// A file system in memory that is soon full.
+struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).context("creating the mount point")?;
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]);
+        tools::output_of(command.arg(folder))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn grow(&self) -> Result<()> {
+        let mut command = Command::new("mount");
+        command.args(["-o", "remount,size=256m"]).arg(&self.folder);
+        tools::output_of(&mut command).map(drop)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: after a failure the sidecar may still live for a moment.
+        let mut command = Command::new("umount");
+        drop(tools::output_of(command.arg("--lazy").arg(&self.folder)));
     }
 }
 
@@ -122,34 +185,18 @@ fn sender(sidecar: &Sidecar, truth: &Path, folder: &Path) -> Result<Process> {
     Process::start("the sender", &command, None, &folder.join("sender.log"))
 }
 
-/// The sidecar, started again and again with the same configuration.
-struct Sidecar {
-    folder: PathBuf,
-    http_port: u16,
-    process: Option<Process>,
+fn file_destination(folder: &Path) -> String {
+    let path = folder.join("detections.ndjson");
+    let path = path.display();
+    format!("[sidecar.destinations.file]\ntype = \"file\"\npath = \"{path}\"\n")
 }
 
-impl Sidecar {
-    fn prepare(folder: &Path, search_url: &str, webhook: &str) -> Result<Self> {
-        let [grpc_port, http_port, api_port] = http::free_ports()?;
-        let folder = folder.join("sidecar");
-        fs::create_dir_all(&folder).context("creating the folder of the sidecar")?;
-        let secret = folder.join("webhook.secret");
-        fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-            .context("writing the secret")?;
-        let (data, secret) = (folder.display(), secret.display());
-        let configuration = format!(
-            r#"
-[sidecar]
-data_directory = "{data}"
-analysis_interval_s = 1
-receive = {{ grpc_address = "127.0.0.1:{grpc_port}", http_address = "127.0.0.1:{http_port}" }}
-api = {{ address = "127.0.0.1:{api_port}" }}
-delivery = {{ initial_backoff_ms = 50, max_backoff_s = 1 }}
-
-[sidecar.destinations.file]
-type = "file"
-
+fn all_destinations(folder: &Path, search_url: &str, webhook: &str) -> Result<String> {
+    let secret = folder.join("webhook.secret");
+    fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").context("writing the secret")?;
+    let (file, secret) = (file_destination(folder), secret.display());
+    Ok(format!(
+        r#"{file}
 [sidecar.destinations.search]
 type = "opensearch"
 url = "{search_url}"
@@ -159,11 +206,37 @@ type = "webhook"
 url = "http://{webhook}/findings"
 secrets = [{{ file = "{secret}" }}]
 "#
+    ))
+}
+
+/// The sidecar, started again and again with the same configuration.
+struct Sidecar {
+    folder: PathBuf,
+    http_port: u16,
+    process: Option<Process>,
+}
+
+impl Sidecar {
+    /// Writes the configuration; `data` is the folder of the state, `destinations` a part of TOML.
+    fn prepare(folder: &Path, data: &Path, destinations: &str) -> Result<Self> {
+        let [grpc_port, http_port, api_port] = http::free_ports()?;
+        let data = data.display();
+        let configuration = format!(
+            r#"
+[sidecar]
+data_directory = "{data}"
+analysis_interval_s = 1
+receive = {{ grpc_address = "127.0.0.1:{grpc_port}", http_address = "127.0.0.1:{http_port}" }}
+api = {{ address = "127.0.0.1:{api_port}" }}
+delivery = {{ initial_backoff_ms = 50, max_backoff_s = 1 }}
+
+{destinations}
+"#
         );
-        fs::write(folder.join("sidecar.toml"), configuration)
-            .context("writing the configuration")?;
+        let file = folder.join("sidecar.toml");
+        fs::write(file, configuration).context("writing the configuration")?;
         Ok(Self {
-            folder,
+            folder: folder.to_owned(),
             http_port,
             process: None,
         })
@@ -203,6 +276,30 @@ fn pair(value: &Value, source: &str, destination: &str, port: &str) -> Result<Pa
     ))
 }
 
+/// What a document is about.
+fn about(document: &Value) -> Result<Pair> {
+    let places = ("/source/ip", "/destination/ip", "/destination/port");
+    pair(document, places.0, places.1, places.2)
+}
+
+fn event_id(document: &Value) -> Result<String> {
+    let id = document.pointer("/event/id").and_then(Value::as_str);
+    let id = id.with_context(|| format!("no event.id in {document}"))?;
+    Ok(id.to_owned())
+}
+
+fn expect_all<'a>(
+    place: &str,
+    documents: impl Iterator<Item = &'a Value>,
+    beacons: &BTreeSet<Pair>,
+) -> Result<()> {
+    let seen: BTreeSet<Pair> = documents.map(about).collect::<Result<_>>()?;
+    let missing: Vec<_> = beacons.difference(&seen).collect();
+    let count = missing.len();
+    ensure!(count == 0, "{count} are missing at {place}: {missing:?}");
+    Ok(())
+}
+
 /// What has arrived where, by event id.
 struct Documents {
     search: BTreeMap<String, Value>,
@@ -216,108 +313,77 @@ impl Documents {
         let found = hits.len();
         let search: BTreeMap<_, _> = hits.into_iter().map(|hit| (hit.id, hit.source)).collect();
         ensure!(search.len() == found, "an id is in two backing indices");
-        let file = findings::read_file(&folder.join("sidecar/detections.ndjson"))?;
-        let received = findings::read_file(&folder.join("webhook.ndjson"))?;
-        let webhook = received.iter().map(|line| {
+        let file = findings::read_file(&folder.join("detections.ndjson"))?;
+        let file = file.into_iter().map(|it| Ok((event_id(&it)?, it)));
+        let webhook = findings::read_file(&folder.join("webhook.ndjson"))?;
+        let webhook = webhook.iter().map(|line| {
             let id = line["id"].as_str().context("a webhook without an id")?;
             let body = line["body"].as_str().context("a webhook without a body")?;
-            Ok((id.to_owned(), serde_json::from_str(body)?))
+            let body = serde_json::from_str(body).context("a webhook without JSON")?;
+            Ok((id.to_owned(), body))
         });
         Ok(Self {
             search,
-            file: file
-                .into_iter()
-                .map(|document| Ok((event_id(&document)?, document)))
-                .collect::<Result<_>>()?,
+            file: file.collect::<Result<_>>()?,
             webhook: webhook.collect::<Result<_>>()?,
         })
     }
 
     fn by_place(&self) -> [(&'static str, Vec<(&String, &Value)>); 3] {
+        fn list(documents: &[(String, Value)]) -> Vec<(&String, &Value)> {
+            documents.iter().map(|(id, it)| (id, it)).collect()
+        }
         [
             ("OpenSearch", self.search.iter().collect()),
-            (
-                "the file",
-                self.file.iter().map(|(id, it)| (id, it)).collect(),
-            ),
-            (
-                "the webhook",
-                self.webhook.iter().map(|(id, it)| (id, it)).collect(),
-            ),
+            ("the file", list(&self.file)),
+            ("the webhook", list(&self.webhook)),
         ]
     }
 
     /// Every beacon has a document at every destination.
     fn expect_all(&self, beacons: &BTreeSet<Pair>) -> Result<()> {
         for (place, documents) in self.by_place() {
-            let seen: BTreeSet<Pair> = documents
-                .iter()
-                .map(|(_, document)| {
-                    pair(
-                        document,
-                        "/source/ip",
-                        "/destination/ip",
-                        "/destination/port",
-                    )
-                })
-                .collect::<Result<_>>()?;
-            let missing: Vec<_> = beacons.difference(&seen).collect();
+            expect_all(place, documents.into_iter().map(|it| it.1), beacons)?;
+        }
+        Ok(())
+    }
+
+    /// The same ids everywhere.
+    fn expect_same_ids(&self) -> Result<()> {
+        let expected: BTreeSet<&String> = self.search.keys().collect();
+        for (place, documents) in self.by_place() {
+            let ids: BTreeSet<&String> = documents.iter().map(|(id, _)| *id).collect();
+            let count = ids.symmetric_difference(&expected).count();
             ensure!(
-                missing.is_empty(),
-                "{} are missing at {place}: {missing:?}",
-                missing.len()
+                count == 0,
+                "{count} ids differ between {place} and OpenSearch"
             );
         }
         Ok(())
     }
 
-    /// The same documents everywhere, each finding one identity; how many came to the webhook again.
+    /// The same documents everywhere, each beacon one finding; how many came to the webhook again.
     fn expect_consistent(&self) -> Result<usize> {
-        let expected: BTreeSet<&String> = self.search.keys().collect();
-        let mut findings: BTreeMap<Pair, BTreeSet<String>> = BTreeMap::new();
+        let mut findings: BTreeMap<Pair, BTreeSet<&str>> = BTreeMap::new();
         for (place, documents) in self.by_place() {
-            let ids: BTreeSet<&String> = documents.iter().map(|(id, _)| *id).collect();
-            ensure!(
-                ids == expected,
-                "other documents at {place} than in OpenSearch"
-            );
             for (id, document) in documents {
-                ensure!(
-                    *id == event_id(document)?,
-                    "{id} at {place} holds {document}"
-                );
-                ensure!(
-                    Some(document) == self.search.get(id),
-                    "{id} differs at {place}"
-                );
-                let pair = pair(
-                    document,
-                    "/source/ip",
-                    "/destination/ip",
-                    "/destination/port",
-                )?;
-                let finding = document
-                    .pointer("/beaconwatch/finding/id")
-                    .and_then(Value::as_str);
+                ensure!(*id == event_id(document)?, "{id} at {place} is {document}");
+                let stored = self.search.get(id);
+                ensure!(stored == Some(document), "{id} differs at {place}");
+                let finding = document.pointer("/beaconwatch/finding/id");
+                let finding = finding.and_then(Value::as_str).context("no finding id")?;
                 findings
-                    .entry(pair)
+                    .entry(about(document)?)
                     .or_default()
-                    .insert(finding.context("no finding id")?.to_owned());
+                    .insert(finding);
             }
         }
         let twice = findings.iter().find(|(_, ids)| ids.len() > 1);
         ensure!(twice.is_none(), "one beacon, several findings: {twice:?}");
         ensure!(
-            self.file.len() == expected.len(),
+            self.file.len() == self.search.len(),
             "a document is in the file twice"
         );
-        Ok(self.webhook.len() - expected.len())
+        Ok(self.webhook.len() - self.search.len())
     }
-}
-
-fn event_id(document: &Value) -> Result<String> {
-    let id = document.pointer("/event/id").and_then(Value::as_str);
-    Ok(id
-        .with_context(|| format!("no event.id in {document}"))?
-        .to_owned())
 }
