@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sends flow records of ever new beacons over OTLP/HTTP (JSON), and notes which were acknowledged.
 
-usage: otlp_beacons.py URL TRUTH SEED
+usage: otlp_beacons.py URL TRUTH SEED PAUSE_S
 
 Each request holds one beacon (40 connections of one pair, 30 s +- 10 % apart, ending now) and five
 connections to other places. A request is sent again, unchanged, until it is answered with 200: connection
@@ -20,7 +20,6 @@ import urllib.parse
 
 BEATS = 40
 INTERVAL_S = 30.0
-PAUSE_S = 0.04
 
 
 def attribute(key, value):
@@ -48,8 +47,9 @@ class Flows:
             "beaconwatch.flow.event": "end",
             "beaconwatch.flow.record": 0,
             "beaconwatch.flow.role": "client",
-            "beaconwatch.flow.start_time": start_ns,
-            "beaconwatch.flow.end_time": end_ns,
+            "beaconwatch.flow.established": True,
+            "beaconwatch.flow.start": start_ns,
+            "beaconwatch.flow.end": end_ns,
             "source.address": source,
             "source.port": self.random.randrange(32768, 60000),
             "destination.address": destination,
@@ -90,9 +90,11 @@ def send(url, body):
             connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
             connection.request("POST", url.path, body, {"content-type": "application/json"})
             answer = connection.getresponse()
-            answer.read()
+            text = answer.read()
             connection.close()
             if answer.status == 200:
+                if b"partialSuccess" in text:
+                    sys.exit(f"not taken whole: {text!r}")
                 return attempts
             if answer.status not in (429, 502, 503, 504):
                 sys.exit(f"answered {answer.status}: not to be sent again")
@@ -102,7 +104,8 @@ def send(url, body):
 
 
 def main():
-    url, truth, seed = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    url, truth = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2]
+    seed, pause_s = int(sys.argv[3]), float(sys.argv[4])
     ending = []
     signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
     flows = Flows(seed)
@@ -115,7 +118,7 @@ def main():
             file.flush()
             os.fsync(file.fileno())
             number += 1
-            time.sleep(PAUSE_S)
+            time.sleep(pause_s)
 
 
 main()

@@ -35,7 +35,7 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
         let destinations = all_destinations(folder, &opensearch.url(), &webhook.address)?;
         let mut sidecar = Sidecar::prepare(folder, &folder.join("state"), &destinations)?;
         let truth = folder.join("truth.ndjson");
-        let mut sender = sender(&sidecar, &truth, folder)?;
+        let mut sender = sender(&sidecar, &truth, "0.04")?;
         let mut instants = Instants(SEED);
         for _ in 0..KILLS {
             sidecar.start()?;
@@ -71,7 +71,7 @@ fn a_full_disk_stops_the_acknowledgements_and_loses_nothing() -> Result<()> {
         let mut sidecar = Sidecar::prepare(folder, &disk.folder, &file_destination(folder))?;
         sidecar.start()?;
         let truth = folder.join("truth.ndjson");
-        let mut sender = sender(&sidecar, &truth, folder)?;
+        let mut sender = sender(&sidecar, &truth, "0")?;
         wait::wait_for("a full disk that is noticed", DEADLINE, || {
             sidecar.process()?.expect_running()?;
             let log = sidecar.process()?.log()?;
@@ -120,7 +120,7 @@ impl SmallDisk {
     fn mount(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).context("creating the mount point")?;
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]);
+        command.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]);
         tools::output_of(command.arg(folder))?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -176,13 +176,15 @@ fn python(program: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn sender(sidecar: &Sidecar, truth: &Path, folder: &Path) -> Result<Process> {
+/// Sends beacons with a pause of so many seconds between them.
+fn sender(sidecar: &Sidecar, truth: &Path, pause_s: &str) -> Result<Process> {
     let mut command = python("otlp_beacons.py")?;
     command
         .arg(format!("http://127.0.0.1:{}/v1/logs", sidecar.http_port))
         .arg(truth)
-        .arg(SEED.to_string());
-    Process::start("the sender", &command, None, &folder.join("sender.log"))
+        .args([&SEED.to_string(), pause_s]);
+    let log = sidecar.folder.join("sender.log");
+    Process::start("the sender", &command, None, &log)
 }
 
 fn file_destination(folder: &Path) -> String {
