@@ -1,6 +1,6 @@
 //! What the long-running commands share: runtime, signals, log.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use beaconwatch_sidecar::StopReport;
 use tokio::runtime::Runtime;
@@ -18,6 +18,7 @@ pub(crate) fn log_to_stderr(filter: &str) -> Result<(), Error> {
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr)
         .init();
     Ok(())

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 stopped on request; 1 settings, rights or kernel do not allow to run; 2 wrong flags.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -133,6 +134,7 @@ fn log_to_stderr(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if arguments.log_json {
         builder.json().init();
