@@ -40,6 +40,10 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "sidecar_state",
         one_core: false,
     },
+    Benchmark {
+        name: "sidecar_api",
+        one_core: false,
+    },
 ];
 
 /// Runs the benchmarks whose name begins with `prefix`.
