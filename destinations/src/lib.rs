@@ -16,14 +16,20 @@ mod document;
 mod elasticsearch;
 mod fields;
 mod file;
+mod guard;
+mod hec;
 mod http_client;
 mod otlp;
+#[cfg(test)]
+mod peer;
 mod route;
 mod secret;
 mod setting;
 mod syslog;
+mod template;
 mod test_document;
 mod tls;
+mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub use document::{Document, Stream};
 pub use elasticsearch::{Authentication, ElasticsearchConfig};
 pub use file::FileConfig;
+pub use hec::SplunkHecConfig;
 pub use otlp::{OtlpBody, OtlpCompression, OtlpConfig, OtlpProtocol};
 pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};
 pub use secret::{Secret, SecretError, SecretSource};
@@ -41,6 +48,7 @@ pub use setting::{SettingError, in_range};
 pub use syslog::{Facility, SyslogConfig, SyslogFormat, SyslogTransport};
 pub use test_document::{TestOutcome, TestReport, test_destination};
 pub use tls::TlsConfig;
+pub use webhook::WebhookConfig;
 
 /// Joins a document that a destination has taken with its later confirmation. Unique among the documents
 /// of one destination that wait for theirs.
@@ -180,6 +188,10 @@ pub enum DestinationKind {
     Syslog(SyslogConfig),
     /// OTLP logs, over gRPC or HTTP.
     Otlp(OtlpConfig),
+    /// Splunk, by its HTTP event collector.
+    SplunkHec(SplunkHecConfig),
+    /// A webhook.
+    Webhook(WebhookConfig),
 }
 
 impl Default for DestinationKind {
@@ -234,6 +246,16 @@ impl DestinationKind {
             Self::Elasticsearch(config) => config.validate(field),
             Self::Syslog(config) => config.validate(field),
             Self::Otlp(config) => config.validate(field),
+            Self::SplunkHec(config) => config.validate(field),
+            Self::Webhook(config) => config.validate(field),
+        }
+    }
+
+    /// Reads and tries what `validate` cannot see: a webhook's template. Connects to nothing.
+    pub fn check_files(&self) -> Result<(), BuildError> {
+        match self {
+            Self::Webhook(config) => config.template().map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -245,6 +267,8 @@ impl DestinationKind {
             Self::Elasticsearch(_) => "elasticsearch",
             Self::Syslog(_) => "syslog",
             Self::Otlp(_) => "otlp",
+            Self::SplunkHec(_) => "splunk_hec",
+            Self::Webhook(_) => "webhook",
         }
     }
 
@@ -263,6 +287,10 @@ impl DestinationKind {
                 Box::new(syslog::Syslog::new(config, surroundings.observer_name)?)
             }
             Self::Otlp(config) => Box::new(otlp::Otlp::new(config, surroundings.observer_name)?),
+            Self::SplunkHec(config) => {
+                Box::new(hec::SplunkHec::new(config, surroundings.observer_name)?)
+            }
+            Self::Webhook(config) => Box::new(webhook::Webhook::new(config)?),
         })
     }
 }
