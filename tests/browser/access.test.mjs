@@ -99,7 +99,7 @@ test('names that would be scripts are shown letter by letter and run nowhere', a
   await page.locator('.facts').getByText(HOSTILE.host).waitFor();
   await page.getByRole('button', { name: 'Allow …' }).click();
   await page.getByRole('button', { name: 'Preview' }).click();
-  await page.waitForFunction(() => document.querySelector('.effect, .problem')?.textContent !== '');
+  await page.waitForFunction(() => [...document.querySelectorAll('.effect, .problem')].some((one) => one.textContent !== ''));
   await page.keyboard.press('Escape');
   for (const [hash] of PAGES) await visit(page, hash);
   await visit(page, `#/findings/${encodeURIComponent(HOSTILE.name)}`);

@@ -64,7 +64,8 @@ function resourceLogs(beats) {
 function startTimes({ interval_s, count, jitter = 0, end_s = Date.now() / 1000 }) {
   const times = [end_s];
   for (let index = 1; index < count; index += 1) {
-    const deviation = Math.sin(index * 12.9898) * jitter;
+    const random = Math.abs(Math.sin(index * 12.9898) * 43_758.5453) % 1;
+    const deviation = (2 * random - 1) * jitter;
     times.unshift(times[0] - interval_s * (1 + deviation));
   }
   return times;

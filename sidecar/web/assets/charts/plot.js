@@ -7,6 +7,8 @@ import { element, replace } from '../dom.js';
 import { THEME_EVENT } from '../theme.js';
 import uPlot from '../vendor/uPlot.esm.js';
 
+/** Pixels of the root's text that heights and axes here are meant for; a larger text enlarges them. */
+const USUAL_TEXT_PX = 14;
 /** Rows of the table beside a chart; a browser is slow with more. */
 const MAX_ROWS = 512;
 
@@ -42,7 +44,7 @@ export function plotPanel(chart) {
   };
   const observer = new ResizeObserver(() => {
     if (host.clientWidth === 0) return;
-    if (plot) plot.setSize({ width: host.clientWidth, height: chart.height });
+    if (plot) plot.setSize({ width: host.clientWidth, height: chart.height * enlargement() });
     else draw();
   });
   observer.observe(host);
@@ -77,7 +79,7 @@ function settings(chart, host, readout, reset) {
     reset.hidden = !(min > xs[0] || max < xs[xs.length - 1]);
   };
   const hooks = { ...own.hooks, setCursor: [tell], setScale: [(/** @type {any} */ plot, /** @type {string} */ key) => key === 'x' && zoomed(plot)] };
-  return { ...own, width: host.clientWidth, height: chart.height, legend: { show: false }, hooks };
+  return { ...own, width: host.clientWidth, height: chart.height * enlargement(), legend: { show: false }, hooks };
 }
 
 /** @param {KeyboardEvent} event @param {any} plot */
@@ -104,10 +106,17 @@ function coloursOf(host) {
   return colours;
 }
 
+/** How much larger than usual the page's text is. */
+export function enlargement() {
+  return parseFloat(getComputedStyle(document.documentElement).fontSize) / USUAL_TEXT_PX;
+}
+
 /** Axes in the theme's colours. @param {Colours} colours @param {Record<string, any>} [more] */
 export function axis({ text, line }, more = {}) {
-  const font = '12px system-ui, sans-serif';
-  return { stroke: text, font, size: 34, labelFont: font, labelSize: 18, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, ...more };
+  const scale = enlargement();
+  const font = `${12 * scale}px system-ui, sans-serif`;
+  const { size = 34, ...others } = more;
+  return { stroke: text, font, size: size * scale, gap: 5 * scale, space: 55 * scale, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, ...others };
 }
 
 /** @param {Chart} chart */

@@ -101,9 +101,15 @@ export function historyPanel(alert, subject) {
     const undo = undoFor(event.event, subject, undone);
     const button = undo ? element('button', { type: 'button', class: 'small', click: undo }, 'Undo', element('span', { class: 'visually-hidden' }, ` ${eventName(event.event)}`)) : null;
     const actor = event.actor ? ` by ${event.actor}` : '';
-    return element('li', {}, element('div', { class: 'history-head' }, element('strong', {}, eventName(event.event)), element('span', { class: 'muted' }, actor), button), element('div', { class: 'muted' }, time(event.at)), event.text ? element('p', {}, event.text) : null);
+    return element('li', {}, element('div', { class: 'history-head' }, element('strong', {}, eventName(event.event)), element('span', { class: 'muted' }, actor), button), element('div', { class: 'muted' }, time(event.at)), textOf(event, alert));
   });
   return panel('History', items.length > 0 ? element('ol', { class: 'history' }, items) : element('p', { class: 'muted' }, 'Nothing yet.'));
+}
+
+/** What was said: comments keep their text apart from the history. @param {any} event @param {any} alert */
+function textOf(event, alert) {
+  const said = event.text ?? (/commented$/.test(event.event) ? alert.comments?.find((/** @type {any} */ comment) => comment.at === event.at)?.text : null);
+  return said ? element('p', {}, said) : null;
 }
 
 /** `beacon-acknowledged` is "Acknowledged". @param {string} event */
