@@ -80,6 +80,3 @@ fn item_outcome(item: ItemAnswer) -> Outcome {
         _ => Outcome::Refused { reason },
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -200,6 +200,3 @@ async fn closed(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
