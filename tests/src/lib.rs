@@ -9,7 +9,9 @@
 //! when a server cannot be had.
 
 pub mod cache;
+pub mod certificates;
 pub mod deployment;
+pub mod detect;
 pub mod ecs;
 pub mod findings;
 pub mod flows;

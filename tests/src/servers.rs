@@ -3,7 +3,10 @@
 pub mod chromium;
 pub mod collector;
 pub mod ecs_schema;
+pub mod elasticsearch;
 pub mod opensearch;
+pub mod rsyslog;
+pub mod syslog_ng;
 
 use std::path::PathBuf;
 
@@ -16,6 +19,12 @@ pub struct Servers {
     pub collector: PathBuf,
     /// OpenSearch and the runtime that it runs on.
     pub opensearch: opensearch::Installed,
+    /// Elasticsearch and the runtime that it runs on.
+    pub elasticsearch: elasticsearch::Installed,
+    /// rsyslog.
+    pub rsyslog: rsyslog::Installed,
+    /// syslog-ng.
+    pub syslog_ng: syslog_ng::Installed,
     /// The ECS field table as JSON.
     pub ecs_schema: PathBuf,
 }
@@ -27,6 +36,9 @@ impl Servers {
         Ok(Self {
             ecs_schema: ecs_schema::install(progress)?,
             opensearch: opensearch::install(progress)?,
+            elasticsearch: elasticsearch::install(progress)?,
+            rsyslog: rsyslog::install(progress)?,
+            syslog_ng: syslog_ng::install(progress)?,
             collector: collector::install(progress)?,
         })
     }

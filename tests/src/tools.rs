@@ -114,6 +114,36 @@ pub fn apt_install(packages: &[&str]) -> Result<()> {
     )
 }
 
+/// Downloads Debian packages and unpacks them into `folder` without installing them.
+pub fn unpack_packages(packages: &[&str], folder: &Path) -> Result<()> {
+    if on_path("apt-get").is_none() {
+        bail!("missing: apt-get, to download {}", packages.join(" "));
+    }
+    let log = folder.join("install.log");
+    let download = || {
+        run(
+            Command::new("apt-get")
+                .arg("download")
+                .args(packages)
+                .current_dir(folder),
+            &log,
+        )
+    };
+    if download().is_err() {
+        // The lists may be missing or old.
+        run(apt_get(is_root()?).arg("update"), &log)?;
+        download()?;
+    }
+    let files = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    for file in files.flatten().map(|entry| entry.path()) {
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            run(Command::new("dpkg").arg("-x").arg(&file).arg(folder), &log)?;
+            fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
 fn apt_get(root: bool) -> Command {
     let mut command = Command::new(if root { "env" } else { "sudo" });
     if !root {

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::certificates::Certificates;
 use crate::process::Process;
 use crate::{cache, http, tools, wait};
 
 const COMPONENTS: &str = include_str!("../../servers/collector-builder.yaml");
+const RECEIVING: &str = include_str!("../../servers/collector-logs.yaml");
 const BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.130.0";
 
 /// The Collector's program, built when it is not in the cache yet.
@@ -85,6 +87,7 @@ const START_DEADLINE: Duration = Duration::from_mins(1);
 pub struct Collector {
     process: Process,
     grpc_port: u16,
+    http_port: u16,
     folder: PathBuf,
 }
 
@@ -115,8 +118,53 @@ impl Collector {
         Ok(Self {
             process,
             grpc_port,
+            http_port,
             folder: folder.to_owned(),
         })
+    }
+
+    /// Starts the Collector as a receiver of log records over TLS, which asks for a client's certificate; it writes
+    /// them to the file [`Self::logs`].
+    pub fn receiving(program: &Path, folder: &Path, certificates: &Certificates) -> Result<Self> {
+        fs::create_dir_all(folder).context("creating the folder of the Collector")?;
+        let [grpc_port, http_port] = http::free_ports()?;
+        let [certificate, key] = certificates.pair("server");
+        let configuration = folder.join("collector.yaml");
+        fs::write(&configuration, RECEIVING).context("writing the configuration")?;
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config=file:{}", configuration.display()))
+            .env("GRPC_ENDPOINT", format!("127.0.0.1:{grpc_port}"))
+            .env("HTTP_ENDPOINT", format!("127.0.0.1:{http_port}"))
+            .env("CERTIFICATE", certificate)
+            .env("KEY", key)
+            .env("AUTHORITY", certificates.authority())
+            .env("FOLDER", folder);
+        let log = folder.join("collector.log");
+        let mut process = Process::start("the Collector", &command, None, &log)?;
+        wait::wait_for("the Collector", START_DEADLINE, || {
+            process.expect_running()?;
+            let listening = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
+            Ok((listening(grpc_port) && listening(http_port)).then_some(()))
+        })?;
+        Ok(Self {
+            process,
+            grpc_port,
+            http_port,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The file of log records that [`Self::receiving`] writes.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("logs.ndjson")
+    }
+
+    /// Port for OTLP over HTTP.
+    #[must_use]
+    pub fn http_port(&self) -> u16 {
+        self.http_port
     }
 
     /// Base address for OTLP over gRPC.
