@@ -4,7 +4,8 @@
 //! Documents are *created* (a data stream takes nothing else) with `_id` = event id. So 201 means
 //! delivered, 409 that an earlier attempt had arrived; 429, 5xx, a missing index and missing rights are
 //! tried again, for those documents only; any other refusal of a document (a mapping error) is final.
-//! A request that is refused as too large or as malformed is split until the one document is alone.
+//! A request that is refused as too large or as malformed is split until the one document is alone. After a 429 for
+//! a whole request (a server never takes more than its limit of indexing pressure) the next ones have half of its documents.
 //!
 //! Before the first document of a stream its index template is looked for and, unless `create_template` is
 //! off, made ([`beaconwatch_schema::template`]): OpenSearch has none for `logs-*-*`.
@@ -131,6 +132,9 @@ pub(super) struct Elasticsearch {
     namespace: String,
     /// Streams whose templates are to be looked for.
     templates_wanted: Vec<Stream>,
+    /// Most documents of a request: halved by a server that is too busy for all of them, doubled by one that takes
+    /// them.
+    most_documents: usize,
 }
 
 impl Elasticsearch {
@@ -151,6 +155,7 @@ impl Elasticsearch {
             } else {
                 Vec::new()
             },
+            most_documents: usize::MAX,
         })
     }
 
@@ -229,6 +234,7 @@ impl Elasticsearch {
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => {
                 Ok(Part::too_much(documents, answer.reason()))
             }
+            StatusCode::TOO_MANY_REQUESTS => Ok(Part::Busy(answer.into_error())),
             _ => Err(answer.into_error()),
         }
     }
@@ -243,21 +249,31 @@ impl Elasticsearch {
             self.ensure_template(stream).await?;
         }
         let mut outcomes = Vec::with_capacity(documents.len());
-        let mut parts = vec![documents];
+        let mut parts: Vec<_> = documents.chunks(self.most_documents).rev().collect();
         while let Some(part) = parts.pop() {
-            match self.part(stream, part).await {
-                Ok(Part::Answered(answered)) => outcomes.extend(answered),
+            let failure = match self.part(stream, part).await {
+                Ok(Part::Answered(answered)) => {
+                    outcomes.extend(answered);
+                    self.most_documents = self.most_documents.saturating_mul(2);
+                    continue;
+                }
                 Ok(Part::TooMuch) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
+                    continue;
                 }
-                Err(error) if outcomes.is_empty() => return Err(error),
-                // What came before is delivered: only the rest is tried again.
-                Err(error) => outcomes.resize(documents.len(), error.into()),
+                Ok(Part::Busy(error)) => {
+                    self.most_documents = (part.len() / 2).max(1);
+                    error
+                }
+                Err(error) => error,
+            };
+            if outcomes.is_empty() {
+                return Err(failure);
             }
-            if outcomes.len() == documents.len() {
-                break;
-            }
+            // What came before is settled: only the rest is tried again.
+            outcomes.resize(documents.len(), failure.into());
+            break;
         }
         Ok(outcomes)
     }
@@ -300,6 +316,8 @@ enum Part {
     Answered(Vec<Outcome>),
     /// Refused as a whole: fewer documents at a time may be taken.
     TooMuch,
+    /// Not now: fewer documents at a time may be taken later.
+    Busy(AttemptError),
 }
 
 impl Part {

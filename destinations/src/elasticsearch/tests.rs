@@ -122,6 +122,26 @@ async fn a_redirect_is_not_followed_and_all_is_tried_again() {
     served.join().unwrap();
 }
 
+#[tokio::test]
+async fn a_server_that_is_too_busy_gets_half_as_many_documents_at_a_time() {
+    let busy = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let (url, served) = server(vec![busy, ONE_CREATED, ONE_CREATED]);
+    let mut destination = destination(url);
+    let documents = [
+        document("d-1", Stream::Detection),
+        document("d-2", Stream::Detection),
+    ];
+    let error = destination.deliver(&documents).await.unwrap_err();
+    assert_eq!(error.retry_after, Some(Duration::from_secs(2)));
+    let outcomes = destination.deliver(&documents).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered]);
+    let requests = served.join().unwrap();
+    assert!(
+        !requests[1].contains("d-2") && !requests[2].contains("d-1"),
+        "{requests:?}"
+    );
+}
+
 #[test]
 fn an_address_keeps_its_path_and_has_no_query() {
     let config = |url: &str| ElasticsearchConfig {
