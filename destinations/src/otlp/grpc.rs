@@ -26,6 +26,9 @@ use super::{CONNECT_TIMEOUT, Failure, OtlpCompression, OtlpConfig};
 use crate::http_client::{describe, shorten};
 use crate::{AttemptError, BuildError};
 
+/// Largest answer that is read, before and after decompression.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
 /// A receiver over gRPC.
 #[derive(Debug)]
 pub(super) struct GrpcTarget {
@@ -37,7 +40,10 @@ pub(super) struct GrpcTarget {
 impl GrpcTarget {
     /// Connects with the first request. Must be called inside a Tokio runtime.
     pub(super) fn new(config: &OtlpConfig, url: &Url) -> Result<Self, BuildError> {
-        let mut client = LogsServiceClient::new(channel(config, url)?);
+        // The Collector compresses its answer to a compressed request, asked or not.
+        let mut client = LogsServiceClient::new(channel(config, url)?)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
         if config.compression == OtlpCompression::Gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }

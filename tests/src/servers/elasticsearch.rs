@@ -4,8 +4,8 @@
 //! API keys cannot be made: a plugin of the tests (`ElasticsearchAnalysis.java`) has the three parts that it
 //! needs. Types such as `match_only_text` and `wildcard` are missing, so the tests install a template without them.
 //!
-//! Elasticsearch refuses to run as root: it runs as `nobody` with the one right to read and write every file, which
-//! the folders of a test that root has made need.
+//! Elasticsearch refuses to run as root: it runs in a user namespace in which the caller has another number. So the
+//! files of the caller are its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -254,7 +254,7 @@ impl Node {
     /// Ids and texts of every document of a data stream; none when it is not there yet.
     pub fn documents(&self, data_stream: &str) -> Result<Vec<(String, Value)>> {
         let path = format!("/{data_stream}*/_refresh");
-        self.ask("POST", &path, Some(&json!({})))?;
+        self.ask("POST", &path, None)?;
         let query =
             json!({"size": MOST_HITS, "track_total_hits": true, "query": {"match_all": {}}});
         let answer = self.ask("POST", &format!("/{data_stream}*/_search"), Some(&query))?;
@@ -301,17 +301,9 @@ xpack.security.http.ssl:
 fn program(installed: &Installed, folder: &Path, name: &str) -> Result<Command> {
     let scratch = folder.join("scratch");
     fs::create_dir_all(&scratch).context("creating the scratch folder")?;
-    let rights = "+dac_override";
-    let mut command = Command::new(tools::or_apt("setpriv", "util-linux")?);
+    let mut command = Command::new(tools::or_apt("unshare", "util-linux")?);
     command
-        .args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--inh-caps",
-            rights,
-        ])
-        .args(["--ambient-caps", rights])
+        .args(["--user", "--map-user=1000", "--map-group=1000"])
         .arg(installed.home.join("bin").join(name))
         .env("ES_JAVA_HOME", &installed.java_home)
         .env("ES_PATH_CONF", folder.join("config"))
