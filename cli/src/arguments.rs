@@ -25,7 +25,8 @@ pub(crate) use lists::{
 };
 pub(crate) use places::{
     DeadLetterChoice, DeadLetterCommand, DeadLetterListArguments, DeadLetterShowArguments,
-    DeadLettersArguments, DestinationCommand, DestinationTestArguments, DestinationsArguments,
+    DeadLettersArguments, DestinationCommand, DestinationPurgeArguments, DestinationTestArguments,
+    DestinationsArguments,
 };
 pub(crate) use score::{OutputFormat, ScoreArguments};
 pub(crate) use simulate::SimulateArguments;

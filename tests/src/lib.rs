@@ -22,6 +22,7 @@ pub mod network;
 pub mod process;
 pub mod program;
 pub mod servers;
+pub mod terminal;
 pub mod tools;
 pub mod traffic;
 pub mod wait;

@@ -21,6 +21,8 @@ pub(crate) enum DestinationCommand {
     List(super::ListArguments),
     /// Send a marked test document
     Test(DestinationTestArguments),
+    /// Drop what waits for a destination that is not configured any more, and its dead letters
+    Purge(DestinationPurgeArguments),
 }
 
 /// `destinations test`.
@@ -31,6 +33,17 @@ pub(crate) struct DestinationTestArguments {
     /// Show what would be sent, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) print: PrintArguments,
+    #[command(flatten)]
+    pub(crate) instance: InstanceArguments,
+}
+
+/// `destinations purge`.
+#[derive(Debug, Args)]
+pub(crate) struct DestinationPurgeArguments {
+    /// Name of the destination
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) print: PrintArguments,
     #[command(flatten)]

@@ -9,8 +9,8 @@ use super::instance::{self, Instance, segment};
 use super::lists::cut;
 use crate::arguments::{
     DeadLetterChoice, DeadLetterCommand, DeadLetterListArguments, DeadLetterShowArguments,
-    DeadLettersArguments, DestinationCommand, DestinationTestArguments, DestinationsArguments,
-    ListArguments,
+    DeadLettersArguments, DestinationCommand, DestinationPurgeArguments, DestinationTestArguments,
+    DestinationsArguments, ListArguments,
 };
 use crate::client::Query;
 use crate::error::Error;
@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: DestinationsArguments, config: Option<&Path>) -> Re
         None => list(&arguments.list, config),
         Some(DestinationCommand::List(arguments)) => list(&arguments, config),
         Some(DestinationCommand::Test(arguments)) => test(&arguments, config),
+        Some(DestinationCommand::Purge(arguments)) => purge(&arguments, config),
     }
 }
 
@@ -46,8 +47,9 @@ fn test(arguments: &DestinationTestArguments, config: Option<&Path>) -> Result<(
     let path = format!("{PATH}/{}/test", segment(&arguments.name));
     let answer = instance.post_with(&path, &query, &json!({}))?;
     if arguments.dry_run {
-        return instance::print(&arguments.print, &answer, |out, it| {
-            json_text::pretty(out, it)
+        return instance::print(&arguments.print, &answer, |out, it| match &it["document"] {
+            Value::String(body) => writeln!(out, "{}", text::harmless_lines(body)),
+            other => json_text::pretty(out, other),
         });
     }
     instance::print(&arguments.print, &answer, print_outcome)?;
@@ -55,6 +57,20 @@ fn test(arguments: &DestinationTestArguments, config: Option<&Path>) -> Result<(
         Some("delivered" | "unconfirmed") => Ok(()),
         _ => Err(Error::Destination(text::harmless(&arguments.name))),
     }
+}
+
+fn purge(arguments: &DestinationPurgeArguments, config: Option<&Path>) -> Result<(), Error> {
+    let instance = Instance::of(&arguments.instance, config)?;
+    let answer = instance.delete(&format!("{PATH}/{}", segment(&arguments.name)))?;
+    instance::print(&arguments.print, &answer, |out, it| {
+        writeln!(
+            out,
+            "{} and {} of {} dropped.",
+            text::counted(number(it, "/pending"), "document", "documents"),
+            text::counted(number(it, "/dead_letters"), "dead letter", "dead letters"),
+            text::harmless(&arguments.name)
+        )
+    })
 }
 
 fn print_outcome(out: &mut dyn Write, it: &Value) -> io::Result<()> {

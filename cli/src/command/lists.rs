@@ -256,7 +256,7 @@ const SENSORS: Listing = Listing {
         Column::number("RECEIVED", |it| count(it, "/received")),
         Column::number("DUPLICATES", |it| count(it, "/duplicates")),
         Column::number("MISSING", |it| count(it, "/missing")),
-        Column::number("GAPS", |it| count(it, "/gaps")),
+        Column::number("GAPS", |it| text::thousands(gaps(it))),
         Column::word("LAST SEEN (UTC)", |it| moment(it, "/last_seen")),
     ],
     narrow: &[
@@ -280,7 +280,7 @@ const SENSORS: Listing = Listing {
             csv::Cell::integer(number(it, "/duplicates"))
         }),
         ("Missing", |it| csv::Cell::integer(number(it, "/missing"))),
-        ("Gaps", |it| csv::Cell::integer(number(it, "/gaps"))),
+        ("Gaps", |it| csv::Cell::integer(gaps(it))),
         ("Last_Seen", |it| csv::Cell::Text(raw(it, "/last_seen"))),
     ],
 };
@@ -321,6 +321,14 @@ const AUDIT: Listing = Listing {
         ("Detail", |it| csv::Cell::Text(detail(it))),
     ],
 };
+
+/// Missing ranges: their number, or the ranges.
+fn gaps(it: &Value) -> u64 {
+    match it["gaps"].as_array() {
+        Some(ranges) => u64::try_from(ranges.len()).unwrap_or(u64::MAX),
+        None => number(it, "/gaps"),
+    }
+}
 
 /// What was changed: text, or whatever else stands there as JSON.
 fn detail(it: &Value) -> String {

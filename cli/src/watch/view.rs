@@ -184,6 +184,8 @@ pub(super) struct View {
     findings: Vec<Row>,
     beacons: Vec<Row>,
     selected: Option<String>,
+    /// Whether somebody chose it: until then the first row is selected.
+    chosen: bool,
     /// Version of the row whose detail was asked for.
     asked: Option<(String, String)>,
     acknowledged: Vec<String>,
@@ -217,6 +219,7 @@ impl View {
             findings: Vec::new(),
             beacons: Vec::new(),
             selected: None,
+            chosen: false,
             asked: None,
             acknowledged: Vec::new(),
         }
@@ -319,9 +322,13 @@ impl View {
 
     fn keep_selection(&mut self) {
         let shown = self.shown();
-        if self.position(&shown).is_none() {
-            self.selected = shown.first().map(|it| it.id.clone());
-            self.scroll = 0;
+        if !self.chosen || self.position(&shown).is_none() {
+            let first = shown.first().map(|it| it.id.clone());
+            if first != self.selected {
+                self.selected = first;
+                self.scroll = 0;
+            }
+            self.chosen = false;
         }
         if self.selected.is_none() {
             self.expanded = false;
@@ -396,6 +403,7 @@ impl View {
             KeyCode::Char('u') => self.take_back(requests),
             KeyCode::Enter => {
                 self.expanded = !self.expanded && self.selected().is_some();
+                self.chosen = true;
                 self.scroll = 0;
             }
             KeyCode::Esc if self.expanded => self.expanded = false,
@@ -439,6 +447,7 @@ impl View {
             at.saturating_add(steps).min(last)
         };
         self.selected = shown.get(next).map(|it| it.id.clone());
+        self.chosen = true;
     }
 
     fn acknowledge(&mut self, requests: &mut Vec<Request>) {
@@ -459,6 +468,7 @@ impl View {
             );
             return;
         }
+        self.chosen = true;
         requests.push(Request::Acknowledge(finding));
     }
 

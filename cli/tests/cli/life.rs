@@ -311,12 +311,17 @@ fn destinations_are_shown_and_tried() {
         (
             "POST /api/v1/destinations/siem/test?dry_run=true",
             200,
-            json!({"document": {"event": "x"}}),
+            json!({"outcome": "dry_run", "document": "POST x\n{\"event\": \"\u{1b}x\"}"}),
         ),
         (
             "POST /api/v1/destinations/siem/test",
             200,
             json!({"outcome": "delivered"}),
+        ),
+        (
+            "DELETE /api/v1/destinations/old",
+            200,
+            json!({"pending": 12, "dead_letters": 1}),
         ),
         (
             "POST /api/v1/destinations/bad%2Fname/test",
@@ -340,7 +345,11 @@ fn destinations_are_shown_and_tried() {
     );
     expect(
         &fake.run(80, &["destinations", "test", "siem", "--dry-run"]),
-        &["\"event\": \"x\""],
+        &["POST x\n{\"event\": \"\u{fffd}x\"}"],
+    );
+    expect(
+        &fake.run(80, &["destinations", "purge", "old"]),
+        &["12 documents and 1 dead letter of old dropped."],
     );
     let ran = fake.run(80, &["destinations", "test", "bad/name"]);
     assert_eq!(ran.code, Some(1));
