@@ -58,7 +58,9 @@ impl<'a> Instance<'a> {
         let mut command = Command::new(deployment::binaries()?.join("beaconwatch"));
         command.args(arguments).arg("--url");
         command.arg(format!("http://127.0.0.1:{}", self.api_port));
-        command.arg("--token-file").arg(self.folder.join("api-token"));
+        command
+            .arg("--token-file")
+            .arg(self.folder.join("api-token"));
         Ok(command)
     }
 
@@ -95,11 +97,12 @@ fn launch(folder: &Path, api_port: u16, otlp_port: u16) -> Result<Process> {
 fn flows(destination: &str, interval_s: u64, count: u64) -> Result<Value> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
-    let number = |key: &str, value: u128| json!({"key": key, "value": {"intValue": value.to_string()}});
+    let number =
+        |key: &str, value: u128| json!({"key": key, "value": {"intValue": value.to_string()}});
     let records: Vec<Value> = (0..count)
         .map(|beat| {
             let start = now - u128::from(beat * interval_s) * 1_000_000_000 - 1_000_000_000;
-            let id = format!("{:032x}", start);
+            let id = format!("{start:032x}");
             let end = start + 200_000_000;
             json!({
                 "timeUnixNano": end.to_string(), "eventName": "beaconwatch.network.flow", "attributes": [
@@ -120,6 +123,7 @@ fn flows(destination: &str, interval_s: u64, count: u64) -> Result<Value> {
 }
 
 /// Shows a screen to whoever reads the test's output.
+#[expect(clippy::print_stdout, reason = "for people who look at what the tests saw")]
 fn picture(name: &str, shown: &Shown) {
     println!("--- {name}\n{}\n---", shown.text());
 }
@@ -133,12 +137,20 @@ fn expect_given_back(shown: &Shown) -> Result<()> {
 }
 
 #[test]
-fn findings_are_shown_live_acknowledged_and_taken_back_and_a_lost_instance_comes_again() -> Result<()> {
+fn findings_are_shown_live_acknowledged_and_taken_back_and_a_lost_instance_comes_again()
+-> Result<()> {
     deployment::in_folder(|folder| {
         let mut instance = Instance::start(folder)?;
         instance.beat("203.0.113.66", 60, 40)?;
         let mut terminal = instance.watch()?;
-        let words = ["1 Findings (1)", "● live", "203.0.113.66:443", "im\u{fffd}[31mplant", "the latest", "│"];
+        let words = [
+            "1 Findings (1)",
+            "● live",
+            "203.0.113.66:443",
+            "im\u{fffd}[31mplant",
+            "the latest",
+            "│",
+        ];
         let shown = terminal.wait_for(&words, DEADLINE)?;
         ensure!(shown.alternate && !shown.as_before, "{shown:?}");
         picture("80 x 24", &shown);
@@ -187,16 +199,27 @@ fn acknowledge(instance: &Instance<'_>, terminal: &mut Terminal) -> Result<()> {
 /// Help, the whole detail, and other sizes.
 fn sizes(terminal: &mut Terminal) -> Result<()> {
     terminal.send("?")?;
-    picture("help", &terminal.wait_for(&["Keys of beaconwatch", "take the last one back"], DEADLINE)?);
+    picture(
+        "help",
+        &terminal.wait_for(&["Keys of beaconwatch", "take the last one back"], DEADLINE)?,
+    );
     terminal.send("x\r")?;
-    picture("all of it", &terminal.wait_for(&["from   10.20.0.5", "Enter back"], DEADLINE)?);
+    picture(
+        "all of it",
+        &terminal.wait_for(&["from   10.20.0.5", "Enter back"], DEADLINE)?,
+    );
     terminal.send("\r")?;
     terminal.resize(132, 40)?;
-    picture("132 x 40", &terminal.wait_for(&["PROCESS", "intervals"], DEADLINE)?);
+    picture(
+        "132 x 40",
+        &terminal.wait_for(&["PROCESS", "intervals"], DEADLINE)?,
+    );
     terminal.resize(30, 10)?;
     terminal.wait_for(&["needs 40 x 8"], DEADLINE)?;
     terminal.resize(80, 24)?;
-    terminal.wait_for(&["203.0.113.66:443", "? help"], DEADLINE).map(drop)
+    terminal
+        .wait_for(&["203.0.113.66:443", "? help"], DEADLINE)
+        .map(drop)
 }
 
 #[test]
@@ -224,7 +247,14 @@ fn without_an_instance_the_screen_is_never_taken() -> Result<()> {
     command.args(["watch", "--port", &port.to_string()]);
     let mut terminal = Terminal::start(80, 24, &command)?;
     let shown = terminal.wait_for_end(DEADLINE)?;
-    ensure!(shown.status == Some(1) && !shown.alternate && shown.as_before, "{shown:?}");
-    ensure!(shown.text().contains("Is an instance running?"), "{}", shown.text());
+    ensure!(
+        shown.status == Some(1) && !shown.alternate && shown.as_before,
+        "{shown:?}"
+    );
+    ensure!(
+        shown.text().contains("Is an instance running?"),
+        "{}",
+        shown.text()
+    );
     Ok(())
 }
