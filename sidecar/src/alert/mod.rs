@@ -28,8 +28,8 @@ pub(crate) use audit::{AuditEntry, AuditPage};
 pub use book::AlertCounts;
 pub(crate) use book::{AlertBook, AlertPage};
 pub(crate) use finding::{
-    Acknowledgement, Allowed, Comment, Event, Finding, HistoryEntry, Missed, SensorFault,
-    SensorFinding, Status, Subject,
+    Acknowledgement, Allowed, Comment, Documented, Event, Finding, HistoryEntry, Missed,
+    SensorFault, SensorFinding, Status, Subject,
 };
 pub(crate) use id::FindingId;
 pub(crate) use query::{AlertQuery, Sort, StateFilter};

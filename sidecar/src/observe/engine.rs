@@ -12,6 +12,7 @@ use super::command::SIMULATIONS;
 use super::finding::Findings;
 use super::judge::Judge;
 use super::posted::PostedBatches;
+use super::sensors::{self, Watch};
 use super::sequence::{Arrival, Sequences, Tracker};
 use super::{
     AnalysisReport, Books, ExporterStatus, Message, ObserveStatus, Scoring, SeriesId, SharedBoard,
@@ -58,6 +59,8 @@ pub(crate) struct Engine {
     /// Whether the last checkpoint was written.
     is_saved: bool,
     applied: u64,
+    /// When the sidecar began to listen.
+    started: Timestamp,
     /// Position of the journal that the saved state covers.
     saved_through: u64,
     /// Entries of the allow-list that the configuration has.
@@ -99,6 +102,7 @@ impl Engine {
             unsaved: Checkpoint::default(),
             is_saved: true,
             applied: 0,
+            started,
             saved_through: 0,
             configured: Vec::new(),
             added: Vec::new(),
@@ -220,14 +224,22 @@ impl Engine {
             self.sequences.arrive_next(&poster.exporter, batch.received);
             self.observe(batch.received, observation);
         }
+        let first = batch.records.iter().find_map(|it| it.observation.as_ref());
+        if let Some(first) = first {
+            let host_name = first.host_name.as_ref();
+            self.sequences
+                .describe(&poster.exporter, &first.key.host, host_name);
+        }
     }
 
     /// Records over OTLP have numbers of their own.
     fn apply_exported(&mut self, batch: &Batch) {
+        // Where an exporter runs is looked at once in each batch.
+        let mut described = vec![false; batch.exporters.len()];
         for record in &batch.records {
-            let Some(exporter) = usize::try_from(record.exporter)
+            let Some((exporter, described)) = usize::try_from(record.exporter)
                 .ok()
-                .and_then(|index| batch.exporters.get(index))
+                .and_then(|index| Some((batch.exporters.get(index)?, described.get_mut(index)?)))
             else {
                 continue;
             };
@@ -238,6 +250,11 @@ impl Engine {
                 Arrival::Duplicate => self.status.duplicates += 1,
                 Arrival::New => {
                     if let Some(observation) = &record.observation {
+                        if !std::mem::replace(described, true) {
+                            let host = &observation.key.host;
+                            let host_name = observation.host_name.as_ref();
+                            self.sequences.describe(exporter, host, host_name);
+                        }
                         self.observe(batch.received, observation);
                     }
                 }
@@ -349,6 +366,9 @@ impl Engine {
             }
         }
         judgement.close_silent();
+        let silence = judgement.findings().rules().sensor_silence;
+        let watch = Watch::new(&self.sequences, silence, now, self.started);
+        sensors::look(&mut self.sequences, &watch, &mut judgement);
         let (report, documents) = judgement.end();
         self.unsaved.documents.extend(documents);
         self.status.analyses += 1;
@@ -480,6 +500,8 @@ impl Engine {
     }
 
     fn status(&self) -> ObserveStatus {
+        let silence = self.judge.findings.rules().sensor_silence;
+        let watch = Watch::new(&self.sequences, silence, self.clock.now(), self.started);
         let mut exporters: Vec<_> = self.sequences.iter().collect();
         exporters.sort_by_key(|(id, tracker)| (Reverse(tracker.last_seen()), Arc::clone(id)));
         ObserveStatus {
@@ -488,7 +510,7 @@ impl Engine {
             exporters: exporters
                 .into_iter()
                 .take(SHOWN_EXPORTERS)
-                .map(|(id, tracker)| exporter_status(id, tracker))
+                .map(|(id, tracker)| exporter_status(id, tracker, &watch))
                 .collect(),
             exporters_forgotten: self.sequences.forgotten(),
             findings: self.judge.findings.len() as u64,
@@ -500,9 +522,11 @@ impl Engine {
     }
 }
 
-fn exporter_status(id: &str, tracker: &Tracker) -> ExporterStatus {
+fn exporter_status(id: &str, tracker: &Tracker, watch: &Watch) -> ExporterStatus {
     ExporterStatus {
         id: id.to_owned(),
+        host_name: tracker.sensor().host_name.as_deref().map(str::to_owned),
+        state: watch.health(tracker).name(),
         last_seen: time_text::rfc3339(tracker.last_seen()),
         received: tracker.received(),
         duplicates: tracker.duplicates(),

@@ -21,6 +21,7 @@ mod handle;
 mod judge;
 mod life;
 mod posted;
+mod sensors;
 mod sequence;
 mod series_id;
 mod simulation;
@@ -32,6 +33,7 @@ pub(crate) use connections::{
 pub(crate) use engine::{Engine, EngineSettings};
 pub(crate) use handle::{Books, Observer};
 pub(crate) use life::Rules;
+pub(crate) use sequence::Sensor;
 pub(crate) use series_id::SeriesId;
 
 use std::net::SocketAddr;
@@ -85,6 +87,10 @@ pub struct AnalysisReport {
 pub struct ExporterStatus {
     /// Identity of the exporter's run.
     pub id: String,
+    /// Name of its host.
+    pub host_name: Option<String>,
+    /// live, silent or gaps.
+    pub state: &'static str,
     /// When its last record came (RFC 3339).
     pub last_seen: String,
     /// Records received, duplicates not counted.
@@ -172,3 +178,6 @@ pub(crate) enum Message {
     /// Ends the thread without another analysis: what is not saved is in the journal.
     Abandon,
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,21 @@ pub(crate) enum Arrival {
     Duplicate,
 }
 
+/// Who an exporter is, beside its numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sensor {
+    /// Identity of its host.
+    pub(crate) host: Option<Arc<str>>,
+    pub(crate) host_name: Option<Arc<str>>,
+    /// When its first record came.
+    pub(crate) since: Timestamp,
+    /// Records that were missing at the analysis before.
+    pub(crate) missing_before: u64,
+}
+
 /// One exporter's sequence.
+///
+/// The store has had the fields above `sensor` since its first version, encoded one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tracker {
     /// First number that was seen.
@@ -43,6 +57,7 @@ pub(crate) struct Tracker {
     received: u64,
     duplicates: u64,
     last_seen: Timestamp,
+    sensor: Sensor,
 }
 
 impl Tracker {
@@ -60,6 +75,10 @@ impl Tracker {
             received: 0,
             duplicates: 0,
             last_seen: now,
+            sensor: Sensor {
+                since: now,
+                ..Sensor::default()
+            },
         }
     }
 
@@ -145,6 +164,12 @@ impl Tracker {
         self.duplicates
     }
 
+    /// Who it is.
+    #[must_use]
+    pub(crate) fn sensor(&self) -> &Sensor {
+        &self.sensor
+    }
+
     /// When the last record came.
     #[must_use]
     pub(crate) fn last_seen(&self) -> Timestamp {
@@ -198,6 +223,36 @@ impl Sequences {
     pub(crate) fn arrive_next(&mut self, exporter: &Arc<str>, now: Timestamp) {
         let next = self.trackers.get(exporter).map_or(0, |it| it.next);
         self.arrive(exporter, next, now);
+    }
+
+    /// Takes note of where an exporter runs.
+    pub(crate) fn describe(
+        &mut self,
+        exporter: &Arc<str>,
+        host: &Arc<str>,
+        host_name: Option<&Arc<str>>,
+    ) {
+        let Some(tracker) = self.trackers.get_mut(exporter) else {
+            return;
+        };
+        let sensor = &mut tracker.sensor;
+        if !host.is_empty() && sensor.host.as_ref() != Some(host) {
+            sensor.host = Some(Arc::clone(host));
+        }
+        if let Some(name) = host_name.filter(|name| sensor.host_name.as_ref() != Some(name)) {
+            sensor.host_name = Some(Arc::clone(name));
+        }
+    }
+
+    /// Keeps in mind how many records are missing now, for the next analysis.
+    pub(crate) fn note_missing(&mut self) {
+        for (id, tracker) in &mut self.trackers {
+            let missing = tracker.missing();
+            if missing != tracker.sensor.missing_before {
+                tracker.sensor.missing_before = missing;
+                self.changed.insert(Arc::clone(id));
+            }
+        }
     }
 
     /// Forgets the exporters that were silent for longest: a tenth more than needed, so that the search

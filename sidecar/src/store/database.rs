@@ -22,7 +22,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{Changes, Checkpoint, Restored, StoreError, ledger, outbox};
+use super::{Changes, Checkpoint, Restored, StoreError, ledger, migration, outbox};
 
 /// Version of the tables' layout. A store of an older version is converted when it is opened, one of a newer
 /// version is refused.
@@ -31,8 +31,8 @@ const SCHEMA_VERSION: u64 = 2;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 const SERIES: TableDefinition<'_, &'static [u8], &'static [u8]> = TableDefinition::new("series");
-const EXPORTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("exporters");
-const ALERTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("alerts");
+pub(super) const EXPORTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("exporters");
+pub(super) const ALERTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("alerts");
 const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 
 const META_SCHEMA: &str = "schema_version";
@@ -75,7 +75,7 @@ impl Tables {
                 }
                 Some(SCHEMA_VERSION) => {}
                 Some(1) => {
-                    outbox::migrate(&transaction)?;
+                    migration::from_version_1(&transaction)?;
                     meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
                 }
                 Some(found) => {

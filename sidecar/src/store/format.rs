@@ -34,6 +34,14 @@ pub enum FormatError {
         /// Why.
         source: postcard::Error,
     },
+    /// An identity that is none.
+    #[error("a stored {what} has the identity {found:?}, expected 32 hexadecimal digits")]
+    Identity {
+        /// Kind of value.
+        what: &'static str,
+        /// What it was.
+        found: String,
+    },
     /// The value could not be encoded.
     #[error("a {what} could not be encoded: {source}")]
     Encode {

@@ -23,6 +23,7 @@
 mod database;
 mod format;
 mod ledger;
+mod migration;
 mod outbox;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,8 @@ mod control;
 mod delivery;
 mod flows;
 mod full_disk;
+mod migration;
 mod persistence;
 mod receive;
 mod running;
+mod sensors;
