@@ -63,9 +63,9 @@ impl Watch {
         let mut newest: HashMap<Arc<str>, Timestamp> = HashMap::new();
         for (_, tracker) in sequences.iter() {
             let sensor = tracker.sensor();
-            if let Some(host) = &sensor.host {
-                let latest = newest.entry(Arc::clone(host)).or_insert(sensor.since);
-                *latest = sensor.since.max(*latest);
+            if let (Some(host), Some(since)) = (&sensor.host, sensor.since) {
+                let latest = newest.entry(Arc::clone(host)).or_insert(since);
+                *latest = since.max(*latest);
             }
         }
         Self {
@@ -81,7 +81,9 @@ impl Watch {
             return false;
         };
         let (sensor, last) = (tracker.sensor(), tracker.last_seen());
-        let was_live = last.saturating_since(sensor.since) >= silence;
+        let was_live = sensor
+            .since
+            .is_some_and(|since| last.saturating_since(since) >= silence);
         let is_replaced = sensor
             .host
             .as_ref()

@@ -35,8 +35,8 @@ pub(crate) struct Sensor {
     /// Identity of its host.
     pub(crate) host: Option<Arc<str>>,
     pub(crate) host_name: Option<Arc<str>>,
-    /// When its first record came.
-    pub(crate) since: Timestamp,
+    /// When its first record came; none in what an older version of the store had.
+    pub(crate) since: Option<Timestamp>,
     /// Records that were missing at the analysis before.
     pub(crate) missing_before: u64,
 }
@@ -76,7 +76,7 @@ impl Tracker {
             duplicates: 0,
             last_seen: now,
             sensor: Sensor {
-                since: now,
+                since: Some(now),
                 ..Sensor::default()
             },
         }
@@ -84,6 +84,7 @@ impl Tracker {
 
     fn arrive(&mut self, sequence: u64, now: Timestamp) -> Arrival {
         self.last_seen = self.last_seen.max(now);
+        self.sensor.since.get_or_insert(now);
         if sequence >= self.next {
             if sequence > self.next {
                 self.missing.insert(self.next, sequence);
