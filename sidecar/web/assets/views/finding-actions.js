@@ -58,14 +58,23 @@ function choices(subject) {
 }
 
 /**
- * Shows the buttons; the focus stays where it was.
- * @param {HTMLElement} host @param {Subject} subject
+ * The buttons of a finding. They are made anew only when there are others to show, so that a dialog finds the button again
+ * that opened it; the focus stays at its place.
+ * @param {HTMLElement} host
+ * @returns {(subject: Subject) => void} Shows the buttons that fit.
  */
-export function actionButtons(host, subject) {
-  const focused = host.contains(document.activeElement);
-  const index = focused ? [...host.children].indexOf(/** @type {Element} */ (document.activeElement)) : -1;
-  replace(host, choices(subject).map(([name, text, run], at) => element('button', { type: 'button', class: at === 0 ? 'primary' : '', 'data-action': name, click: run }, text)));
-  if (focused) /** @type {HTMLElement | undefined} */ (host.children[Math.max(0, index)])?.focus();
+export function createActions(host) {
+  /** @type {ReturnType<typeof choices>} */
+  let shown = [];
+  const names = (/** @type {typeof shown} */ all) => all.map(([name]) => name).join();
+  return (subject) => {
+    const before = shown;
+    shown = choices(subject);
+    if (names(before) === names(shown)) return;
+    const index = [...host.children].findIndex((child) => child === document.activeElement);
+    replace(host, shown.map(([name, text], at) => element('button', { type: 'button', class: at === 0 ? 'primary' : '', 'data-action': name, click: () => void shown[at][2]() }, text)));
+    if (index >= 0) /** @type {HTMLElement | undefined} */ (host.children[index])?.focus();
+  };
 }
 
 /** @param {Subject} subject */

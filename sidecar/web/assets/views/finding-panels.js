@@ -46,8 +46,8 @@ export function connectionPanel({ details, series_id: seriesId, series }) {
 }
 
 /** @param {any} alert */
-export function processPanel({ details }) {
-  const { process } = details;
+export function processPanel({ details, series }) {
+  const process = series?.process ?? details.process;
   if (!process) return panel('Process', element('p', { class: 'muted' }, 'Not known: the input does not say which process connected.'));
   return panel(
     'Process',
@@ -56,7 +56,7 @@ export function processPanel({ details }) {
       ['Process id', process.pid === undefined ? null : String(process.pid)],
       ['Executable', process.executable ? element('code', {}, process.executable) : null],
       ['User id', process.user_id === null || process.user_id === undefined ? null : String(process.user_id)],
-      ['Started', process.started ? time(process.started) : null],
+      ['Started', typeof process.started === 'string' ? time(process.started) : null],
     ]),
   );
 }

@@ -6,7 +6,7 @@ import { severityBadge, stateBadges } from '../parts/badges.js';
 import { fill } from '../parts/states.js';
 import { beatsPanel, histogramPanel, spectrumPanel } from '../charts/panels.js';
 import { explanationPanel } from './explanation.js';
-import { actionButtons } from './finding-actions.js';
+import { createActions } from './finding-actions.js';
 import { connectionPanel, deliveryPanel, historyPanel, processPanel, sensorPanel } from './finding-panels.js';
 import { subject } from './findings.js';
 
@@ -20,6 +20,7 @@ export function findingView({ api }, route) {
   const heading = element('h1', {}, 'Finding');
   const head = element('div', { class: 'finding-head' });
   const actions = element('div', { class: 'actions', role: 'group', 'aria-label': 'Actions' });
+  const showActions = createActions(actions);
   const body = element('div', {});
   const charts = element('div', { class: 'panels-main' });
   const facts = element('div', { class: 'panels-side' });
@@ -31,7 +32,7 @@ export function findingView({ api }, route) {
     replace(heading, subject(alert));
     document.title = `${subject(alert)} · Beaconwatch`;
     replace(head, headline(alert));
-    actionButtons(actions, { api, alert, reload: refresh });
+    showActions({ api, alert, reload: refresh });
     replace(facts, sidePanels(alert, { api, alert, reload: refresh }));
     showCharts(alert);
     if (!charts.isConnected) replace(body, element('div', { class: 'panels' }, charts, facts));
