@@ -170,6 +170,21 @@ pub(crate) struct ConfigArguments {
     pub(crate) command: ConfigCommand,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The file [default: as for --config]
+    pub(crate) file: Option<PathBuf>,
+    /// Show every setting, also those that have their default
+    #[arg(long)]
+    pub(crate) effective: bool,
+    /// Print JSON, with origins and warnings beside the configuration
+    #[arg(long, conflicts_with = "toml")]
+    pub(crate) json: bool,
+    /// Print TOML, with origins as comments (the default)
+    #[arg(long)]
+    pub(crate) toml: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check every section of a configuration file
@@ -177,4 +192,8 @@ pub(crate) enum ConfigCommand {
         /// The file [default: as for --config]
         file: Option<PathBuf>,
     },
+    /// Show what file, environment and defaults say together, and where each value came from
+    Show(ShowArguments),
+    /// Print the JSON Schema of the configuration file
+    Schema,
 }

@@ -1,27 +1,36 @@
 //! The configuration: sections `[exporter]`, `[detector]` and `[sidecar]` of one file.
 //!
-//! Layers, each over the one before: built-in defaults, the file, the standard `OTEL_EXPORTER_OTLP_*`
-//! variables (for the exporter), `BEACONWATCH_<SECTION>__<KEY>` (two underscores nest), flags. Unknown keys
-//! are refused with the place that they stand in.
+//! Layers, each over the one before: built-in defaults, the file (TOML, or YAML, also that of the seed:
+//! [`seed`]), the standard `OTEL_EXPORTER_OTLP_*` variables (for the exporter),
+//! `BEACONWATCH_<SECTION>__<KEY>` (two underscores nest), flags. Unknown keys are refused with the place that
+//! they stand in: file and line, or variable, or flag.
 
-use std::net::SocketAddr;
+mod check;
+mod file;
+mod flags;
+mod layers;
+mod node;
+mod schema;
+mod seed;
+mod tree;
+
 use std::path::{Path, PathBuf};
 
-use beaconwatch_exporter::config::{OtelEnvironment, beaconwatch_environment};
-use figment::Figment;
-use figment::error::Kind;
-use figment::providers::{Format, Toml};
-use figment::value::Value;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{DetectArguments, DetectorArguments};
+pub(crate) use flags::Flags;
+pub(crate) use layers::{Layers, Origin};
+pub(crate) use schema::schema;
+pub(crate) use tree::{Setting, settings};
 
 /// File that is read when none is named and it exists.
 pub(crate) const DEFAULT_FILE: &str = "/etc/beaconwatch/beaconwatch.toml";
 
 /// All sections.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(title = "Configuration of Beaconwatch")]
 pub(crate) struct Config {
     /// Capture and export.
     pub(crate) exporter: beaconwatch_exporter::Config,
@@ -37,8 +46,12 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
-    /// Standard variables that could not be understood.
+    /// Standard variables that could not be understood, and keys of the seed that have no effect.
     pub(crate) warnings: Vec<String>,
+    /// Where each value came from.
+    pub(crate) layers: Layers,
+    /// What the command line has set.
+    pub(crate) flags: Flags,
 }
 
 /// Why the configuration cannot be used.
@@ -58,69 +71,22 @@ pub(crate) enum ConfigError {
     Value { origin: String, problem: String },
 }
 
-/// What flags set: dotted keys and their values.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Flags(Vec<(&'static str, Value)>);
-
-impl Flags {
-    pub(crate) fn set(mut self, key: &'static str, value: Option<impl Into<Value>>) -> Self {
-        self.0.extend(value.map(|value| (key, value.into())));
-        self
-    }
-
-    /// The flags of `run` and `detect`.
-    pub(crate) fn detect(arguments: &DetectArguments) -> Self {
-        let folder = arguments
-            .state_dir
-            .as_ref()
-            .map(|path| path.display().to_string());
-        let text = |address: Option<SocketAddr>| address.map(|it| it.to_string());
-        Self::default()
-            .detector(&arguments.detector)
-            .set("sidecar.data_directory", folder)
-            .set("sidecar.api.address", text(arguments.api_address))
-            .set("sidecar.receive.grpc_address", text(arguments.grpc_address))
-            .set("sidecar.receive.http_address", text(arguments.http_address))
-    }
-
-    pub(crate) fn detector(self, arguments: &DetectorArguments) -> Self {
-        self.set("detector.seed.alert_threshold", arguments.alert_threshold)
-            .set("detector.seed.min_connections", arguments.min_connections)
-            .set("detector.seed.min_duration_s", arguments.min_duration_s)
-            .set("detector.seed.min_interval_s", arguments.min_interval_s)
-            .set("detector.seed.max_interval_s", arguments.max_interval_s)
-            .set("detector.seed.cv_threshold", arguments.cv_threshold)
-            .set(
-                "detector.seed.jitter_threshold_s",
-                arguments.jitter_threshold_s,
-            )
-    }
-}
-
 /// Reads all layers and checks every section.
 pub(crate) fn load(file: Option<&Path>, flags: Flags) -> Result<Loaded, ConfigError> {
-    let otel = OtelEnvironment::from_process();
     let file = readable(file)?;
-    let mut figment = Figment::new();
-    if let Some(file) = &file {
-        figment = figment.merge(Toml::file_exact(file));
-    }
-    figment = figment.merge(&otel).merge(beaconwatch_environment());
-    for (key, value) in flags.0 {
-        figment = figment.merge(Flag { key, value });
-    }
-    let mut config: Config = figment
-        .extract()
-        .map_err(|error| layer_error(error, &figment))?;
+    let layers = Layers::read(file.as_deref(), &flags)?;
+    let mut config = layers.config()?;
     config.sidecar.detector = config.detector.clone();
-    check(&config).map_err(|(key, problem)| ConfigError::Value {
-        origin: origin_of(&figment, &key),
+    check::check(&config).map_err(|(key, problem)| ConfigError::Value {
+        origin: layers.place(&check::path_of(&key)),
         problem,
     })?;
     Ok(Loaded {
         config,
         file,
-        warnings: otel.warnings().to_vec(),
+        warnings: layers.warnings(),
+        layers,
+        flags,
     })
 }
 
@@ -129,7 +95,7 @@ fn readable(file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
         let default = Path::new(DEFAULT_FILE);
         return Ok(default.exists().then(|| default.to_owned()));
     };
-    match std::fs::File::open(file).and_then(|it| it.metadata()) {
+    match std::fs::metadata(file) {
         Ok(data) if data.is_dir() => {
             let source = std::io::Error::from(std::io::ErrorKind::IsADirectory);
             Err(ConfigError::File {
@@ -142,105 +108,6 @@ fn readable(file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
             file: file.to_owned(),
             source,
         }),
-    }
-}
-
-/// Dotted key of a wrong value, and what is wrong with it.
-type Wrong = (String, String);
-
-fn check(config: &Config) -> Result<(), Wrong> {
-    use beaconwatch_detector::SettingsError;
-    use beaconwatch_exporter::config::ConfigError as ExporterError;
-    use beaconwatch_sidecar::ConfigError as SidecarError;
-
-    config.exporter.validate().map_err(|error| match &error {
-        ExporterError::Value { key, .. } => (format!("exporter.{key}"), error.to_string()),
-        _ => ("exporter".to_owned(), error.to_string()),
-    })?;
-    config.detector.validate().map_err(|error| match &error {
-        SettingsError::OutOfRange { name, .. } => {
-            (format!("detector.{name}"), format!("detector.{error}"))
-        }
-    })?;
-    config.sidecar.validate().map_err(|error| {
-        if matches!(error, SidecarError::Detector(_)) {
-            return (error.field(), error.to_string());
-        }
-        let key = format!("sidecar.{}", error.field());
-        (key, format!("sidecar.{error}"))
-    })
-}
-
-/// Names the place, the key and what was expected of every error in the chain.
-fn layer_error(error: figment::Error, figment: &Figment) -> ConfigError {
-    let problems: Vec<String> = error
-        .into_iter()
-        .map(|one| describe(&one, figment))
-        .collect();
-    ConfigError::Layer(problems.join("; "))
-}
-
-fn describe(error: &figment::Error, figment: &Figment) -> String {
-    let mut path = error.path.clone();
-    if let Kind::UnknownField(field, _) = &error.kind
-        && path.last() != Some(field)
-    {
-        path.push(field.clone());
-    }
-    let key = path.join(".");
-    let origin = match figment.find_metadata(&key).or(error.metadata.as_ref()) {
-        Some(metadata) => origin(metadata),
-        None => "configuration".to_owned(),
-    };
-    let problem = match &error.kind {
-        Kind::UnknownField(_, known) => {
-            format!("unknown key, expected one of {}", known.join(", "))
-        }
-        kind => kind.to_string(),
-    };
-    if key.is_empty() {
-        format!("{origin}: {problem}")
-    } else {
-        format!("{origin}: {key}: {problem}")
-    }
-}
-
-fn origin_of(figment: &Figment, key: &str) -> String {
-    figment
-        .find_metadata(key)
-        .map_or_else(|| "configuration".to_owned(), origin)
-}
-
-fn origin(metadata: &figment::Metadata) -> String {
-    match &metadata.source {
-        Some(figment::Source::File(file)) => file.display().to_string(),
-        _ => metadata.name.to_string(),
-    }
-}
-
-/// One flag as a layer.
-struct Flag {
-    key: &'static str,
-    value: Value,
-}
-
-impl figment::Provider for Flag {
-    fn metadata(&self) -> figment::Metadata {
-        let flag = self
-            .key
-            .rsplit('.')
-            .next()
-            .unwrap_or(self.key)
-            .replace('_', "-");
-        figment::Metadata::named(format!("flag --{flag}"))
-    }
-
-    fn data(
-        &self,
-    ) -> Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error> {
-        let nested = figment::util::nest(self.key, self.value.clone());
-        let dict = nested.into_dict().unwrap_or_default();
-        Ok(figment::Profile::Default.collect(dict))
     }
 }
 

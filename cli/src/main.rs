@@ -12,6 +12,7 @@ mod error;
 mod output;
 mod process;
 mod progress;
+mod reload;
 mod watch;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, Command, ConfigCommand};
+use command::config::ShownAs;
 use config::Flags;
 use error::Error;
 use output::text;
@@ -91,6 +93,15 @@ fn run(arguments: Arguments) -> Result<(), Error> {
             ConfigCommand::Check { file: named } => {
                 command::config::check(named.as_deref().or(file))
             }
+            ConfigCommand::Show(show) => {
+                let shown_as = if show.json {
+                    ShownAs::Json
+                } else {
+                    ShownAs::Toml
+                };
+                command::config::show(show.file.as_deref().or(file), show.effective, shown_as)
+            }
+            ConfigCommand::Schema => command::config::schema(),
         },
     }
 }

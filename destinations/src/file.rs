@@ -29,8 +29,10 @@ const TAIL_BYTES: u64 = 64 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileConfig {
-    /// The file; `detections.ndjson` in the data directory when not given. Its folder must exist.
+    /// The file; `detections.ndjson` in the data directory when not given.
     pub path: Option<PathBuf>,
+    /// Whether to make the file's folder when there is none.
+    pub create_folder: bool,
 }
 
 /// The file, while it is open.
@@ -56,7 +58,9 @@ impl File {
             .unwrap_or_else(|| data_directory.join("detections.ndjson"));
         // Opening now shows a wrong path at the start and not at the first detection. Nothing is mended yet:
         // when destinations are exchanged, the one before may still be writing.
-        match append_to(&path) {
+        let folder = path.parent().filter(|_| config.create_folder);
+        let made = folder.map_or(Ok(()), std::fs::create_dir_all);
+        match made.and_then(|()| append_to(&path)) {
             Ok(_file) => Ok(Self { path, open: None }),
             Err(source) => Err(BuildError::File { path, source }),
         }

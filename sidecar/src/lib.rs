@@ -47,7 +47,7 @@ pub use deliver::{
 pub use listen::{ListenError, TlsError};
 pub use observe::{AnalysisReport, ExporterStatus};
 pub use receive::{AcceptError, Receiver};
-pub use sidecar::{Addresses, Sidecar, StartError, StopReport};
+pub use sidecar::{Addresses, Reloader, Sidecar, StartError, StopReport};
 pub use status::{
     AllowStatus, DetectorStatus, FindingStatus, InputStatus, ReceiveStatus, RejectedStatus, Status,
     StatusSource, StoreStatus,

@@ -1,11 +1,13 @@
-//! `beaconwatch config check`.
+//! `beaconwatch config`: check, show, schema.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::config::{self, Config, Flags};
+use serde_json::{Map, Value};
+
+use crate::config::{self, Config, Flags, Loaded, Setting};
 use crate::error::Error;
-use crate::output::to_stdout;
+use crate::output::{text, to_stdout};
 
 /// Checks all sections and says what was read.
 pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
@@ -13,7 +15,7 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
     let config = &loaded.config;
     to_stdout(|out| {
         for warning in &loaded.warnings {
-            writeln!(out, "warning: {warning}")?;
+            writeln!(out, "warning: {}", text::harmless(warning))?;
         }
         match &loaded.file {
             Some(file) => writeln!(out, "{}: ok", file.display())?,
@@ -59,4 +61,119 @@ fn sum_up(out: &mut dyn Write, config: &Config) -> io::Result<()> {
         "exporter: OTLP to {}",
         endpoint.unwrap_or("the default endpoint")
     )
+}
+
+/// How the configuration is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShownAs {
+    Toml,
+    Json,
+}
+
+/// Shows the configuration that all layers make: every setting, or those that are not as the defaults are.
+/// Each of the latter says where it came from.
+pub(crate) fn show(file: Option<&Path>, effective: bool, shown_as: ShownAs) -> Result<(), Error> {
+    let loaded = config::load(file, Flags::default())?;
+    let all = config::settings(&loaded).map_err(io::Error::from)?;
+    let shown: Vec<Setting> = all
+        .into_iter()
+        .filter(|setting| effective || setting.origin.is_some())
+        .collect();
+    let text = match shown_as {
+        ShownAs::Toml => as_toml(&loaded, &shown),
+        ShownAs::Json => as_json(&loaded, &shown),
+    };
+    to_stdout(|out| writeln!(out, "{}", text.trim_end()))?;
+    Ok(())
+}
+
+/// Prints the JSON Schema of the configuration file.
+pub(crate) fn schema() -> Result<(), Error> {
+    to_stdout(|out| writeln!(out, "{:#}", config::schema()))?;
+    Ok(())
+}
+
+/// A file that says the same, with the origins as comments. Keys are dotted: so no table can hide another.
+fn as_toml(loaded: &Loaded, shown: &[Setting]) -> String {
+    let mut lines: Vec<String> = loaded
+        .warnings
+        .iter()
+        .map(|it| format!("# {}", text::harmless(it)))
+        .collect();
+    let mut section = "";
+    for setting in shown {
+        let Some((first, rest)) = setting.path.split_first() else {
+            continue;
+        };
+        if section != first {
+            lines.push(format!("\n[{first}]"));
+            section = first;
+        }
+        let key: Vec<String> = rest.iter().map(|part| toml_key(part)).collect();
+        let value = toml_value(&setting.value);
+        let origin = setting
+            .origin
+            .as_deref()
+            .map(|it| format!(" # {}", text::harmless(it)));
+        lines.push(format!(
+            "{} = {value}{}",
+            key.join("."),
+            origin.unwrap_or_default()
+        ));
+    }
+    lines.join("\n").trim_start().to_owned()
+}
+
+fn toml_key(part: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !part.is_empty() && part.bytes().all(bare) {
+        return part.to_owned();
+    }
+    Value::from(part).to_string()
+}
+
+/// A value in TOML: where both have them, JSON's literals are TOML's. Nulls have no place in it.
+fn toml_value(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(toml_value).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let given = fields.iter().filter(|field| !field.1.is_null());
+            let fields: Vec<String> = given
+                .map(|(name, value)| format!("{} = {}", toml_key(name), toml_value(value)))
+                .collect();
+            if fields.is_empty() {
+                "{}".to_owned()
+            } else {
+                format!("{{ {} }}", fields.join(", "))
+            }
+        }
+        // TOML knows no DEL in a string.
+        Value::String(_) => value.to_string().replace('\u{7f}', "\\u007F"),
+        other => other.to_string(),
+    }
+}
+
+/// `{"configuration": {...}, "origins": {"dotted.key": "file:line"}, "warnings": [...]}`.
+fn as_json(loaded: &Loaded, shown: &[Setting]) -> String {
+    let (mut tree, mut origins) = (Value::Object(Map::new()), Map::new());
+    for setting in shown {
+        let mut place = &mut tree;
+        for name in &setting.path {
+            if !place.is_object() {
+                *place = Value::Object(Map::new());
+            }
+            let Value::Object(fields) = place else { break };
+            place = fields.entry(name.clone()).or_insert(Value::Null);
+        }
+        *place = setting.value.clone();
+        if let Some(origin) = &setting.origin {
+            origins.insert(setting.path.join("."), origin.clone().into());
+        }
+    }
+    let warnings = loaded.warnings.clone();
+    let all = serde_json::json!({"configuration": tree, "origins": origins, "warnings": warnings});
+    format!("{all:#}")
 }

@@ -9,6 +9,7 @@ use crate::arguments::DetectArguments;
 use crate::config::{self, Flags};
 use crate::error::Error;
 use crate::process;
+use crate::reload;
 
 /// A stop takes at most so long.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -20,6 +21,7 @@ pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<()
     process::multi_threaded()?.block_on(async {
         let shutdown = process::shutdown_on_signal()?;
         let sidecar = Sidecar::start(loaded.config.sidecar).await?;
+        let reloading = reload::on_hangup(&sidecar, file, loaded.flags, shutdown.clone())?;
         let addresses = sidecar.addresses();
         tracing::info!(
             otlp_grpc = %addresses.grpc,
@@ -32,6 +34,7 @@ pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<()
             part = sidecar.failure() => Some(part),
         };
         tracing::info!("stopping");
+        reloading.abort();
         process::report_stop(&sidecar.stop(STOP_DEADLINE).await);
         failed.map_or(Ok(()), |part| Err(Error::Ended(part)))
     })

@@ -19,6 +19,7 @@ use crate::config::{self, Config, Flags};
 use crate::error::Error;
 use crate::process;
 use crate::progress::{Progress, print_lines};
+use crate::reload;
 
 /// A stop takes at most so long, apart from what the exporter needs.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -27,10 +28,14 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
     let loaded = config::load(file, Flags::detect(arguments))?;
     process::warn_all(&loaded.warnings);
-    process::multi_threaded()?.block_on(capture_and_detect(loaded.config))
+    process::multi_threaded()?.block_on(capture_and_detect(file, loaded.flags, loaded.config))
 }
 
-async fn capture_and_detect(config: Config) -> Result<(), Error> {
+async fn capture_and_detect(
+    file: Option<&Path>,
+    flags: Flags,
+    config: Config,
+) -> Result<(), Error> {
     let shutdown = process::shutdown_on_signal()?;
     // The capture goes first: without the rights for it nothing else needs to begin.
     let target = Arc::new(InProcess::default());
@@ -41,6 +46,7 @@ async fn capture_and_detect(config: Config) -> Result<(), Error> {
     let sidecar =
         Sidecar::start_with(config.sidecar, Clock::system(), vec![Box::new(part)]).await?;
     target.connect(sidecar.receiver());
+    let reloading = reload::on_hangup(&sidecar, file, flags, shutdown.clone())?;
     let stop_exporter = CancellationToken::new();
     let mut exporting = tokio::spawn(exporter.run(stop_exporter.clone()));
 
@@ -57,6 +63,7 @@ async fn capture_and_detect(config: Config) -> Result<(), Error> {
     if let Err(error) = progress.end() {
         tracing::debug!(%error, "standard output");
     }
+    reloading.abort();
     match end {
         End::Asked => stop(sidecar, &stop_exporter, exporting).await,
         End::Sidecar(part) => {

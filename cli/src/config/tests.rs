@@ -57,7 +57,13 @@ fn the_sample_file_shows_every_setting_with_its_default() {
     assert_eq!(read(&text).unwrap(), Config::default());
     let shown: Json = serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap();
     let defaults = serde_json::to_value(Config::default()).unwrap();
-    assert_eq!(keys_of(&shown), keys_of(&defaults));
+    let (shown, defaults) = (keys_of(&shown), keys_of(&defaults));
+    let missing: Vec<_> = defaults.difference(&shown).collect();
+    let stray: Vec<_> = shown.difference(&defaults).collect();
+    assert!(
+        missing.is_empty() && stray.is_empty(),
+        "missing {missing:?}, without a default {stray:?}"
+    );
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn an_unknown_key_is_refused_with_file_key_and_what_there_is() {
     ] {
         let error = read(text).unwrap_err().to_string();
         assert!(
-            error.contains("beaconwatch.toml: ") && error.contains(key),
+            error.contains("beaconwatch.toml:") && error.contains(key),
             "{error}"
         );
         assert!(error.contains("expected"), "{error}");

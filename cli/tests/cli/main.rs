@@ -13,6 +13,7 @@ mod life;
 mod lists;
 mod run;
 mod score;
+mod seed;
 mod simulate;
 mod token;
 

@@ -11,6 +11,7 @@ fn document(id: &str) -> Document {
 fn destination(path: &Path) -> File {
     let config = FileConfig {
         path: Some(path.to_owned()),
+        create_folder: false,
     };
     File::new(&config, Path::new("/nonexistent")).unwrap()
 }
@@ -98,6 +99,7 @@ async fn a_renamed_file_is_left_alone_and_a_new_one_begun() {
 fn a_path_that_cannot_be_opened_is_an_error_that_names_it() {
     let config = FileConfig {
         path: Some("/nonexistent/detections.ndjson".into()),
+        create_folder: false,
     };
     let error = File::new(&config, Path::new("/")).unwrap_err().to_string();
     assert!(
@@ -120,4 +122,19 @@ async fn an_error_of_the_disk_is_told_and_later_attempts_work() {
         file.deliver(&[document("a-1")]).await.unwrap(),
         [Outcome::Delivered]
     );
+}
+
+#[tokio::test]
+async fn a_folder_is_made_only_when_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/b/detections.ndjson");
+    let config = |create_folder| FileConfig {
+        path: Some(path.clone()),
+        create_folder,
+    };
+    assert!(File::new(&config(false), folder.path()).is_err());
+    assert!(!folder.path().join("a").exists());
+    let mut file = File::new(&config(true), folder.path()).unwrap();
+    file.deliver(&[document("a-1")]).await.unwrap();
+    assert_eq!(lines(&path).len(), 1);
 }

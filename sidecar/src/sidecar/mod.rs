@@ -52,6 +52,17 @@ pub struct Sidecar {
     serving: Vec<JoinHandle<()>>,
 }
 
+/// Reads a sidecar's configuration again.
+#[derive(Clone, Debug)]
+pub struct Reloader(Control);
+
+impl Reloader {
+    /// As [`Sidecar::reread`] does.
+    pub async fn reread(&self) -> Result<ReloadReport, ControlError> {
+        self.0.reread().await
+    }
+}
+
 impl Sidecar {
     /// Where requests from inside of the process go.
     #[must_use]
@@ -106,6 +117,12 @@ impl Sidecar {
     /// Reads the configuration again, in the way of [`Self::reread_with`], and reloads.
     pub async fn reread(&self) -> Result<ReloadReport, ControlError> {
         self.control.reread().await
+    }
+
+    /// Reads the configuration again, also while somebody else holds the sidecar.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.control.clone())
     }
 
     /// Takes another configuration while running: what can be changed is applied, the rest stays as it was

@@ -22,6 +22,7 @@ async fn receive_beacon(sidecar: &Sidecar, place: u64, count: u64) {
 fn file(path: &Path) -> DestinationConfig {
     DestinationKind::File(FileConfig {
         path: Some(path.to_owned()),
+        create_folder: false,
     })
     .into()
 }
