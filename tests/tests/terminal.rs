@@ -51,7 +51,9 @@ impl<'a> Instance<'a> {
     fn beat(&self, destination: &str, interval_s: u64, count: u64) -> Result<()> {
         let url = format!("http://127.0.0.1:{}/v1/logs", self.otlp_port);
         let answer = http::post(&url, &flows(destination, interval_s, count)?)?;
-        answer.expect_success(&url).map(drop)
+        let said = answer.expect_success(&url)?;
+        ensure!(!said.to_string().contains("rejected"), "{said}");
+        Ok(())
     }
 
     fn command(&self, arguments: &[&str]) -> Result<Command> {
@@ -99,13 +101,17 @@ fn flows(destination: &str, interval_s: u64, count: u64) -> Result<Value> {
     let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
     let number =
         |key: &str, value: u128| json!({"key": key, "value": {"intValue": value.to_string()}});
+    let exporter = format!("{now:032x}");
     let records: Vec<Value> = (0..count)
+        .rev()
         .map(|beat| {
             let start = now - u128::from(beat * interval_s) * 1_000_000_000 - 1_000_000_000;
             let id = format!("{start:032x}");
             let end = start + 200_000_000;
             json!({
                 "timeUnixNano": end.to_string(), "eventName": "beaconwatch.network.flow", "attributes": [
+                    text("beaconwatch.exporter.id", &exporter),
+                    number("beaconwatch.exporter.sequence", u128::from(count - 1 - beat)),
                     text("beaconwatch.flow.id", &id), text("beaconwatch.flow.event", "end"),
                     number("beaconwatch.flow.record", 0), text("beaconwatch.flow.role", "client"),
                     number("beaconwatch.flow.start", start), number("beaconwatch.flow.end", end),
@@ -123,7 +129,10 @@ fn flows(destination: &str, interval_s: u64, count: u64) -> Result<Value> {
 }
 
 /// Shows a screen to whoever reads the test's output.
-#[expect(clippy::print_stdout, reason = "for people who look at what the tests saw")]
+#[expect(
+    clippy::print_stdout,
+    reason = "for people who look at what the tests saw"
+)]
 fn picture(name: &str, shown: &Shown) {
     println!("--- {name}\n{}\n---", shown.text());
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: AlertsArguments, config: Option<&Path>) -> Result<(
         Some(AlertCommand::Show(arguments)) => {
             let (instance, path) = found(&arguments, config)?;
             let alert = instance.get(&path, &Query::new())?;
-            instance::print(&arguments.print, &alert, show::print)
+            instance::print_lines(&arguments.print, &alert, show::print)
         }
         Some(AlertCommand::Acknowledge(it)) => change(&it.alert, config, |instance, path| {
             let path = format!("{path}/acknowledge");

@@ -94,6 +94,30 @@ pub(crate) fn print(
     Ok(())
 }
 
+/// Like [`print`]; lines that are wider than the terminal are broken and go on below their values.
+pub(crate) fn print_lines(
+    arguments: &PrintArguments,
+    answer: &Value,
+    text: impl FnOnce(&mut dyn std::io::Write, &Value) -> std::io::Result<()>,
+) -> Result<(), Error> {
+    /// Where values stand.
+    const INDENT: usize = 12;
+    output::to(arguments.output.as_deref(), |out, style| {
+        let Some(width) = style.line_width().filter(|_| !arguments.json) else {
+            return if arguments.json {
+                json::pretty(out, answer)
+            } else {
+                text(out, answer)
+            };
+        };
+        let mut lines = Vec::new();
+        text(&mut lines, answer)?;
+        let lines = String::from_utf8_lossy(&lines);
+        writeln!(out, "{}", output::text::wrapped(&lines, width, INDENT))
+    })?;
+    Ok(())
+}
+
 /// A part of a path: what is no letter or digit is escaped.
 pub(crate) fn segment(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -15,7 +15,7 @@ use crate::output::text;
 pub(crate) fn run(arguments: &StatusArguments, config: Option<&Path>) -> Result<(), Error> {
     let instance = Instance::of(&arguments.instance, config)?;
     let answer = instance.get("/api/v1/status", &Vec::new())?;
-    instance::print(&arguments.print, &answer, print_status)
+    instance::print_lines(&arguments.print, &answer, print_status)
 }
 
 fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {

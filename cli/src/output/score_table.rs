@@ -46,6 +46,11 @@ impl Style {
         }
     }
 
+    /// The width of lines, where somebody looks at them.
+    pub(crate) fn line_width(self) -> Option<usize> {
+        (self.width != WIDTH_UNKNOWN).then(|| usize::from(self.width))
+    }
+
     /// For what standard output is: colours on a terminal only, and not where `NO_COLOR` is set.
     pub(crate) fn of_stdout() -> Self {
         use std::io::IsTerminal;

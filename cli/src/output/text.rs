@@ -83,6 +83,29 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     )
 }
 
+/// Breaks lines between words so that none is wider than `width` where that can be; what goes on stands
+/// `indent` characters in.
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let mut current = String::new();
+        let mut used = 0;
+        // Spaces stay as they are where no line is broken: columns are made of them.
+        for word in line.split_inclusive(' ') {
+            let length = word.trim_end().chars().count();
+            if used > indent && used + length > width {
+                lines.push(current.trim_end().to_owned());
+                current = " ".repeat(indent);
+                used = indent;
+            }
+            current.push_str(word);
+            used += word.chars().count();
+        }
+        lines.push(current.trim_end().to_owned());
+    }
+    lines.join("\n")
+}
+
 /// `1234567` as `1,234,567`.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -115,6 +138,19 @@ mod tests {
                 "2.5 h", "2.3 d"
             ]
         );
+    }
+
+    #[test]
+    fn long_lines_are_broken_between_words_and_stand_in() {
+        assert_eq!(
+            wrapped(
+                "name    one two three four\nshort\n\nunbreakable-word",
+                16,
+                8
+            ),
+            "name    one two\n        three\n        four\nshort\n\nunbreakable-word"
+        );
+        assert_eq!(wrapped("a b", 80, 12), "a b");
     }
 
     #[test]

@@ -27,7 +27,6 @@ pub(super) fn reasons(view: &View, row: &Row) -> Vec<Line<'static>> {
         named("by     ", &row.process, faint),
         named("state  ", &row.state.long(), faint),
         named("beats  ", &rhythm(row), faint),
-        Line::from(row.explanation.clone()),
     ];
     lines.extend(row.signals.iter().map(|signal| {
         let share = signal.added / signal.weight.max(f64::MIN_POSITIVE);
@@ -37,6 +36,7 @@ pub(super) fn reasons(view: &View, row: &Row) -> Vec<Line<'static>> {
             Span::raw(format!(" {}", signal.name.replace('_', " "))),
         ])
     }));
+    lines.push(Line::from(row.explanation.clone()));
     lines
 }
 
