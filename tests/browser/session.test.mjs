@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
 import { feed } from './feed.mjs';
-import { BASE, expectNoProblems, findingOf, openPage, TOKEN, visit } from './world.mjs';
+import { BASE, CLOSED, expectNoProblems, findingOf, openPage, TOKEN, visit } from './world.mjs';
 
 test('a change without a token asks for one, tells where it is, and goes on', async () => {
   const page = await openPage();
@@ -31,6 +31,28 @@ test('a change without a token asks for one, tells where it is, and goes on', as
   await dialog.getByLabel('Token').fill(TOKEN);
   await dialog.getByRole('button', { name: 'Sign in' }).click();
   await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  await page.context().close();
+  expectNoProblems();
+});
+
+test('where reading needs a token, the page asks before it shows anything, and again for more rights', async () => {
+  const page = await openPage({ origin: CLOSED.base });
+  await page.goto(CLOSED.base);
+  const dialog = page.getByRole('dialog', { name: 'Sign in' });
+  await dialog.getByLabel('Token').fill(CLOSED.read);
+  await dialog.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'No open findings' }).waitFor();
+  await page.locator('.pill', { hasText: /^Live$/ }).waitFor();
+  await page.getByRole('link', { name: 'Allow-list' }).click();
+  await page.getByRole('button', { name: 'Add entry …' }).click();
+  const allow = page.getByRole('dialog', { name: 'Allow' });
+  await allow.getByLabel('Port', { exact: true }).fill('123');
+  await allow.getByRole('button', { name: 'Preview' }).click();
+  await dialog.getByText('This token may not do that.').waitFor();
+  await dialog.getByLabel('Token').fill(CLOSED.operate);
+  await dialog.getByRole('button', { name: 'Sign in' }).click();
+  await allow.getByText('0 findings').waitFor();
+  await page.keyboard.press('Escape');
   await page.context().close();
   expectNoProblems();
 });

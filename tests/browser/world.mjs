@@ -24,6 +24,8 @@ export const BASE = setting('URL');
 export const OTLP = setting('OTLP_URL');
 export const REFUSING_PORT = Number(setting('REFUSING_PORT'));
 export const TOKEN = readFileSync(setting('TOKEN_FILE'), 'utf8').trim();
+/** A sidecar that wants a token for everything: its address, and who may only read or all. */
+export const CLOSED = { base: setting('CLOSED_URL'), read: setting('READ_TOKEN'), operate: readFileSync(setting('CLOSED_TOKEN_FILE'), 'utf8').trim() };
 /** Where pictures go; none are made without it. */
 export const PICTURES = process.env.BEACONWATCH_TEST_PICTURES;
 

@@ -21,11 +21,15 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// For everything that the browser does.
 const BROWSER_DEADLINE: Duration = Duration::from_mins(10);
 
+/// Token of who may only read, where reading needs one.
+const READ_TOKEN: &str = "may-read-and-nothing-else";
+
 /// Ports of one run.
 struct Ports {
-    grpc: u16,
     otlp: u16,
     api: u16,
+    /// Of the sidecar whose API wants a token for everything.
+    closed_api: u16,
     /// Of the destination that refuses everything, which `run.mjs` plays.
     refusing: u16,
 }
@@ -34,14 +38,17 @@ struct Ports {
 fn every_page_and_button_works_in_a_browser_for_everyone_and_runs_nothing_foreign() -> Result<()> {
     let browser = chromium::install(&mut |progress| println!("{progress}"))?;
     deployment::in_folder(|folder| {
-        let [grpc, otlp, api, refusing] = http::free_ports()?;
+        let [otlp, api, closed_api, refusing] = http::free_ports()?;
         let ports = Ports {
-            grpc,
             otlp,
             api,
+            closed_api,
             refusing,
         };
-        let mut sidecar = start(folder, &ports)?;
+        let mut sidecar = start(folder, &configure(folder, &ports), api)?;
+        let closed = folder.join("closed");
+        fs::create_dir(&closed).context("making a folder")?;
+        let _closed = start(&closed, &configure_closed(&closed, &ports), closed_api)?;
         let mut driver = drive(folder, &ports, &browser)?;
         let outcome = driver.wait_success(BROWSER_DEADLINE);
         println!("{}", driver.log()?);
@@ -51,15 +58,18 @@ fn every_page_and_button_works_in_a_browser_for_everyone_and_runs_nothing_foreig
     })
 }
 
-fn start(folder: &Path, ports: &Ports) -> Result<Process> {
+fn start(folder: &Path, settings: &str, api_port: u16) -> Result<Process> {
     let configuration = folder.join("sidecar.toml");
-    fs::write(&configuration, configure(folder, ports)).context("writing the configuration")?;
+    fs::write(&configuration, settings).context("writing the configuration")?;
     let mut command = Command::new(deployment::binaries()?.join("beaconwatch"));
-    command.args(["detect", "--config"]).arg(&configuration);
+    command
+        .args(["detect", "--config"])
+        .arg(&configuration)
+        .env("READ_TOKEN", READ_TOKEN);
     let mut sidecar = Process::start("the sidecar", &command, None, &folder.join("sidecar.log"))?;
     wait_for("the sidecar", DEADLINE, || {
         sidecar.expect_running()?;
-        let answer = http::get(&format!("http://127.0.0.1:{}/readyz", ports.api))?;
+        let answer = http::get(&format!("http://127.0.0.1:{api_port}/healthz"))?;
         Ok((answer.status == 200).then_some(()))
     })?;
     Ok(sidecar)
@@ -68,10 +78,10 @@ fn start(folder: &Path, ports: &Ports) -> Result<Process> {
 /// Analyses every second, so that nobody waits for one.
 fn configure(folder: &Path, ports: &Ports) -> String {
     let Ports {
-        grpc,
         otlp,
         api,
         refusing,
+        ..
     } = ports;
     let data = folder.display();
     format!(
@@ -81,7 +91,7 @@ data_directory = "{data}"
 analysis_interval_s = 1
 
 [sidecar.receive]
-grpc_address = "127.0.0.1:{grpc}"
+grpc_address = "127.0.0.1:0"
 http_address = "127.0.0.1:{otlp}"
 
 [sidecar.api]
@@ -103,12 +113,41 @@ endpoint = "http://127.0.0.1:{refusing}"
     )
 }
 
+/// Nothing comes in here, and nothing is shown without a token.
+fn configure_closed(folder: &Path, ports: &Ports) -> String {
+    let data = folder.display();
+    format!(
+        r#"
+[sidecar]
+data_directory = "{data}"
+
+[sidecar.receive]
+grpc_address = "127.0.0.1:0"
+http_address = "127.0.0.1:0"
+
+[sidecar.api]
+address = "127.0.0.1:{}"
+
+[sidecar.api.tokens.reader]
+role = "read"
+secret = {{ env = "READ_TOKEN" }}
+"#,
+        ports.closed_api
+    )
+}
+
 fn drive(folder: &Path, ports: &Ports, browser: &chromium::Installed) -> Result<Process> {
     let local = |port: u16| format!("http://127.0.0.1:{port}");
     let mut command = Command::new(&browser.node);
     command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/run.mjs"))
         .env("BEACONWATCH_TEST_URL", local(ports.api))
+        .env("BEACONWATCH_TEST_CLOSED_URL", local(ports.closed_api))
+        .env(
+            "BEACONWATCH_TEST_CLOSED_TOKEN_FILE",
+            folder.join("closed/api-token"),
+        )
+        .env("BEACONWATCH_TEST_READ_TOKEN", READ_TOKEN)
         .env("BEACONWATCH_TEST_OTLP_URL", local(ports.otlp))
         .env("BEACONWATCH_TEST_REFUSING_PORT", ports.refusing.to_string())
         .env("BEACONWATCH_TEST_TOKEN_FILE", folder.join("api-token"))

@@ -8,6 +8,8 @@
 
 const TOKEN = 'beaconwatch.token';
 const TIMEOUT_MS = 30_000;
+/** Sent on `document` when there is another token, or none. */
+export const TOKEN_EVENT = 'beaconwatch-token';
 
 export class ApiError extends Error {
   /** @param {number} status 0 when there was no answer. @param {string} message */
@@ -40,6 +42,7 @@ export class Api {
     if (token) sessionStorage.setItem(TOKEN, token);
     else sessionStorage.removeItem(TOKEN);
     this.onToken(Boolean(token));
+    document.dispatchEvent(new Event(TOKEN_EVENT));
   }
 
   /** @param {string} path @param {Query} [query] */

@@ -31,6 +31,7 @@ export function percent(value) {
 /** Three significant digits without an exponent. @param {number} value */
 function short(value) {
   const size = Math.abs(value);
+  if (size > 0 && size < 0.1) return String(Number(value.toPrecision(2)));
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '');
 }
 

@@ -6,7 +6,7 @@
  * something every 5 s.
  */
 
-import { ApiError } from './api.js';
+import { ApiError, TOKEN_EVENT } from './api.js';
 
 const FIRST_PAUSE_MS = 1000;
 const MAX_PAUSE_MS = 15_000;
@@ -37,9 +37,17 @@ export async function follow(api, handlers) {
       if (!(error instanceof ApiError || error instanceof DOMException || error instanceof TypeError)) throw error;
     }
     handlers.onState('lost');
-    await new Promise((resolve) => setTimeout(resolve, pause_ms));
+    await pause(pause_ms);
     pause_ms = Math.min(pause_ms * 2, MAX_PAUSE_MS);
   }
+}
+
+/** Ends early when there is another token: it may be what the stream wants. @param {number} pause_ms */
+function pause(pause_ms) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, pause_ms);
+    document.addEventListener(TOKEN_EVENT, resolve, { once: true });
+  });
 }
 
 /**

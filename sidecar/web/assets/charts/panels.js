@@ -42,7 +42,7 @@ export function beatsPanel(series, interval_s) {
     options: (colours) => ({
       cursor: { y: false, drag: { x: true, y: false } },
       scales: { x: { time: true }, y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(high ?? 1, (interval_s ?? 0) * 1.4) * 1.08] } },
-      axes: [axis(colours, { size: 46, values: clocks }), axis(colours, { size: 64, values: durations, incrs: STEPS_S })],
+      axes: [axis(colours, { size: 46, values: clocks }), axis(colours, { side: true, size: 64, values: durations, incrs: STEPS_S })],
       series: [{}, { paths: () => null, points: { show: true, size: 6, width: 1, stroke: colours.accent, fill: colours.accent } }],
       hooks: { draw: [(/** @type {any} */ plot) => drawTicks(plot, times, colours.accent), (/** @type {any} */ plot) => interval_s && drawLine(plot, 'y', interval_s, colours.second)] },
     }),
@@ -72,7 +72,7 @@ export function histogramPanel(series, interval_s) {
     options: (colours) => ({
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
       scales: { x: { time: false, range: (/** @type {any} */ _plot, /** @type {number} */ low, /** @type {number} */ high) => (low === middles[0] && high === middles[middles.length - 1] ? [edges[0], edges[edges.length - 1]] : [low, high]) }, y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, (high || 1) * 1.08] } },
-      axes: [axis(colours, { values: durations, incrs: STEPS_S }), axis(colours, { size: 50, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] })],
+      axes: [axis(colours, { values: durations, incrs: STEPS_S }), axis(colours, { side: true, size: 50, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] })],
       series: [{}, { paths: () => null, points: { show: false } }],
       hooks: { draw: [(/** @type {any} */ plot) => drawBars(plot, edges, counts, colours.accent), (/** @type {any} */ plot) => interval_s && drawLine(plot, 'x', interval_s, colours.second)] },
     }),
@@ -99,7 +99,7 @@ export function spectrumPanel(series, interval_s) {
     options: (colours) => ({
       cursor: { y: false, drag: { x: true, y: false } },
       scales: { x: { time: false, distr: 3, range: (/** @type {any} */ _plot, /** @type {number} */ low, /** @type {number} */ high) => [low, high] }, y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, (high || 1) * 1.08] } },
-      axes: [axis(colours, { values: durations, splits: decades, filter: all }), axis(colours, { size: 50 })],
+      axes: [axis(colours, { values: durations, splits: decades, filter: all }), axis(colours, { side: true, size: 50 })],
       series: [{}, { stroke: colours.accent, width: 1.5, points: { show: false } }],
       hooks: { draw: [(/** @type {any} */ plot) => interval_s && drawLine(plot, 'x', interval_s, colours.second)] },
     }),

@@ -115,8 +115,8 @@ export function enlargement() {
 export function axis({ text, line }, more = {}) {
   const scale = enlargement();
   const font = `${12 * scale}px system-ui, sans-serif`;
-  const { size = 34, ...others } = more;
-  return { stroke: text, font, size: size * scale, gap: 5 * scale, space: 55 * scale, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, ...others };
+  const { size = 34, side, ...others } = more;
+  return { stroke: text, font, size: size * scale, gap: 5 * scale, space: (more.side ? 30 : 60) * scale, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 5 }, ...others };
 }
 
 /** @param {Chart} chart */

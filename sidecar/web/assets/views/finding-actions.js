@@ -72,7 +72,7 @@ export function createActions(host) {
     shown = choices(subject);
     if (names(before) === names(shown)) return;
     const index = [...host.children].findIndex((child) => child === document.activeElement);
-    replace(host, shown.map(([name, text], at) => element('button', { type: 'button', class: at === 0 ? 'primary' : '', 'data-action': name, click: () => void shown[at][2]() }, text)));
+    replace(host, shown.map(([name, text], at) => element('button', { type: 'button', class: name === 'acknowledge' ? 'primary' : '', 'data-action': name, click: () => void shown[at][2]() }, text)));
     if (index >= 0) /** @type {HTMLElement | undefined} */ (host.children[index])?.focus();
   };
 }
