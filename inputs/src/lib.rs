@@ -39,6 +39,7 @@ mod report;
 mod row;
 mod source;
 mod table;
+pub mod tail;
 pub mod telemetry;
 mod tsv;
 

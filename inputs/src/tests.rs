@@ -17,6 +17,7 @@ mod eve;
 
 mod properties;
 mod table;
+mod tail;
 mod telemetry;
 
 const CONN_FIELDS: &str = "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration \
