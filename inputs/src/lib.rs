@@ -29,6 +29,8 @@
 
 mod column;
 mod decoder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod join;
 mod json;
 mod lines;
@@ -59,7 +61,9 @@ use report::Problem;
 use source::Content;
 
 /// Which format the files have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Told by content, for each file.

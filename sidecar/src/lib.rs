@@ -22,6 +22,7 @@ mod clock;
 mod config;
 mod control;
 mod deliver;
+mod input;
 mod listen;
 mod observe;
 pub mod receive;
@@ -36,8 +37,8 @@ pub use api::AccessError;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
 pub use config::{
-    AlertsConfig, ApiConfig, Config, ConfigError, DeliveryConfig, ReceiveConfig, Role, StoreConfig,
-    TlsConfig, TokenConfig,
+    AlertsConfig, ApiConfig, Config, ConfigError, DeliveryConfig, InputConfig, ReceiveConfig, Role,
+    StoreConfig, TailConfig, TlsConfig, TokenConfig,
 };
 pub use control::{ControlError, ReloadReport, Reread, View};
 pub use deliver::{

@@ -10,6 +10,7 @@
 
 mod bench;
 mod ebpf;
+mod fuzz;
 mod generated;
 mod graph;
 mod licences;
@@ -54,6 +55,14 @@ enum Command {
         /// Only benchmarks whose name begins with this: exporter, detector or sidecar.
         name: Option<String>,
     },
+    /// Run the fuzz targets, each on its seeds and for some seconds.
+    Fuzz {
+        /// Only this target.
+        target: Option<String>,
+        /// For how long each.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
     /// Write the generated files anew.
     Generate,
     /// Rebuild the committed kernel object.
@@ -97,6 +106,7 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Servers => show_servers(),
         Command::Bench { name } => bench::run(name.as_deref().unwrap_or_default()),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Generate => generated::write(),
         Command::Ebpf { check } => ebpf::run(check),
     }

@@ -3,7 +3,7 @@
 use beaconwatch_tests::servers::Servers;
 
 use crate::steps::Steps;
-use crate::workspace;
+use crate::{fuzz, workspace};
 
 const END_TO_END: &str = "beaconwatch-tests";
 
@@ -12,6 +12,7 @@ pub(crate) fn run(steps: &mut Steps) {
     steps.run("unit, property and documentation tests", || {
         workspace::cargo(&["test", "--workspace", "--exclude", END_TO_END, "--locked"])
     });
+    steps.run("fuzz smoke", || fuzz::run(None, 5));
     end_to_end(steps, None);
 }
 

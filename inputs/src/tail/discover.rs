@@ -18,8 +18,22 @@ pub struct PatternError {
     expected: &'static str,
 }
 
+impl PatternError {
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it should be.
+    #[must_use]
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
 /// Checks the paths without looking at the file system.
-pub(super) fn check(paths: &[PathBuf]) -> Result<(), PatternError> {
+pub fn check(paths: &[PathBuf]) -> Result<(), PatternError> {
     for path in paths {
         let problem = |expected| PatternError {
             path: path.clone(),

@@ -36,7 +36,7 @@ use crate::{Format, Settings};
 use file::{Tailed, Turn};
 use stream::Stream;
 
-pub use discover::PatternError;
+pub use discover::{PatternError, check as check_paths};
 
 /// Most files that are followed at a time.
 pub const FILES_MAX: usize = 1024;

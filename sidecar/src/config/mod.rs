@@ -7,6 +7,7 @@
 mod alerts;
 mod api;
 mod delivery;
+mod inputs;
 mod receive;
 mod store;
 
@@ -25,6 +26,7 @@ use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
 pub use alerts::AlertsConfig;
 pub use api::{ApiConfig, Role, TlsConfig, TokenConfig};
 pub use delivery::DeliveryConfig;
+pub use inputs::{InputConfig, TailConfig};
 pub use receive::ReceiveConfig;
 pub use store::StoreConfig;
 
@@ -47,6 +49,8 @@ pub struct Config {
     pub max_findings: usize,
     /// Receiving OTLP.
     pub receive: ReceiveConfig,
+    /// What is read beside OTLP, by name.
+    pub inputs: BTreeMap<String, InputConfig>,
     /// The life of findings.
     pub alerts: AlertsConfig,
     /// What is allowed: findings of it are closed, and make no more documents.
@@ -74,6 +78,7 @@ impl Default for Config {
             update_interval_s: 3600,
             max_findings: 100_000,
             receive: ReceiveConfig::default(),
+            inputs: BTreeMap::new(),
             alerts: AlertsConfig::default(),
             allow: Vec::new(),
             api: ApiConfig::default(),
@@ -169,6 +174,10 @@ impl Config {
         self.api.validate()?;
         self.store.validate()?;
         self.delivery.validate()?;
+        for (name, input) in &self.inputs {
+            check_name(name)?;
+            input.validate(&format!("inputs.{name}"))?;
+        }
         for (name, destination) in &self.destinations {
             check_name(name)?;
             destination.validate(&format!("destinations.{name}"))?;

@@ -335,6 +335,13 @@ impl Engine {
                 self.publish_series();
                 drop(reply.send(self.status()));
             }
+            Message::Positions(prefix, reply) => {
+                let known = self.sequences.iter();
+                let positions = known
+                    .filter(|(id, _)| id.starts_with(&prefix))
+                    .map(|(id, tracker)| (Arc::clone(id), tracker.next()));
+                drop(reply.send(positions.collect()));
+            }
             // Both are taken by the loop that calls this.
             Message::Stop(_) | Message::Abandon => {}
         }

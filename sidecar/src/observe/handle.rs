@@ -75,6 +75,14 @@ impl Observer {
         answer.await.map_err(|_stopped| StoreError::Stopped)
     }
 
+    /// One more than the largest sequence number of each exporter whose identity begins with `prefix`.
+    pub(crate) async fn positions(
+        &self,
+        prefix: String,
+    ) -> Result<Vec<(Arc<str>, u64)>, StoreError> {
+        self.ask(|reply| Message::Positions(prefix, reply)).await
+    }
+
     /// Analyses what has changed and writes a checkpoint.
     pub(crate) async fn analyse(&self) -> Result<AnalysisReport, StoreError> {
         self.ask(Message::Analyse).await?

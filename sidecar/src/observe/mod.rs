@@ -174,6 +174,8 @@ pub(crate) enum Message {
     },
     Audit(AuditEntry, Changed<()>),
     Status(oneshot::Sender<ObserveStatus>),
+    /// One more than the largest sequence number of each exporter whose identity begins so.
+    Positions(String, oneshot::Sender<Vec<(Arc<str>, u64)>>),
     Stop(oneshot::Sender<Result<AnalysisReport, StoreError>>),
     /// Ends the thread without another analysis: what is not saved is in the journal.
     Abandon,

@@ -171,6 +171,12 @@ impl Tracker {
         &self.sensor
     }
 
+    /// One more than the largest number seen.
+    #[must_use]
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// When the last record came.
     #[must_use]
     pub(crate) fn last_seen(&self) -> Timestamp {

@@ -15,6 +15,7 @@ use beaconwatch_schema::flow;
 use super::batch::{Batch, Decoded, Fault, Record, Rejection, Rejections};
 use super::flow_record::{FlowRecord, Strings};
 use super::wire::{Fields, Value, WireError};
+use crate::input::FILE_PREFIX;
 
 /// What one request may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +225,13 @@ impl<'a> Decoder<'a> {
     fn exporter(&mut self, id: &'a [u8]) -> Result<u32, Rejection> {
         if let Some(&index) = self.exporter_index.get(id) {
             return Ok(index);
+        }
+        if id.starts_with(FILE_PREFIX.as_bytes()) {
+            // Whoever could speak for a file could have its lines passed over.
+            return Err(Rejection {
+                fault: Fault::BadValue,
+                field: flow::EXPORTER_ID,
+            });
         }
         let name = self.strings.share(id, flow::EXPORTER_ID)?;
         let too_many = Rejection {

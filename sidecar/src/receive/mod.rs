@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use beaconwatch_detector::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -233,6 +234,25 @@ impl Receiver {
         }
         inner.counters.accepted(&decoded, records as u64);
         Ok(response(&decoded))
+    }
+
+    /// Accepts lines of files; when this returns `Ok`, they are on disk.
+    pub(crate) async fn accept_lines(&self, batch: Batch) -> Result<(), AcceptError> {
+        let retry_after = self.retry_after();
+        if self.inner.stopping.load(Ordering::Relaxed) {
+            return Err(AcceptError::Stopping { retry_after });
+        }
+        let permit = self.reserve(batch.records.len()).await?;
+        let appended = self.inner.store.append(batch, permit).await;
+        appended.map_err(|source| AcceptError::Store {
+            source,
+            retry_after,
+        })
+    }
+
+    /// What time it is for what comes in.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     /// Room for `records`; a request larger than all the room takes all of it.

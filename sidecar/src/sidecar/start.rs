@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, Parts};
 use crate::deliver::{Deliveries, DestinationError, Prepared};
+use crate::input::{self, InputStatuses};
 use crate::listen::{self, ListenError, Listener, Tls, TlsError};
 use crate::observe::SharedBoard;
 use crate::receive::{self, LogsServer, Receiver};
@@ -104,7 +105,7 @@ impl Sidecar {
     pub async fn start_with(
         config: Config,
         clock: Clock,
-        parts: Vec<Box<dyn StatusSource>>,
+        mut parts: Vec<Box<dyn StatusSource>>,
     ) -> Result<Self, StartError> {
         config.validate()?;
         make_directory(&config.data_directory)?;
@@ -118,6 +119,10 @@ impl Sidecar {
         let (analysis_interval, interval) = watch::channel(core.config.analysis_interval());
         let receive = core.config.receive.clone();
         let receiver = Receiver::new(receive, core.store.clone(), clock.clone());
+        let inputs = InputStatuses::default();
+        if !core.config.inputs.is_empty() {
+            parts.push(Box::new(inputs.clone()));
+        }
         let reporter = StatusReporter {
             receiver: receiver.clone(),
             observer: core.observer.clone(),
@@ -152,6 +157,15 @@ impl Sidecar {
         };
         let doors = Doors { access, tls };
         sidecar.serve(listeners, doors, &config, core.board, interval);
+        let (receiver, observer) = (&sidecar.receiver, &sidecar.observer);
+        let following = input::start(
+            &config,
+            receiver,
+            observer,
+            &inputs,
+            &sidecar.stop_receiving,
+        );
+        sidecar.receiving.extend(following);
         Ok(sidecar)
     }
 
