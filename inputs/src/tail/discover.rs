@@ -106,7 +106,9 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
             _ => None,
         };
         let Some(wild) = wild else {
-            found.iter_mut().for_each(|path| path.push(part));
+            for path in &mut found {
+                path.push(part);
+            }
             continue;
         };
         let mut next = Vec::new();

@@ -67,6 +67,10 @@ struct Content {
 
 /// One open file.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about the file"
+)]
 pub(super) struct Tailed {
     pub(super) identity: Identity,
     /// Whether the paths lead to it now.

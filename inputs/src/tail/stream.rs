@@ -36,17 +36,16 @@ impl Stream {
         let id = record.id.filter(|_| record.dialect.has_unique_ids());
         let known = id.and_then(|id| self.known(id));
         let (phase, next) = match (record.kind, id, known) {
-            (Kind::Activity, _, _) => (Phase::Active, None),
-            (Kind::Connection, _, Some(Known::Whole)) | (Kind::Carried, _, Some(Known::Whole)) => {
-                return None;
+            (Kind::Activity, _, _) | (Kind::Carried, _, Some(Known::Opened(_))) => {
+                (Phase::Active, None)
             }
+            (Kind::Connection | Kind::Carried, _, Some(Known::Whole)) => return None,
             (Kind::Connection, _, Some(Known::Opened(name))) => {
                 record.server_name = record.server_name.or(name);
                 record.time = end(&record);
                 (Phase::Closed, Some(Known::Whole))
             }
             (Kind::Connection, _, None) => (Phase::Whole, Some(Known::Whole)),
-            (Kind::Carried, _, Some(Known::Opened(_))) => (Phase::Active, None),
             (Kind::Carried, Some(_), None) => {
                 let name = record.server_name.clone();
                 (Phase::Opened, Some(Known::Opened(name)))

@@ -533,7 +533,7 @@ fn exporter_status(id: &str, tracker: &Tracker, watch: &Watch) -> ExporterStatus
     ExporterStatus {
         id: id.to_owned(),
         host_name: tracker.sensor().host_name.as_deref().map(str::to_owned),
-        state: watch.health(tracker).name(),
+        state: watch.health(id, tracker).name(),
         last_seen: time_text::rfc3339(tracker.last_seen()),
         received: tracker.received(),
         duplicates: tracker.duplicates(),

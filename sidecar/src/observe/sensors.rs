@@ -9,6 +9,7 @@
 //!   missed, when another one on the same host began after its last record. An alarm about it ends with that.
 //!   A host that is switched off for good stays an alarm until somebody closes it; then it is quiet until it
 //!   sends again.
+//! - A file is never silent: it ends when it rotates, and the next one has another identity.
 //! - Records are missing when their numbers were skipped in two analyses after each other: what came out of
 //!   order in between is no loss. A growing gap makes documents as a growing beacon does (doubling, or the update interval).
 //!   It ends when all has come, or when it did not grow for `close_after_s`.
@@ -24,6 +25,7 @@ use super::sequence::{Sequences, Tracker};
 use crate::alert::{
     Event, Finding, FindingId, SensorFault, SensorFinding, SeriesId, Status, Subject,
 };
+use crate::input::FILE_PREFIX;
 
 /// How a sensor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +78,8 @@ impl Watch {
         }
     }
 
-    fn is_silent(&self, tracker: &Tracker) -> bool {
-        let Some(silence) = self.silence else {
+    fn is_silent(&self, id: &str, tracker: &Tracker) -> bool {
+        let Some(silence) = self.silence.filter(|_| !id.starts_with(FILE_PREFIX)) else {
             return false;
         };
         let (sensor, last) = (tracker.sensor(), tracker.last_seen());
@@ -92,8 +94,8 @@ impl Watch {
         was_live && !is_replaced && self.now.saturating_since(last.max(self.started)) > silence
     }
 
-    pub(super) fn health(&self, tracker: &Tracker) -> Health {
-        if self.is_silent(tracker) {
+    pub(super) fn health(&self, id: &str, tracker: &Tracker) -> Health {
+        if self.is_silent(id, tracker) {
             Health::Silent
         } else if tracker.missing() > 0 {
             Health::Gaps
@@ -176,7 +178,7 @@ fn watch_silence(id: &Arc<str>, tracker: &Tracker, watch: &Watch, judgement: &mu
     let series = series(SensorFault::Silent, id);
     let latest = judgement.findings().latest(series).cloned();
     let is_open = latest.as_ref().is_some_and(|it| it.status == Status::Open);
-    let is_silent = watch.is_silent(tracker);
+    let is_silent = watch.is_silent(id, tracker);
     let subject = subject(SensorFault::Silent, id, tracker);
     if is_silent && !is_open {
         // The same silence, which somebody has closed.
