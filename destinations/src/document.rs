@@ -27,10 +27,10 @@ impl Stream {
 
     /// Name and body of the index template of the data streams.
     #[must_use]
-    pub fn index_template(self) -> Option<(&'static str, serde_json::Value)> {
+    pub fn index_template(self) -> (&'static str, serde_json::Value) {
         match self {
-            Self::Detection => Some((template::NAME, template::index_template())),
-            Self::Sensor => None,
+            Self::Detection => (template::NAME, template::index_template()),
+            Self::Sensor => (template::SENSOR_NAME, template::sensor_index_template()),
         }
     }
 
@@ -39,7 +39,7 @@ impl Stream {
     pub fn data_stream(self, namespace: &str) -> String {
         match self {
             Self::Detection => template::data_stream(namespace),
-            Self::Sensor => format!("logs-{}-{namespace}", self.dataset()),
+            Self::Sensor => template::sensor_data_stream(namespace),
         }
     }
 }

@@ -184,10 +184,7 @@ impl Elasticsearch {
     /// nothing.
     async fn ensure_template(&mut self, stream: Stream) -> Result<(), AttemptError> {
         const JSON: &str = "application/json";
-        let Some((name, template)) = stream.index_template() else {
-            self.templates_wanted.retain(|wanted| *wanted != stream);
-            return Ok(());
-        };
+        let (name, template) = stream.index_template();
         let path = IndicesExistsIndexTemplateParts::Name(name).url();
         let found = self.send(Method::HEAD, &path, None, JSON, "").await?;
         if found.status == StatusCode::NOT_FOUND {

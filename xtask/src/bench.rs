@@ -41,6 +41,10 @@ const BENCHMARKS: &[Benchmark] = &[
         one_core: false,
     },
     Benchmark {
+        name: "sidecar_delivery",
+        one_core: false,
+    },
+    Benchmark {
         name: "sidecar_api",
         one_core: false,
     },

@@ -84,6 +84,60 @@ async fn each_stream_has_its_own_request_and_outcomes_keep_their_order() {
 }
 
 #[tokio::test]
+async fn each_stream_has_its_own_template_which_is_made_once_before_its_first_document() {
+    let missing = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n";
+    let made = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+    let (url, served) = server(vec![
+        missing,
+        made,
+        ONE_CREATED,
+        ONE_CREATED,
+        missing,
+        made,
+        ONE_CREATED,
+    ]);
+    let config = ElasticsearchConfig {
+        url,
+        ..ElasticsearchConfig::default()
+    };
+    let mut destination = Elasticsearch::new(&config, "default").unwrap();
+    for (id, stream) in [
+        ("d-1", Stream::Detection),
+        ("d-2", Stream::Detection),
+        ("s-1", Stream::Sensor),
+    ] {
+        let outcomes = destination.deliver(&[document(id, stream)]).await.unwrap();
+        assert_eq!(outcomes, [Outcome::Delivered]);
+    }
+    let requests = served.join().unwrap();
+    let lines: Vec<_> = requests
+        .iter()
+        .map(|request| request.lines().next().unwrap())
+        .collect();
+    assert!(
+        lines[0].starts_with("HEAD /_index_template/logs-beaconwatch.detection "),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].starts_with("PUT /_index_template/logs-beaconwatch.detection "),
+        "{lines:?}"
+    );
+    assert!(
+        lines[4].starts_with("HEAD /_index_template/logs-beaconwatch.sensor "),
+        "{lines:?}"
+    );
+    assert!(
+        lines[5].starts_with("PUT /_index_template/logs-beaconwatch.sensor "),
+        "{lines:?}"
+    );
+    assert!(
+        requests[5].contains("logs-beaconwatch.sensor-*"),
+        "{}",
+        requests[5]
+    );
+}
+
+#[tokio::test]
 async fn a_document_that_is_no_json_is_refused_and_the_others_are_delivered() {
     let (url, served) = server(vec![ONE_CREATED]);
     let mut broken = document("d-1", Stream::Detection);

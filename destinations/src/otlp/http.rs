@@ -92,9 +92,9 @@ fn classify(answer: &Answer) -> Failure {
         StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => later(reason),
+        | StatusCode::GATEWAY_TIMEOUT
         // About us or the address, not about the documents.
-        StatusCode::UNAUTHORIZED
+        | StatusCode::UNAUTHORIZED
         | StatusCode::PAYMENT_REQUIRED
         | StatusCode::FORBIDDEN
         | StatusCode::NOT_FOUND

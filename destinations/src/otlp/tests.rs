@@ -55,7 +55,7 @@ impl Receiver {
         receiver
     }
 
-    async fn serve(&self) -> SocketAddr {
+    fn serve(&self) -> SocketAddr {
         let incoming =
             tonic::transport::server::TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = incoming.local_addr().unwrap();
@@ -69,9 +69,9 @@ impl Receiver {
         address
     }
 
-    async fn destination(&self) -> Otlp {
+    fn destination(&self) -> Otlp {
         let config = OtlpConfig {
-            endpoint: format!("http://{}", self.serve().await),
+            endpoint: format!("http://{}", self.serve()),
             ..OtlpConfig::default()
         };
         config.validate("x").unwrap();
@@ -120,6 +120,10 @@ fn document(id: &str) -> Document {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "beside statuses in a list of answers"
+)]
 fn rejecting(count: i64) -> Result<ExportLogsServiceResponse, Status> {
     Ok(ExportLogsServiceResponse {
         partial_success: Some(ExportLogsPartialSuccess {
@@ -132,7 +136,7 @@ fn rejecting(count: i64) -> Result<ExportLogsServiceResponse, Status> {
 #[tokio::test]
 async fn a_document_becomes_a_record_with_its_time_severity_body_and_attributes() {
     let receiver = Receiver::default();
-    let mut destination = receiver.destination().await;
+    let mut destination = receiver.destination();
     let outcomes = destination.deliver(&[document("f00d-1")]).await.unwrap();
     assert_eq!(outcomes, [Outcome::Delivered]);
     let request = receiver.requests.lock().unwrap().pop().unwrap();
@@ -184,12 +188,7 @@ async fn only_the_rejected_document_of_a_batch_is_refused() {
         rejecting(0),
     ]);
     let documents = ["a", "b", "c", "d"].map(document);
-    let outcomes = receiver
-        .destination()
-        .await
-        .deliver(&documents)
-        .await
-        .unwrap();
+    let outcomes = receiver.destination().deliver(&documents).await.unwrap();
     let refused = Outcome::Refused {
         reason: "rejected: too old".to_owned(),
     };
@@ -217,7 +216,6 @@ async fn a_batch_that_is_rejected_whole_is_refused_without_being_sent_again() {
     let receiver = Receiver::answering([rejecting(2)]);
     let outcomes = receiver
         .destination()
-        .await
         .deliver(&["a", "b"].map(document))
         .await
         .unwrap();
@@ -246,7 +244,6 @@ async fn codes_are_tried_again_or_not_as_the_specification_says() {
         let receiver = Receiver::answering([Err(Status::new(code, "no"))]);
         let error = receiver
             .destination()
-            .await
             .deliver(&[document("a")])
             .await
             .unwrap_err();
@@ -261,7 +258,6 @@ async fn codes_are_tried_again_or_not_as_the_specification_says() {
         let receiver = Receiver::answering([Err(Status::new(code, "no"))]);
         let outcomes = receiver
             .destination()
-            .await
             .deliver(&[document("a")])
             .await
             .unwrap();
@@ -275,7 +271,6 @@ async fn codes_are_tried_again_or_not_as_the_specification_says() {
     let receiver = Receiver::answering([Err(busy)]);
     let error = receiver
         .destination()
-        .await
         .deliver(&[document("a")])
         .await
         .unwrap_err();
@@ -288,7 +283,6 @@ async fn a_failure_after_a_part_was_taken_concerns_the_rest_only() {
         Receiver::answering([rejecting(1), rejecting(0), Err(Status::unavailable("gone"))]);
     let outcomes = receiver
         .destination()
-        .await
         .deliver(&["a", "b"].map(document))
         .await
         .unwrap();
@@ -306,7 +300,7 @@ async fn headers_come_from_secrets_and_a_missing_receiver_is_tried_again() {
     std::fs::write(&path, "hunter2").unwrap();
     let receiver = Receiver::default();
     let mut config = OtlpConfig {
-        endpoint: format!("http://{}", receiver.serve().await),
+        endpoint: format!("http://{}", receiver.serve()),
         headers: BTreeMap::from([("X-Token".to_owned(), SecretSource::File(path))]),
         ..OtlpConfig::default()
     };

@@ -4,6 +4,8 @@
 //! One line without control characters (LEEF: but the tabs between its attributes), whatever the document
 //! holds. A field that the document does not have is left out.
 
+use std::fmt::Write as _;
+
 use crate::Document;
 use crate::fields::{Fields, Level};
 
@@ -97,7 +99,7 @@ pub(super) fn text(fields: &Fields, document: &Document) -> String {
         ("port", "destination.port"),
     ] {
         if let Some(value) = fields.text(field) {
-            line.push_str(&format!(" {key}={value}"));
+            let _infallible = write!(line, " {key}={value}");
         }
     }
     visible(&format!("{line} {message}"))
@@ -118,10 +120,10 @@ pub(super) fn cef(fields: &Fields, document: &Document) -> String {
     );
     for (key, field, written) in CEF_KEYS {
         if let Some(value) = value(fields, field, *written) {
-            line.push_str(&format!(" {key}={}", cef_value(&value)));
+            let _infallible = write!(line, " {key}={}", cef_value(&value));
             let label = CEF_LABELS.iter().find(|(labelled, _)| labelled == key);
             if let Some((_, label)) = label {
-                line.push_str(&format!(" {key}Label={label}"));
+                let _infallible = write!(line, " {key}Label={label}");
             }
         }
     }
@@ -144,7 +146,7 @@ pub(super) fn leef(fields: &Fields, document: &Document) -> String {
     );
     for (key, field, written) in LEEF_KEYS {
         if let Some(value) = value(fields, field, *written) {
-            line.push_str(&format!("\t{key}={}", leef_value(&value)));
+            let _infallible = write!(line, "\t{key}={}", leef_value(&value));
         }
     }
     line

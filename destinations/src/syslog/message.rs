@@ -8,6 +8,8 @@
 //! Structured data: `origin` (software, its version), `meta` (`sequenceId`, by which a receiver can count lost
 //! datagrams: from 1 at each start) and `beaconwatch@<enterprise number>` with the fields of [`PARAMETERS`].
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -176,7 +178,7 @@ impl Messages {
         for (name, field) in PARAMETERS {
             if let Some(value) = fields.text(field) {
                 let value: String = value.chars().take(MAX_PARAMETER_CHARACTERS).collect();
-                ours.push_str(&format!(" {name}=\"{}\"", parameter_value(&value)));
+                let _infallible = write!(ours, " {name}=\"{}\"", parameter_value(&value));
             }
         }
         format!(
@@ -222,7 +224,7 @@ fn ascii_json(json: &str) -> String {
             ascii.push(c);
         } else {
             for unit in c.encode_utf16(&mut units) {
-                ascii.push_str(&format!("\\u{unit:04x}"));
+                let _infallible = write!(ascii, "\\u{unit:04x}");
             }
         }
     }

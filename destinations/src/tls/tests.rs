@@ -77,7 +77,7 @@ async fn exchange(
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let served = tokio::spawn(async move {
+    let echo = tokio::spawn(async move {
         let (stream, _) = listener.accept().await?;
         let mut stream = server.accept(stream).await?;
         let byte = stream.read_u8().await?;
@@ -90,7 +90,7 @@ async fn exchange(
         .await?;
     stream.write_u8(7).await?;
     assert_eq!(stream.read_u8().await?, 7);
-    served.await?
+    echo.await?
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! rsyslog 8.2302 of Debian 12, with its GnuTLS driver.
+//! rsyslog 8.2302 of Debian 12, with its `gnutls` driver.
 //!
 //! Unpacked and not installed: its package conflicts with syslog-ng's, and would take the place of the machine's own.
 
@@ -129,11 +129,9 @@ input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="tls")
         certificate = certificate.display(),
         key = key.display(),
     );
-    for way in ["udp", "tcp", "tls"] {
-        text.push_str(&format!(
-            "ruleset(name=\"{way}\") {{ action(type=\"omfile\" file=\"{}/{way}.ndjson\" template=\"understood\") }}\n",
-            folder.display()
-        ));
-    }
+    let folder = folder.display();
+    text.extend(["udp", "tcp", "tls"].map(|way| {
+        format!("ruleset(name=\"{way}\") {{ action(type=\"omfile\" file=\"{folder}/{way}.ndjson\" template=\"understood\") }}\n")
+    }));
     text
 }

@@ -60,7 +60,7 @@ impl SyslogNg {
         fs::create_dir_all(folder).context("creating the folder of syslog-ng")?;
         let ports = http::free_ports()?;
         let configuration = folder.join("syslog-ng.conf");
-        let text = configured(folder, ports, certificates)?;
+        let text = configured(folder, ports, certificates);
         fs::write(&configuration, text).context("writing syslog-ng.conf")?;
         let root = &installed.folder;
         let libraries = [
@@ -116,7 +116,7 @@ impl SyslogNg {
     }
 }
 
-fn configured(folder: &Path, ports: [u16; 3], certificates: &Certificates) -> Result<String> {
+fn configured(folder: &Path, ports: [u16; 3], certificates: &Certificates) -> String {
     let [certificate, key] = certificates.pair("server");
     let certificate = certificate.display();
     let key = key.display();
@@ -134,11 +134,11 @@ source tls {{ syslog(ip(127.0.0.1) transport("tls") port({tls})
 source local {{ unix-dgram("{folder_name}/log"); }};
 "#
     );
-    for way in ["udp", "tcp", "tls", "local"] {
-        text.push_str(&format!(
+    text.extend(["udp", "tcp", "tls", "local"].map(|way| {
+        format!(
             r#"log {{ source({way}); destination {{ file("{folder_name}/{way}.ndjson" template("$(format-json --scope rfc5424 --key .SDATA.* --pair PRIORITY=$PRI)\n")); }}; }};
 "#
-        ));
-    }
-    Ok(text)
+        )
+    }));
+    text
 }
