@@ -93,9 +93,10 @@ fn answer(stream: &TcpStream, seen: &Mutex<Seen>) -> Result<bool, Failure> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_bulk = request.contains("/_bulk");
     let answer = if request.contains(MEASURED) {
         seen.told().to_string()
-    } else if request.contains("/_bulk") {
+    } else if is_bulk {
         let lines = body.split(|&byte| byte == b'\n').count();
         let documents = lines / 2;
         seen.first.get_or_insert(begin);
@@ -114,7 +115,9 @@ fn answer(stream: &TcpStream, seen: &Mutex<Seen>) -> Result<bool, Failure> {
     };
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", text.len());
     (&mut &*stream).write_all([head.as_bytes(), text.as_bytes()].concat().as_slice())?;
-    seen.last = Some(Instant::now());
+    if is_bulk {
+        seen.last = Some(Instant::now());
+    }
     Ok(true)
 }
 
