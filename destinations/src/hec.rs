@@ -277,13 +277,14 @@ impl SplunkHec {
                     put(*index, Outcome::Refused { reason });
                 }
             }
-            Verdict::Split { reason } => match part {
-                [(index, _)] => put(*index, Outcome::Refused { reason }),
-                _ => {
+            Verdict::Split { reason } => {
+                if let [(index, _)] = part {
+                    put(*index, Outcome::Refused { reason });
+                } else {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }
-            },
+            }
             // Told by the caller already.
             Verdict::Later(_) => {}
         }

@@ -216,12 +216,12 @@ fn value_at<'a>(document: &'a Value, field: &str) -> Option<&'a Value> {
         .try_fold(document, |value, name| value.get(name))
 }
 
-/// Whether `test` holds of a value, or of one in an array.
-fn any_of(value: &Value, test: &mut dyn FnMut(&str) -> bool) -> bool {
+/// Whether `holds` is true of a value, or of one in an array.
+fn any_of(value: &Value, holds: &mut dyn FnMut(&str) -> bool) -> bool {
     match value {
-        Value::Array(values) => values.iter().any(|value| any_of(value, test)),
-        Value::String(text) => test(text),
-        Value::Number(_) | Value::Bool(_) => test(&value.to_string()),
+        Value::Array(values) => values.iter().any(|value| any_of(value, holds)),
+        Value::String(text) => holds(text),
+        Value::Number(_) | Value::Bool(_) => holds(&value.to_string()),
         Value::Null | Value::Object(_) => false,
     }
 }

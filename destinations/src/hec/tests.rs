@@ -273,7 +273,7 @@ async fn a_token_without_acknowledgement_leaves_documents_unconfirmed() {
 #[test]
 fn what_is_not_acknowledged_in_time_or_forgotten_by_the_server_is_lost() {
     let start = Instant::now();
-    let mut waiting = Acknowledgements::new(Duration::from_secs(60));
+    let mut waiting = Acknowledgements::new(Duration::from_mins(1));
     let first: Vec<Ticket> = waiting.expect(0, 2, start).collect();
     let second: Vec<Ticket> = waiting
         .expect(1, 1, start + Duration::from_secs(30))
@@ -307,7 +307,7 @@ fn what_is_not_acknowledged_in_time_or_forgotten_by_the_server_is_lost() {
 
 #[test]
 fn many_numbers_are_asked_for_in_turn() {
-    let mut waiting = Acknowledgements::new(Duration::from_secs(60));
+    let mut waiting = Acknowledgements::new(Duration::from_mins(1));
     for id in 0..2500 {
         drop(waiting.expect(id, 1, Instant::now()));
     }

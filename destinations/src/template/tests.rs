@@ -85,7 +85,7 @@ fn a_template_reads_no_files_and_does_not_run_forever() {
 
 #[test]
 fn a_batch_has_all_documents() {
-    let template = r#"[{% for it in documents %}{{ it.event.id }}{% if not loop.last %},{% endif %}{% endfor %}]"#;
+    let template = "[{% for it in documents %}{{ it.event.id }}{% if not loop.last %},{% endif %}{% endfor %}]";
     let template = Template::new(template.to_owned(), true, true).unwrap();
     let documents = [json!({"event": {"id": "a"}}), json!({"event": {"id": "b"}})];
     let documents = documents.each_ref().map(document);

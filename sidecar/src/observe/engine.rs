@@ -350,7 +350,7 @@ impl Engine {
     fn analyse(&mut self, store: &Store) -> Result<AnalysisReport, StoreError> {
         let now = self.clock.now();
         let waiting = store
-            .largest_backlog(self.router.enabled())
+            .largest_backlog(&self.router.enabled())
             .unwrap_or_default();
         let unsaved = self.unsaved.documents.len() as u64;
         self.expire_allowances(now);

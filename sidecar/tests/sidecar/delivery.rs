@@ -14,7 +14,7 @@ use crate::flows::{START, beacon, request};
 use crate::running::{Hands, PATIENCE, config, start, until};
 
 /// Beacons to so many places: each becomes one document.
-fn beacons(places: u64) -> Vec<LogRecord> {
+pub(crate) fn beacons(places: u64) -> Vec<LogRecord> {
     (0..places)
         .flat_map(|place| {
             let destination = format!("198.51.100.{}", place + 1);

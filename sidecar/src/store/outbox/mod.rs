@@ -188,7 +188,7 @@ impl Store {
 
     /// The largest number of documents that wait for one of `destinations`. Blocks: call it from a thread
     /// of your own.
-    pub(crate) fn largest_backlog(&self, destinations: Vec<Arc<str>>) -> Result<u64, StoreError> {
+    pub(crate) fn largest_backlog(&self, destinations: &[Arc<str>]) -> Result<u64, StoreError> {
         let accounts = self.run_blocking(|tables| tables.accounts())?;
         let waiting = destinations
             .iter()
