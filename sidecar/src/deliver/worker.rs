@@ -102,13 +102,16 @@ impl Worker {
         let mut checkpoints = self.store.checkpoints();
         while !self.settings.retire.is_cancelled() {
             checkpoints.mark_unchanged();
+            // Asked before the look at the outbox: the last checkpoint is written before the drain begins, so
+            // that only a look that began after it has seen everything.
+            let draining = self.is_draining();
             let goes_on = match self.round().await {
                 Ok(Round::Done) => true,
                 Ok(Round::Wait(time)) => {
                     self.wait(time).await;
                     true
                 }
-                Ok(Round::Empty) => self.idle(&mut checkpoints).await,
+                Ok(Round::Empty) => self.idle(&mut checkpoints, draining).await,
                 Ok(Round::Off) => self.off(&mut checkpoints).await,
                 Err(StoreError::Stopped) => false,
                 Err(error) => {
@@ -140,11 +143,11 @@ impl Worker {
         }
     }
 
-    /// Waits until there may be something to do; false when there can be no more.
-    async fn idle(&self, checkpoints: &mut watch::Receiver<u64>) -> bool {
+    /// Waits until there may be something to do; false when there can be no more. `draining` says whether the
+    /// drain had begun before the outbox was found empty.
+    async fn idle(&self, checkpoints: &mut watch::Receiver<u64>, draining: bool) -> bool {
         let awaiting = self.flight.is_awaiting().then_some(self.next_confirm);
         let due = awaiting.into_iter().chain(self.flight.next_due()).min();
-        let draining = self.is_draining();
         if draining && due.is_none() {
             return false;
         }
@@ -402,3 +405,6 @@ impl Worker {
         self.settings.policy.wait(failures, None, &mut self.random)
     }
 }
+
+#[cfg(test)]
+mod tests;

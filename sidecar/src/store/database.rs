@@ -28,12 +28,13 @@ use super::{Changes, Checkpoint, Restored, StoreError, ledger, migration, outbox
 /// version is refused.
 const SCHEMA_VERSION: u64 = 2;
 
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
-const SERIES: TableDefinition<'_, &'static [u8], &'static [u8]> = TableDefinition::new("series");
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
+pub(super) const SERIES: TableDefinition<'_, &'static [u8], &'static [u8]> =
+    TableDefinition::new("series");
 pub(super) const EXPORTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("exporters");
 pub(super) const ALERTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("alerts");
-const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
+pub(super) const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 
 const META_SCHEMA: &str = "schema_version";
 /// Journal up to here is in the saved state.
@@ -51,11 +52,11 @@ impl Tables {
     /// Opens or creates the database file and checks every page of it.
     pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         restrict(path)?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(cache_bytes);
-        // Without the check, a file that something else has altered can panic later.
-        builder.set_check_integrity_on_open(true);
-        let database = builder.create(path)?;
+        Self::of(builder(cache_bytes).create(path)?)
+    }
+
+    /// The tables of a database that is open.
+    pub(super) fn of(database: Database) -> Result<Self, StoreError> {
         let mut tables = Self {
             database,
             next_position: 1,
@@ -219,6 +220,15 @@ impl Tables {
         let transaction = self.database.begin_read()?;
         Ok(transaction.open_table(JOURNAL)?.len()?)
     }
+}
+
+/// How a database is opened.
+pub(super) fn builder(cache_bytes: usize) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(cache_bytes);
+    // Without the check, a file that something else has altered can panic later.
+    builder.set_check_integrity_on_open(true);
+    builder
 }
 
 /// The file holds what hosts talked to: only its owner may read it.

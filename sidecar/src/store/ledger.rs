@@ -12,9 +12,9 @@ use super::{Restored, Store, StoreError, format};
 use crate::alert::{AuditEntry, AuditPage};
 
 /// Number of the entry, counted from 1 → entry.
-const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 /// Name → value.
-const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+pub(super) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 
 /// New entries of the audit.
 #[derive(Debug, Default)]

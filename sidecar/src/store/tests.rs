@@ -12,13 +12,14 @@ use beaconwatch_detector::Timestamp;
 
 use super::*;
 
+mod crashes;
 mod files;
 mod migration;
 
 const DESTINATIONS: [&str; 2] = ["file", "search"];
 
 /// What a store gave back when it was opened.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Found {
     applied: u64,
     last_document: u64,

@@ -364,7 +364,10 @@ impl Tables {
         Ok(outcome)
     }
 
-    pub(super) fn pending(&self, wanted: &Wanted) -> Result<Vec<(u64, Document)>, StoreError> {
+    pub(in super::super) fn pending(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<Vec<(u64, Document)>, StoreError> {
         let destination = wanted.destination.as_str();
         let transaction = self.database.begin_read()?;
         let pending = transaction.open_table(PENDING)?;
@@ -391,7 +394,10 @@ impl Tables {
         Ok(found)
     }
 
-    pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<Totals, StoreError> {
+    pub(in super::super) fn settle(
+        &mut self,
+        settlement: &Settlement,
+    ) -> Result<Totals, StoreError> {
         let destination = settlement.destination.as_str();
         self.in_outbox(|outbox| {
             let mut account = outbox.account(destination)?;
@@ -407,7 +413,7 @@ impl Tables {
         })
     }
 
-    pub(super) fn accounts(&self) -> Result<Accounts, StoreError> {
+    pub(in super::super) fn accounts(&self) -> Result<Accounts, StoreError> {
         let transaction = self.database.begin_read()?;
         let mut all = Accounts::new();
         for entry in transaction.open_table(TOTALS)?.iter()? {
