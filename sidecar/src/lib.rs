@@ -53,4 +53,7 @@ pub use status::{
     AllowStatus, DetectorStatus, FindingStatus, InputStatus, ReceiveStatus, RejectedStatus, Status,
     StatusSource, StoreStatus,
 };
-pub use store::{Backlog, DeadLetter, FormatError, Purged, StoreError, Totals};
+pub use store::{
+    Backlog, DeadLetter, FormatError, Purged, SalvageReport, SalvagedTable, StoreError, Totals,
+    salvage,
+};

@@ -33,7 +33,7 @@ pub(crate) use connections::{
 pub(crate) use engine::{Engine, EngineSettings};
 pub(crate) use handle::{Books, Observer};
 pub(crate) use life::Rules;
-pub(crate) use sequence::Sensor;
+pub(crate) use sequence::{Sensor, Tracker};
 pub(crate) use series_id::SeriesId;
 
 use std::net::SocketAddr;

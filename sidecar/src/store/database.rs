@@ -26,7 +26,7 @@ use super::{Changes, Checkpoint, Restored, StoreError, ledger, migration, outbox
 
 /// Version of the tables' layout. A store of an older version is converted when it is opened, one of a newer
 /// version is refused.
-const SCHEMA_VERSION: u64 = 2;
+pub(super) const SCHEMA_VERSION: u64 = 2;
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
@@ -36,11 +36,11 @@ pub(super) const EXPORTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::
 pub(super) const ALERTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("alerts");
 pub(super) const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
 
-const META_SCHEMA: &str = "schema_version";
+pub(super) const META_SCHEMA: &str = "schema_version";
 /// Journal up to here is in the saved state.
 const META_APPLIED: &str = "applied_position";
 /// Largest document number ever written: writing a checkpoint twice adds its documents once.
-const META_DOCUMENT: &str = "last_document";
+pub(super) const META_DOCUMENT: &str = "last_document";
 
 /// The open database.
 pub(super) struct Tables {

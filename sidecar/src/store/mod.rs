@@ -25,6 +25,7 @@ mod format;
 mod ledger;
 mod migration;
 mod outbox;
+mod salvage;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -43,6 +44,7 @@ pub(crate) use outbox::{
     Account, DeadLetterPage, DeliveryState, Outgoing, Selection, Settled, Settlement, Wanted,
 };
 pub use outbox::{Backlog, DeadLetter, Purged, Totals};
+pub use salvage::{SalvageReport, SalvagedTable, salvage};
 
 use crate::alert::FindingId;
 use crate::receive::Batch;
@@ -90,7 +92,10 @@ pub enum StoreError {
         message: String,
     },
     /// The file could not be opened.
-    #[error("cannot open store {path}: {source}")]
+    #[error(
+        "cannot open store {path}: {source}{}",
+        if source.is_corruption() { "; `beaconwatch store salvage FILE --out NEW` reads what is left of it" } else { "" }
+    )]
     Open {
         /// The file.
         path: PathBuf,

@@ -18,12 +18,14 @@ use std::path::{Path, PathBuf};
 
 use beaconwatch_detector::{SeriesKey, SeriesState};
 use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase, TableDefinition, Value, WriteTransaction,
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value,
+    WriteTransaction,
 };
 use serde::Serialize;
 
 use super::database::{
-    ALERTS, EXPORTERS, JOURNAL, META, SCHEMA_VERSION, SERIES, SETTINGS, Tables,
+    ALERTS, EXPORTERS, JOURNAL, META, META_DOCUMENT, META_SCHEMA, SCHEMA_VERSION, SERIES, SETTINGS,
+    Tables,
 };
 use super::ledger::{AUDIT, STATE};
 use super::{StoreError, decode, outbox};
@@ -106,10 +108,7 @@ fn beside(out: &Path) -> PathBuf {
 }
 
 /// The engine may panic on a damaged file: that becomes an error.
-fn guarded<T>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
         Err(StoreError::Engine {
             path: path.to_owned(),
@@ -125,10 +124,12 @@ fn into_new(copy: &Path, out: &Path) -> Result<SalvageReport, StoreError> {
     let to = new.begin_write()?;
     let mut report = SalvageReport::default();
     all_tables(&from, &to, copy, &mut report)?;
-    outbox::drop_loose_ends(&to)?;
+    let newest = outbox::drop_loose_ends(&to)?;
     {
         let mut meta = to.open_table(META)?;
-        meta.insert("schema_version", SCHEMA_VERSION)?;
+        let last = meta.get(META_DOCUMENT)?.map_or(0, |last| last.value());
+        meta.insert(META_DOCUMENT, last.max(newest))?;
+        meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
     }
     to.commit()?;
     // Whether it is a store is for the code to say that opens stores.

@@ -15,6 +15,7 @@ use super::*;
 mod crashes;
 mod files;
 mod migration;
+mod salvage;
 
 const DESTINATIONS: [&str; 2] = ["file", "search"];
 

@@ -13,6 +13,7 @@
 //! per destination are limited by their setting.
 
 mod migration;
+mod salvage;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError};
 
 pub(super) use migration::migrate;
+pub(super) use salvage::{drop_loose_ends, rescue};
 pub(super) use tables::{open_tables, queue_documents};
 
 /// Newest documents of an alert whose deliveries are remembered.
