@@ -215,7 +215,9 @@ impl AllowList {
             }
         }
         let port = self.by_port.get(&facts.key.destination_port);
-        port.into_iter().for_each(|it| take(it));
+        if let Some(places) = port {
+            take(places);
+        }
         take(&self.one_by_one);
         first
     }

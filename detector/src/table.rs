@@ -25,6 +25,10 @@ const MAX_SHARED_STRINGS: usize = 4096;
 pub(crate) type Slot = u32;
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one mark for each list that a slot may stand in"
+)]
 struct Place {
     series: Option<Box<Series>>,
     /// Whether this slot is in [`SeriesTable::to_analyse`].

@@ -16,17 +16,6 @@ pub(crate) struct Actor {
     pub(crate) remote: String,
 }
 
-impl Actor {
-    /// The sidecar itself, for what it does on its own account.
-    pub(crate) fn itself() -> Self {
-        Self {
-            name: "beaconwatch".to_owned(),
-            role: Role::Operate,
-            remote: String::new(),
-        }
-    }
-}
-
 /// What can be done with an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {

@@ -21,6 +21,7 @@ pub(crate) struct AuditEntry {
 }
 
 impl AuditEntry {
+    #[expect(clippy::needless_pass_by_value, reason = "callers give what they have")]
     pub(crate) fn new(
         at: Timestamp,
         actor: &Actor,

@@ -56,6 +56,7 @@ impl FindingId {
         &self.0
     }
 
+    #[cfg(test)]
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }

@@ -36,6 +36,8 @@ pub(crate) use query::{AlertQuery, Sort, StateFilter};
 pub(crate) use view::{Alert, HistoryView, history};
 
 pub(crate) use crate::observe::SeriesId;
+use std::fmt;
+
 use crate::store::StoreError;
 
 /// Most comments of one finding.
@@ -77,14 +79,16 @@ pub(crate) enum AlertError {
 }
 
 impl AlertError {
-    pub(crate) fn unknown(what: &'static str, id: impl ToString) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "callers give what they have")]
+    pub(crate) fn unknown(what: &'static str, id: impl fmt::Display) -> Self {
         let id = id.to_string().chars().take(100).collect();
         Self::Unknown { what, id }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers give what they have")]
     pub(crate) fn invalid(
         field: &'static str,
-        value: impl ToString,
+        value: impl fmt::Display,
         expected: &'static str,
     ) -> Self {
         let value = value.to_string().chars().take(100).collect();

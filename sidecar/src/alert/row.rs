@@ -80,6 +80,7 @@ impl Text {
 
 /// One alert.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is filtered by alone")]
 pub(super) struct Row {
     pub(super) opened: Timestamp,
     pub(super) updated: Timestamp,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use beaconwatch_detector::{Assessment, Process, SeriesKey, Severity, Signal, Transport};
+use beaconwatch_detector::{Assessment, Process, SeriesKey, Signal, Transport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -332,16 +332,4 @@ fn sensor(sensor: &SensorFinding) -> SensorDetails {
         missing: sensor.missing,
         gaps: sensor.gaps,
     }
-}
-
-/// Severity by name, for filters.
-pub(crate) fn severity(name: &str) -> Option<Severity> {
-    [
-        Severity::Low,
-        Severity::Medium,
-        Severity::High,
-        Severity::Critical,
-    ]
-    .into_iter()
-    .find(|severity| severity.name() == name)
 }

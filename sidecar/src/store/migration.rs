@@ -44,7 +44,7 @@ fn findings(transaction: &WriteTransaction) -> Result<(), StoreError> {
         let mut alerts = transaction.open_table(ALERTS)?;
         for entry in old.iter()? {
             let (key, value) = entry?;
-            let finding = convert(key.value(), decode("finding", value.value())?)?;
+            let finding = convert(key.value(), &decode("finding", value.value())?)?;
             let value = encode("finding", &finding)?;
             alerts.insert(finding.id.bytes(), value.as_slice())?;
         }
@@ -53,7 +53,7 @@ fn findings(transaction: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn convert(key: &[u8], old: OldFinding) -> Result<Finding, StoreError> {
+fn convert(key: &[u8], old: &OldFinding) -> Result<Finding, StoreError> {
     let series = SeriesId::of_encoded(key);
     let key: SeriesKey = decode("series key", key)?;
     let subject = Subject::Beacon {

@@ -6,7 +6,7 @@ use beaconwatch_destinations::Document;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::super::salvage::Rescue;
-use super::super::{StoreError, decode, format};
+use super::super::{StoreError, decode};
 use super::tables::{ALERTS, DEAD, DELIVERIES, DOCUMENTS, Outbox, PENDING, TOTALS};
 use super::{Account, Backlog, DeadLetter, DeliveryRecord, DeliveryState};
 
@@ -41,7 +41,7 @@ pub(in super::super) fn drop_loose_ends(transaction: &WriteTransaction) -> Resul
     let mut records: BTreeMap<u64, DeliveryRecord> = BTreeMap::new();
     for entry in outbox.deliveries.iter()? {
         let (number, record) = entry?;
-        let record = format::decode("delivery record", record.value())?;
+        let record = decode("delivery record", record.value())?;
         records.insert(number.value(), record);
     }
     let newest = documents.last().max(records.keys().next_back()).copied();
@@ -83,7 +83,7 @@ fn recount(
     let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
     for entry in outbox.totals.iter()? {
         let (destination, account) = entry?;
-        let mut account: Account = format::decode("counter set", account.value())?;
+        let mut account: Account = decode("counter set", account.value())?;
         account.backlog = backlogs.remove(destination.value()).unwrap_or_default();
         accounts.insert(destination.value().to_owned(), account);
     }
