@@ -15,7 +15,7 @@ export const PAGES = [
   ['#/sensors', 'Sensors'],
   ['#/status', 'Status'],
 ];
-const WIDTHS = [360, 768, 1440, 3840];
+const WIDTHS = [360, 768, 1024, 1201, 1280, 1440, 3840];
 
 /** @param {import('playwright-core').Page} page */
 const rows = (page) => page.locator('table.table tbody tr');
