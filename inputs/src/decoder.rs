@@ -13,7 +13,7 @@ pub(crate) enum LineDecoder {
     /// JSON objects.
     Json(Dialect),
     /// Rows of a table whose header line was not read yet, or was.
-    Table(Option<table::Header>),
+    Table(Option<Box<table::Header>>),
 }
 
 impl LineDecoder {
@@ -38,7 +38,7 @@ impl LineDecoder {
                 Some(row.and_then(|row| record::classify(&row, header.dialect(), None)))
             }
             Self::Table(header) => {
-                *header = table::Header::read(text);
+                *header = table::Header::read(text).map(Box::new);
                 match header {
                     Some(_) => None,
                     None => Some(Err(table::no_header(text))),

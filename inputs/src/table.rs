@@ -16,7 +16,7 @@ const COLUMNS_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Header {
     line: Vec<u8>,
-    separator: u8,
+    splitter: Splitter,
     dialect: Dialect,
     columns: Vec<(String, Option<Column>)>,
 }
@@ -31,14 +31,13 @@ impl Header {
     }
 
     fn separated(line: &[u8], text: &[u8], separator: u8) -> Option<Self> {
-        let names: Vec<String> = record(text, separator)?
-            .iter()
+        let mut splitter = Splitter::new(separator);
+        splitter.split(text)?;
+        let names: Vec<String> = splitter
+            .fields()
             .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
             .map(|name| name.replace([' ', '-'], "_"))
             .collect();
-        if names.len() > COLUMNS_MAX {
-            return None;
-        }
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
         let dialect = if BEACON_HUNTER.iter().all(|name| has(name)) {
             Dialect::BeaconHunter
@@ -67,7 +66,7 @@ impl Header {
             && names(&[Column::Protocol]);
         enough.then(|| Self {
             line: line.to_vec(),
-            separator,
+            splitter,
             dialect,
             columns,
         })
@@ -83,23 +82,24 @@ impl Header {
     }
 
     /// The fields of a row.
-    pub(crate) fn row(&self, line: &[u8]) -> Result<Row<'static>, Problem> {
-        let fields = record(line, self.separator).ok_or_else(|| Problem {
+    pub(crate) fn row(&mut self, line: &[u8]) -> Result<Row<'static>, Problem> {
+        self.splitter.split(line).ok_or_else(|| Problem {
             reason: Reason::NotCsv,
             field: None,
             expected: "a row on one line".to_owned(),
             got: quoted(&String::from_utf8_lossy(line)),
         })?;
-        if fields.len() != self.columns.len() {
+        let count = self.splitter.fields;
+        if count != self.columns.len() {
             return Err(Problem {
                 reason: Reason::FieldCount,
-                field: self.columns.get(fields.len()).map(|(name, _)| name.clone()),
+                field: self.columns.get(count).map(|(name, _)| name.clone()),
                 expected: format!("{} fields", self.columns.len()),
-                got: fields.len().to_string(),
+                got: count.to_string(),
             });
         }
         let mut row = Row::default();
-        for (value, (_, column)) in fields.iter().zip(&self.columns) {
+        for (value, (_, column)) in self.splitter.fields().zip(&self.columns) {
             let value = value.trim_ascii();
             if let Some(column) = column.filter(|column| !row.names(*column)) {
                 let empty = matches!(value, b"" | b"-" | b"NaN" | b"nan" | b"null" | b"None");
@@ -111,19 +111,56 @@ impl Header {
     }
 }
 
-/// One line as a record; `None` when it is not exactly one.
-fn record(line: &[u8], separator: u8) -> Option<csv::ByteRecord> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(separator)
-        .buffer_capacity(line.len().max(1))
-        .from_reader(line);
-    let mut record = csv::ByteRecord::new();
-    let read = reader.read_byte_record(&mut record).unwrap_or(false);
-    // A quote that does not end would take the separators after it into its field.
-    let open = line.iter().fold(false, |open, byte| open ^ (*byte == b'"'));
-    (read && !open).then_some(record)
+/// Splits lines into fields. Building one takes long, splitting does not.
+#[derive(Debug)]
+struct Splitter {
+    reader: csv_core::Reader,
+    output: Vec<u8>,
+    ends: Vec<usize>,
+    fields: usize,
+}
+
+impl Splitter {
+    fn new(separator: u8) -> Self {
+        Self {
+            reader: csv_core::ReaderBuilder::new().delimiter(separator).build(),
+            output: Vec::new(),
+            ends: vec![0; COLUMNS_MAX + 1],
+            fields: 0,
+        }
+    }
+
+    /// Splits a line; `None` when it is not exactly one row.
+    fn split(&mut self, line: &[u8]) -> Option<()> {
+        // A quote that does not end would take the separators after it into its field.
+        let open = line.iter().fold(false, |open, byte| open ^ (*byte == b'"'));
+        if open {
+            return None;
+        }
+        self.reader.reset();
+        self.output.resize(line.len() + 1, 0);
+        let (_, read, written, ends) =
+            self.reader
+                .read_record(line, &mut self.output, &mut self.ends);
+        if read < line.len() {
+            return None;
+        }
+        // The end of the input ends the row.
+        let output = self.output.get_mut(written..)?;
+        let rest = self.ends.get_mut(ends..)?;
+        let (result, _, _, more) = self.reader.read_record(&[], output, rest);
+        self.fields = ends + more;
+        (result == csv_core::ReadRecordResult::Record).then_some(())
+    }
+
+    /// The fields of the last line.
+    fn fields(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.ends.get(..self.fields).unwrap_or_default();
+        let starts = std::iter::once(&0).chain(ends);
+        starts
+            .zip(ends)
+            .map(|(start, end)| self.output.get(*start..*end).unwrap_or_default())
+    }
 }
 
 /// What is wrong with a table whose first line is no header.

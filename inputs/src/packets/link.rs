@@ -87,13 +87,7 @@ fn network<'a>(net: &LaxNetSlice<'a>) -> Option<Network<'a>> {
             let header = ip.header();
             let above = ip.payload();
             let extensions = ip.extensions().slice().len();
-            let fragment = ip.extensions().clone().into_iter().find_map(|it| match it {
-                etherparse::Ipv6ExtensionSlice::Fragment(header) => Some((
-                    header.identification(),
-                    header.fragment_offset().value() == 0,
-                )),
-                _ => None,
-            });
+            let fragment = fragment_header(header.next_header(), ip.extensions().slice());
             Some(Network {
                 sender: header.source_addr().into(),
                 receiver: header.destination_addr().into(),
@@ -104,6 +98,27 @@ fn network<'a>(net: &LaxNetSlice<'a>) -> Option<Network<'a>> {
         }
         LaxNetSlice::Arp(_) => None,
     }
+}
+
+/// Identity of a fragment and whether it is the first, out of the extension headers (RFC 8200).
+///
+/// Walked here, because the crate's own iterator reads past the end of headers that were cut.
+fn fragment_header(first: IpNumber, mut extensions: &[u8]) -> Option<(u32, bool)> {
+    let mut kind = first;
+    while let [next, length, ..] = *extensions {
+        let bytes = match kind {
+            IpNumber::IPV6_FRAGMENTATION_HEADER => {
+                let offset = u16::from_be_bytes(extensions.get(2..4)?.try_into().ok()?) >> 3;
+                let identity = u32::from_be_bytes(extensions.get(4..8)?.try_into().ok()?);
+                return Some((identity, offset == 0));
+            }
+            IpNumber::AUTHENTICATION_HEADER => (usize::from(length) + 2) * 4,
+            _ => (usize::from(length) + 1) * 8,
+        };
+        extensions = extensions.get(bytes..)?;
+        kind = IpNumber(next);
+    }
+    None
 }
 
 /// Payload of a packet whose header states `length`. Zero stands for more than the field can hold.

@@ -365,3 +365,38 @@ fn the_same_capture_twice_counts_once_and_parts_of_one_are_joined() {
         Some(Duration::from_secs(1))
     );
 }
+
+/// Found by fuzzing: the iterator of another crate read past the end.
+#[test]
+fn extension_headers_of_ipv6_that_are_cut_are_read_within_their_bounds() {
+    let capture = include_bytes!("data/ipv6-extensions-cut.pcap");
+    let reading = read_bytes(capture, &Settings::default()).unwrap();
+    assert!(reading.report.lines > 0);
+}
+
+#[test]
+fn fragments_of_ipv6_are_told_by_their_first_one_behind_other_extensions() {
+    let address = |last: u8| [[0xfd; 15].as_slice(), &[last]].concat();
+    let fragment = |offset: u16, payload: &[u8]| {
+        let mut frame = vec![0x60, 0, 0, 0];
+        frame.extend((16 + payload.len() as u16).to_be_bytes());
+        frame.extend([60, 64]);
+        frame.extend([address(1), address(2)].concat());
+        frame.extend([44, 0, 1, 4, 0, 0, 0, 0]);
+        frame.extend([17, 0]);
+        frame.extend((offset | u16::from(offset == 0)).to_be_bytes());
+        frame.extend(7_u32.to_be_bytes());
+        frame.extend(payload);
+        frame
+    };
+    let mut first = [2000_u16, 9999, 32, 0].map(u16::to_be_bytes).concat();
+    first.extend([9; 8]);
+    let packets = [fragment(0, &first), fragment(16, &[9; 16])];
+    let packets = packets.map(|frame| Made { at_s: 0.0, frame });
+    let reading = read_bytes(&pcap(101, &packets), &Settings::default()).unwrap();
+    let [one] = reading.observations.as_slice() else {
+        panic!("{reading:?}")
+    };
+    assert_eq!((one.source_port, one.key.destination_port), (2000, 9999));
+    assert_eq!(one.bytes_out, Some(24));
+}
