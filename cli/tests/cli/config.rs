@@ -91,3 +91,96 @@ fn the_environment_stands_above_the_file_and_is_named_in_errors() {
         refused.err
     );
 }
+
+/// The schema that the program prints.
+fn schema() -> (String, serde_json::Value) {
+    let ran = run(["config", "schema"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    let schema = serde_json::from_str(&ran.out).unwrap();
+    (ran.out, schema)
+}
+
+/// Names of all settings in a schema, of whatever section.
+fn names(schema: &serde_json::Value, found: &mut std::collections::BTreeSet<String>) {
+    match schema {
+        serde_json::Value::Object(fields) => {
+            if let Some(properties) = fields.get("properties").and_then(|it| it.as_object()) {
+                found.extend(properties.keys().cloned());
+            }
+            // What stands in a default is no schema.
+            let parts = fields.iter().filter(|(name, _)| *name != "default");
+            parts.for_each(|(_, part)| names(part, found));
+        }
+        serde_json::Value::Array(parts) => parts.iter().for_each(|part| names(part, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_schema_in_the_documentation_is_the_program_s() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.schema.json");
+    assert_eq!(
+        fs::read_to_string(file).unwrap_or_default(),
+        schema().0,
+        "write it anew: beaconwatch config schema > docs/config.schema.json"
+    );
+}
+
+#[test]
+fn every_setting_of_the_schema_says_what_it_is_and_stands_in_the_sample() {
+    let (text, schema) = schema();
+    let mut all = std::collections::BTreeSet::new();
+    names(&schema, &mut all);
+    assert!(all.len() > 100, "{all:?}");
+    let sample = fs::read_to_string(packaged("beaconwatch.toml")).unwrap();
+    let words: std::collections::BTreeSet<&str> = sample
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .collect();
+    let missing: Vec<&String> = all
+        .iter()
+        .filter(|name| !words.contains(name.as_str()))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in packaging/beaconwatch.toml: {missing:?}"
+    );
+    assert!(text.contains("\"description\": \"Score from which a series is a detection. 0..=1.\""));
+}
+
+#[test]
+fn what_is_shown_can_be_read_again_and_says_where_each_value_came_from() {
+    let file = b"[sidecar]\nnamespace = \"lab\"\n\n[[sidecar.allow]]\nport = 123\nreason = \"time\"\n\n[sidecar.destinations.search]\ntype = \"opensearch\"\nurl = \"https://search.example.org:9200\"\n[sidecar.destinations.search.authentication.basic]\nuser = \"beaconwatch\"\npassword = { env = \"SEARCH_PASSWORD\" }\n";
+    let files = folder(&[("b.toml", file)]);
+    let path = files.path().join("b.toml");
+    let show = |more: &[&str]| {
+        let mut command = beaconwatch();
+        command.args(["config", "show", text(&path)]).args(more);
+        command.env("BEACONWATCH_DETECTOR__SEED__CV_THRESHOLD", "0.2");
+        let ran: Ran = command.output().unwrap().into();
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+        ran.out
+    };
+    let changed = show(&[]);
+    assert!(
+        changed.contains("namespace = \"lab\" # ") && changed.contains("b.toml:2\n"),
+        "{changed}"
+    );
+    let variable =
+        "seed.cv_threshold = 0.2 # environment variable BEACONWATCH_DETECTOR__SEED__CV_THRESHOLD";
+    assert!(changed.contains(variable), "{changed}");
+    assert!(!changed.contains("max_series"), "{changed}");
+
+    let whole = show(&["--effective"]);
+    assert!(whole.contains("max_series = 1000000\n"), "{whole}");
+    let again = folder(&[("again.toml", whole.as_bytes())]);
+    let again = again.path().join("again.toml");
+    let json = |path: &Path| {
+        let ran = run(["config", "show", "--effective", "--json", text(path)]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{whole}");
+        let shown: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        shown["configuration"].clone()
+    };
+    let mut expected = json(&path);
+    expected["detector"]["seed"]["cv_threshold"] = 0.2.into();
+    assert_eq!(json(&again), expected);
+}

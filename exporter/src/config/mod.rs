@@ -35,6 +35,7 @@ use crate::flow::TableSettings;
 #[serde_as]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ExporterConfig")]
 pub struct Config {
     /// Events are handed to the queue this often; a flow that begins and ends in between is one record.
     #[serde_as(as = "DurationSecondsWithFrac<f64>")]

@@ -82,6 +82,7 @@ pub struct TokenConfig {
 /// TLS of the API. The files are read again when they change and at a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ApiTlsConfig")]
 pub struct TlsConfig {
     /// PEM file with the certificate and the ones above it.
     pub certificate_file: PathBuf,

@@ -33,6 +33,7 @@ pub use store::StoreConfig;
 /// Configuration of a sidecar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "SidecarConfig")]
 pub struct Config {
     /// Folder of the store and of files that detections are written to.
     pub data_directory: PathBuf,
