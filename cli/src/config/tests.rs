@@ -67,6 +67,16 @@ fn the_sample_file_shows_every_setting_with_its_default() {
 }
 
 #[test]
+fn the_examples_in_the_sample_file_are_right() {
+    let examples = SAMPLE.lines().filter_map(|line| line.strip_prefix("#   "));
+    let text = examples.collect::<Vec<_>>().join("\n");
+    let config = read(&text).unwrap().sidecar;
+    assert_eq!(config.destinations.len(), 5);
+    assert_eq!((config.allow.len(), config.inputs.len()), (3, 1));
+    assert!(config.api.tls.is_some() && !config.api.tokens.is_empty());
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_file_key_and_what_there_is() {
     for (text, key) in [
         (
