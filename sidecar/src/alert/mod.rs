@@ -25,11 +25,11 @@ pub(crate) use actor::{Action, Actor};
 pub use allow::AllowConfig;
 pub(crate) use allow::{AllowBook, AllowEntry, AllowOrigin, AllowView, Allowances};
 pub(crate) use audit::{AuditEntry, AuditPage};
+pub(crate) use book::AlertBook;
 pub use book::AlertCounts;
-pub(crate) use book::{AlertBook, AlertPage};
 pub(crate) use finding::{
-    Acknowledgement, Allowed, Comment, Documented, Event, Finding, HistoryEntry, Missed,
-    SensorFault, SensorFinding, Status, Subject,
+    Acknowledgement, Allowed, Comment, Documented, Event, Finding, Missed, SensorFault,
+    SensorFinding, Status, Subject,
 };
 pub(crate) use id::FindingId;
 pub(crate) use query::{AlertQuery, Sort, StateFilter};

@@ -1,7 +1,9 @@
 //! The state behind the scoring thread, and its loop.
 
+mod saving;
+
 use std::cmp::Reverse;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use beaconwatch_detector::{
     Context, Detector, Observation, SeriesKey, SeriesState, SettingsError, Timestamp,
@@ -14,17 +16,13 @@ use super::judge::Judge;
 use super::posted::PostedBatches;
 use super::sensors::{self, Watch};
 use super::sequence::{Arrival, Sequences, Tracker};
-use super::{
-    AnalysisReport, Books, ExporterStatus, Message, ObserveStatus, Scoring, SeriesId, SharedBoard,
-};
-use crate::alert::{AlertError, AllowEntry, AllowOrigin, Allowances, AuditEntry, Finding};
+use super::{AnalysisReport, Books, ExporterStatus, Message, ObserveStatus, Scoring, SharedBoard};
+use crate::alert::{AlertError, AllowEntry, AllowOrigin, Allowances, Finding};
 use crate::clock::Clock;
 use crate::config::Labels;
 use crate::deliver::Router;
 use crate::receive::{Batch, Poster};
-use crate::store::{
-    Checkpoint, FormatError, Restored, Store, StoreError, decode, encode, encode_key,
-};
+use crate::store::{Checkpoint, Restored, Store, StoreError, decode};
 use crate::time_text;
 
 /// Exporters and gaps that a status shows in full.
@@ -392,118 +390,6 @@ impl Engine {
             self.is_allow_list_new = false;
             self.judge_allowed(now);
         }
-    }
-
-    /// Adds all changes to the unsaved checkpoint and writes it.
-    fn save(&mut self, store: &Store) -> Result<(), StoreError> {
-        self.publish_series();
-        self.collect_findings()?;
-        self.collect_changes()?;
-        self.unsaved.through = self.applied;
-        self.write(store)
-    }
-
-    /// Writes findings, documents, audit and named values. The series stay as they were saved, and so does
-    /// the journal, so that a crash scores the same input again. After a checkpoint that was not written
-    /// everything is.
-    pub(super) fn save_changes(&mut self, store: &Store) -> Result<(), StoreError> {
-        if !self.is_saved {
-            return self.save(store);
-        }
-        self.collect_findings()?;
-        self.unsaved.through = self.saved_through;
-        self.write(store)
-    }
-
-    fn write(&mut self, store: &Store) -> Result<(), StoreError> {
-        let mut next = Checkpoint::default();
-        next.ledger.audit_limit = self.unsaved.ledger.audit_limit;
-        let checkpoint = std::mem::replace(&mut self.unsaved, next);
-        let through = checkpoint.through;
-        match store.checkpoint(checkpoint) {
-            Ok(()) => {
-                (self.is_saved, self.saved_through) = (true, through);
-                Ok(())
-            }
-            Err((error, checkpoint)) => {
-                self.unsaved = *checkpoint;
-                self.is_saved = false;
-                self.status.failed_checkpoints += 1;
-                tracing::error!(%error, "a checkpoint was not written: it becomes part of the next one");
-                Err(error)
-            }
-        }
-    }
-
-    /// Adds an entry to the audit of the next checkpoint.
-    pub(super) fn audit_change(&mut self, entry: AuditEntry) {
-        self.last_audit += 1;
-        self.unsaved.ledger.audit.insert(self.last_audit, entry);
-    }
-
-    /// Tells those who read of restored findings and series.
-    fn publish(&mut self) {
-        for finding in self.judge.findings.iter() {
-            self.books.alerts.put(finding, false);
-        }
-        self.publish_series();
-    }
-
-    /// Tells those who read of changed series.
-    fn publish_series(&mut self) {
-        let (changed, gone) = self.detector.take_summaries();
-        if changed.is_empty() && gone.is_empty() {
-            return;
-        }
-        let changed = changed.into_iter().map(|it| (SeriesId::of(&it.key), it));
-        let gone: Vec<SeriesId> = gone.iter().map(SeriesId::of).collect();
-        self.books.connections.update(changed.collect(), &gone);
-    }
-
-    /// Takes changed findings into the checkpoint, and tells those who read.
-    fn collect_findings(&mut self) -> Result<(), FormatError> {
-        for change in self.judge.findings.take_changes() {
-            let value = match &change.finding {
-                Some(finding) => {
-                    self.books.alerts.put(finding, change.is_news);
-                    Some(encode("finding", &**finding)?)
-                }
-                None => {
-                    self.books.alerts.remove(change.id);
-                    None
-                }
-            };
-            self.unsaved.findings.insert(change.id, value);
-        }
-        Ok(())
-    }
-
-    fn collect_changes(&mut self) -> Result<(), FormatError> {
-        for change in self.detector.take_changes() {
-            if change.state.is_none() {
-                let mut board = self.board.write().unwrap_or_else(PoisonError::into_inner);
-                board.remove(&change.key);
-            }
-            let state = change
-                .state
-                .map(|state| encode("series", &state))
-                .transpose()?;
-            self.unsaved.series.insert(encode_key(&change.key)?, state);
-        }
-        for (id, tracker) in self.sequences.take_changes() {
-            let tracker = tracker
-                .map(|tracker| encode("exporter", tracker))
-                .transpose()?;
-            self.unsaved.exporters.insert(id.to_string(), tracker);
-        }
-        for (node, ids) in self.posted.take_changes() {
-            let ids = ids
-                .map(|ids| encode("batches of telemetry", ids))
-                .transpose()?;
-            let ledger = &mut self.unsaved.ledger;
-            ledger.state.insert(format!("{POSTED}{node}"), ids);
-        }
-        Ok(())
     }
 
     fn status(&self) -> ObserveStatus {
