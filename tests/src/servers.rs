@@ -25,6 +25,8 @@ pub struct Servers {
     pub rsyslog: rsyslog::Installed,
     /// syslog-ng.
     pub syslog_ng: syslog_ng::Installed,
+    /// The browser and what drives it.
+    pub browser: chromium::Installed,
     /// The ECS field table as JSON.
     pub ecs_schema: PathBuf,
 }
@@ -34,6 +36,7 @@ impl Servers {
     /// long.
     pub fn install(progress: &mut dyn FnMut(&str)) -> Result<Self> {
         Ok(Self {
+            browser: chromium::install(progress)?,
             ecs_schema: ecs_schema::install(progress)?,
             opensearch: opensearch::install(progress)?,
             elasticsearch: elasticsearch::install(progress)?,
