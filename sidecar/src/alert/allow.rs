@@ -24,6 +24,7 @@ pub struct AllowConfig {
     /// Address or block of the end that answers.
     pub destination: Option<String>,
     /// Port of the end that answers.
+    #[schema(maximum = 65535)]
     pub port: Option<u16>,
     /// tcp, udp or icmp.
     pub transport: Option<String>,
@@ -32,8 +33,10 @@ pub struct AllowConfig {
     /// Process at the source: a name, or a path with `*` as wildcard.
     pub process: Option<String>,
     /// Why it is allowed, 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500, pattern = "\\S")]
     pub reason: String,
     /// Who answers for it, at most 200 characters.
+    #[schema(max_length = 200)]
     pub owner: Option<String>,
     /// When it ends (RFC 3339).
     pub expires: Option<String>,

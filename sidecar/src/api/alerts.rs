@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::access::Caller;
 use super::error::{Answer, ApiError, ErrorAnswer};
-use super::extract::{Body, Id, Parameters};
+use super::extract::{Body, Id, OptionalBody, Parameters};
 use super::page::Page;
 use super::series::SeverityName;
 use super::series_detail::{self, Series};
@@ -48,7 +48,8 @@ pub(super) struct AlertsQuery {
     #[param(value_type = Option<String>, format = "date-time")]
     since: Option<String>,
     /// What comes first: the latest or the greatest.
-    sort: SortName,
+    #[param(inline)]
+    sort: AlertSort,
     /// Only those that a simulation made, or only others.
     simulated: Option<bool>,
     /// Most entries, 100 when not given.
@@ -61,7 +62,7 @@ pub(super) struct AlertsQuery {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum SortName {
+enum AlertSort {
     #[default]
     Updated,
     Opened,
@@ -114,10 +115,10 @@ impl AlertsQuery {
             since: self.since.as_deref().map(instant).transpose()?,
             simulated: self.simulated,
             sort: match self.sort {
-                SortName::Updated => Sort::Updated,
-                SortName::Opened => Sort::Opened,
-                SortName::Score => Sort::Score,
-                SortName::Severity => Sort::Severity,
+                AlertSort::Updated => Sort::Updated,
+                AlertSort::Opened => Sort::Opened,
+                AlertSort::Score => Sort::Score,
+                AlertSort::Severity => Sort::Severity,
             },
             after: after.map_err(parameter)?,
             limit: Page::new(self.limit, None)?.limit,
@@ -212,7 +213,7 @@ pub(super) struct Close {
 }
 
 /// There is nothing to say.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reopen {}
 
@@ -238,10 +239,10 @@ async fn act(
 
 /// Declares a route that does something with an alert.
 macro_rules! action {
-    ($(#[$text:meta])* $name:ident, $method:ident, $path:literal, $body:ident, $pattern:pat => $action:expr) => {
+    ($(#[$text:meta])* $name:ident, $method:ident, $path:literal, $extractor:ident, $request:ty, $body:ident, $pattern:pat => $action:expr) => {
         $(#[$text])*
         #[utoipa::path(
-            $method, path = $path, tag = "alerts", request_body = $body,
+            $method, path = $path, tag = "alerts", request_body = $request,
             params(("id" = String, Path, description = "Identity of the alert.", pattern = "^[0-9a-f]{32}$")),
             responses(
                 (status = 200, description = "The alert afterwards.", body = Alert),
@@ -253,7 +254,7 @@ macro_rules! action {
             State(api): State<Api>,
             caller: Caller,
             Id(id): Id,
-            Body($pattern): Body<$body>,
+            $extractor($pattern): $extractor<$body>,
         ) -> Result<Answer<Alert>, ApiError> {
             act(&api, &caller, &id, $action).await
         }
@@ -262,27 +263,27 @@ macro_rules! action {
 
 action!(
     /// Says that somebody looks after it.
-    acknowledge, post, "/api/v1/alerts/{id}/acknowledge", Acknowledge,
+    acknowledge, post, "/api/v1/alerts/{id}/acknowledge", OptionalBody, Option<Acknowledge>, Acknowledge,
     Acknowledge { comment } => Action::Acknowledge { comment }
 );
 action!(
     /// Says something of it.
-    comment, post, "/api/v1/alerts/{id}/comment", Say,
+    comment, post, "/api/v1/alerts/{id}/comment", Body, Say, Say,
     Say { text } => Action::Comment { text }
 );
 action!(
     /// Closes it.
-    close, post, "/api/v1/alerts/{id}/close", Close,
+    close, post, "/api/v1/alerts/{id}/close", OptionalBody, Option<Close>, Close,
     Close { reason } => Action::Close { reason }
 );
 action!(
     /// Opens it again.
-    reopen, post, "/api/v1/alerts/{id}/reopen", Reopen,
+    reopen, post, "/api/v1/alerts/{id}/reopen", OptionalBody, Option<Reopen>, Reopen,
     Reopen {} => Action::Reopen
 );
 action!(
     /// Holds its documents back, but for escalations.
-    suppress, post, "/api/v1/alerts/{id}/suppress", Suppress,
+    suppress, post, "/api/v1/alerts/{id}/suppress", Body, Suppress, Suppress,
     Suppress { for_s } => Action::Suppress { for_s }
 );
 

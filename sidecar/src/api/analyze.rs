@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::error::{Answer, ApiError};
-use super::extract::Body;
+use super::extract::OptionalBody;
 
 /// There is nothing to say.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Analyze {}
 
@@ -38,12 +38,12 @@ enum Completed {
 
 /// Analyses what has come in, without waiting for the interval.
 #[utoipa::path(
-    post, path = "/api/v1/analyze", tag = "findings", request_body = Analyze,
+    post, path = "/api/v1/analyze", tag = "findings", request_body = Option<Analyze>,
     responses((status = 200, description = "What it did.", body = Analyzed))
 )]
 pub(super) async fn analyze(
     State(api): State<Api>,
-    Body(Analyze {}): Body<Analyze>,
+    OptionalBody(Analyze {}): OptionalBody<Analyze>,
 ) -> Result<Answer<Analyzed>, ApiError> {
     let begun = Instant::now();
     let report = api.observer.analyse().await?;

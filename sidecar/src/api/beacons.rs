@@ -38,6 +38,7 @@ pub(super) struct BeaconsQuery {
     #[param(value_type = Option<String>, format = "ipv4")]
     destination: Option<Network>,
     /// Port that answers.
+    #[param(maximum = 65535)]
     port: Option<u16>,
     /// Part of the process's name or path, in any case.
     process: Option<String>,

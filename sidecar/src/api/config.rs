@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::access::Caller;
 use super::error::{Answer, ApiError, ErrorAnswer};
-use super::extract::Body;
+use super::extract::{Body, OptionalBody};
 use crate::control::{ReloadReport, View};
 
 /// What is in force, what of it the API has set, and what waits for a restart.
@@ -45,13 +45,13 @@ pub(super) async fn change(
 }
 
 /// There is nothing to say.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reload {}
 
 /// Reads the configuration's files, the environment and the tokens again, as at SIGHUP.
 #[utoipa::path(
-    post, path = "/api/v1/config/reload", tag = "operation", request_body = Reload,
+    post, path = "/api/v1/config/reload", tag = "operation", request_body = Option<Reload>,
     responses(
         (status = 200, description = "What has changed.", body = ReloadReport),
         (status = 409, description = "There is no configuration to read again.", body = ErrorAnswer),
@@ -60,7 +60,7 @@ pub(super) struct Reload {}
 pub(super) async fn reload(
     State(api): State<Api>,
     caller: Caller,
-    Body(Reload {}): Body<Reload>,
+    OptionalBody(Reload {}): OptionalBody<Reload>,
 ) -> Result<Answer<ReloadReport>, ApiError> {
     let report = api.control.reread().await?;
     let said = report.applied.join(", ");

@@ -28,12 +28,14 @@ pub(super) struct ConnectionsQuery {
     #[param(value_type = Option<String>, format = "ipv4")]
     destination: Option<Network>,
     /// Port that answers.
+    #[param(maximum = 65535)]
     port: Option<u16>,
     /// Least seconds from the first to the last connection.
     #[param(minimum = 0.0, maximum = 1e9)]
     min_duration: f64,
     /// What comes first: the most or the latest.
-    sort: SortName,
+    #[param(inline)]
+    sort: ConnectionOrder,
     /// Most entries, 100 when not given.
     #[param(minimum = 1, maximum = 10000)]
     limit: Option<usize>,
@@ -44,7 +46,7 @@ pub(super) struct ConnectionsQuery {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum SortName {
+enum ConnectionOrder {
     #[default]
     Count,
     Duration,
@@ -121,10 +123,10 @@ impl ConnectionsQuery {
             port: self.port,
             minimum_duration: Duration::from_secs_f64(self.min_duration),
             sort: match self.sort {
-                SortName::Count => ConnectionSort::Count,
-                SortName::Duration => ConnectionSort::Duration,
-                SortName::LastSeen => ConnectionSort::LastSeen,
-                SortName::Longest => ConnectionSort::Longest,
+                ConnectionOrder::Count => ConnectionSort::Count,
+                ConnectionOrder::Duration => ConnectionSort::Duration,
+                ConnectionOrder::LastSeen => ConnectionSort::LastSeen,
+                ConnectionOrder::Longest => ConnectionSort::Longest,
             },
             after: after.map_err(|error: AlertError| ApiError::Parameter(error.to_string()))?,
             limit: Page::new(self.limit, None)?.limit,

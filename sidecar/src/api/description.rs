@@ -66,15 +66,17 @@ pub(super) fn base() -> openapi::OpenApi {
 
 /// The description as text, with the errors that every route can answer with.
 pub(super) fn text(mut description: openapi::OpenApi) -> Bytes {
-    for item in description.paths.paths.values_mut() {
+    for (path, item) in &mut description.paths.paths {
         let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.delete,
-            &mut item.patch,
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("delete", &mut item.delete),
+            ("patch", &mut item.patch),
         ];
-        for operation in operations.into_iter().flatten() {
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(operation_id(method, path));
             add_errors(operation, &COMMON);
             if operation.request_body.is_some() {
                 add_errors(operation, &COMMON_WITH_BODY);
@@ -83,6 +85,13 @@ pub(super) fn text(mut description: openapi::OpenApi) -> Bytes {
     }
     // What the derived types say of themselves is text: it can be written as JSON.
     description.to_json().unwrap_or_default().into()
+}
+
+/// A name that no other operation has: the names of the functions are those of their modules only.
+fn operation_id(method: &str, path: &str) -> String {
+    let path = path.trim_start_matches("/api/v1").replace(['{', '}'], "");
+    let words = path.split(['/', '-', '.']).filter(|word| !word.is_empty());
+    words.fold(method.to_owned(), |id, word| format!("{id}_{word}"))
 }
 
 fn add_errors(operation: &mut openapi::path::Operation, errors: &[(&str, &str)]) {

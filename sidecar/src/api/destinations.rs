@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::access::Caller;
 use super::error::{Answer, ApiError, ErrorAnswer};
-use super::extract::{Body, Id, Parameters};
+use super::extract::{Id, OptionalBody, Parameters};
 use crate::deliver::{DestinationStatus, OperationError};
 use crate::store::Purged;
 
@@ -58,7 +58,7 @@ pub(super) struct TestQuery {
 }
 
 /// There is nothing to say.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Test {}
 
@@ -87,7 +87,7 @@ enum OutcomeAnswer {
 #[utoipa::path(
     post, path = "/api/v1/destinations/{name}/test", tag = "deliveries", params(
         ("name" = String, Path, description = "Name of a configured destination."), TestQuery),
-    request_body = Test,
+    request_body = Option<Test>,
     responses(
         (status = 200, description = "What it came to.", body = Tested),
         (status = 404, description = "No destination has that name.", body = ErrorAnswer),
@@ -98,7 +98,7 @@ pub(super) async fn test(
     caller: Caller,
     Id(name): Id,
     Parameters(query): Parameters<TestQuery>,
-    Body(Test {}): Body<Test>,
+    OptionalBody(Test {}): OptionalBody<Test>,
 ) -> Result<Answer<Tested>, ApiError> {
     if !query.dry_run {
         api.audit(&caller, "destination.test", &name, "").await?;

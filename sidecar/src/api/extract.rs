@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
 
 use super::Api;
@@ -52,7 +53,7 @@ impl FromRequestParts<Api> for Caller {
     }
 }
 
-/// A body of JSON. None at all is taken for an empty object.
+/// A body of JSON.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
@@ -60,20 +61,44 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        let encoding = header(request.headers(), &CONTENT_ENCODING);
-        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
-            return Err(ApiError::ContentEncoding(encoding));
-        }
-        let content_type = header(request.headers(), &CONTENT_TYPE);
-        let body = read(request, api.max_body_bytes).await?;
+        let body = json_body(request, api).await?;
         if body.is_empty() {
-            return parse(b"{}").map(Self);
-        }
-        if !is_json(&content_type) {
-            return Err(ApiError::ContentType(content_type));
+            let reason = "there is no body, expected a JSON object".to_owned();
+            return Err(ApiError::Parameter(reason));
         }
         parse(&body).map(Self)
     }
+}
+
+/// A body of JSON that need not be there.
+#[derive(Debug)]
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Api> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let body = json_body(request, api).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let body: Option<T> = parse(&body)?;
+        Ok(Self(body.unwrap_or_default()))
+    }
+}
+
+/// The bytes of a body that is said to be JSON, or none.
+async fn json_body(request: Request, api: &Api) -> Result<Bytes, ApiError> {
+    let encoding = header(request.headers(), &CONTENT_ENCODING);
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+        return Err(ApiError::ContentEncoding(encoding));
+    }
+    let content_type = header(request.headers(), &CONTENT_TYPE);
+    let body = read(request, api.max_body_bytes).await?;
+    if !body.is_empty() && !is_json(&content_type) {
+        return Err(ApiError::ContentType(content_type));
+    }
+    Ok(body)
 }
 
 /// Whether a content type says JSON.
@@ -111,8 +136,38 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         let reason = "the body cannot be taken: it is a list, expected an object".to_owned();
         return Err(ApiError::Unprocessable(reason));
     }
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        Category::Data => ApiError::Unprocessable(format!("the body cannot be taken: {error}")),
-        _ => ApiError::Parameter(format!("the body is no JSON: {error}")),
-    })
+    let error = match serde_json::from_slice(body) {
+        Ok(value) => return Ok(value),
+        Err(error) => error,
+    };
+    if error.classify() != Category::Data {
+        return Err(ApiError::Parameter(format!("the body is no JSON: {error}")));
+    }
+    // `60.0` is a whole number in JSON, and none to the types.
+    let written_whole = serde_json::from_slice(body).map(|mut value| {
+        write_whole(&mut value);
+        value
+    });
+    written_whole
+        .and_then(serde_json::from_value)
+        .map_err(|_same| ApiError::Unprocessable(format!("the body cannot be taken: {error}")))
+}
+
+/// Writes numbers without a fraction as whole numbers.
+fn write_whole(value: &mut Value) {
+    /// Up to here every whole number is a double.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_f64().filter(|it| it.fract() == 0.0);
+            let whole = whole.filter(|it| number.is_f64() && it.abs() <= EXACT);
+            // The text of such a number has no fraction and no exponent.
+            if let Some(whole) = whole.and_then(|it| format!("{it:.0}").parse().ok()) {
+                *number = whole;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(write_whole),
+        Value::Object(fields) => fields.values_mut().for_each(write_whole),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }

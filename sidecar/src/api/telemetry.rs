@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract;
-use crate::receive::{AcceptError, Posted, TelemetryError, gunzip};
+use crate::receive::{AcceptError, BodyError, Posted, TelemetryError, gunzip};
 
 /// A batch of packets, as the published analyser's sensors post it. Other fields are passed over.
 #[derive(Debug, ToSchema)]
@@ -19,10 +19,10 @@ use crate::receive::{AcceptError, Posted, TelemetryError, gunzip};
 )]
 pub(super) struct TelemetryBatch {
     /// Identity of the batch, 1 to 256 bytes: the same batch counts once.
-    #[schema(min_length = 1, max_length = 60, pattern = "^[!-~]+$")]
+    #[schema(min_length = 1, max_length = 60)]
     batch_id: String,
     /// Identity of the sensor, 1 to 256 bytes.
-    #[schema(min_length = 1, max_length = 60, pattern = "^[!-~]+$")]
+    #[schema(min_length = 1, max_length = 60)]
     node_id: String,
     /// When it was made.
     created_at: Option<String>,
@@ -104,7 +104,7 @@ pub(super) async fn telemetry(
     let body = extract::read(request, limit).await?;
     let body = match encoding.as_str() {
         "" | "identity" => body,
-        "gzip" => gunzip(&body, limit).map_err(|error| ApiError::Parameter(error.to_string()))?,
+        "gzip" => gunzip(&body, limit)?,
         _ => return Err(ApiError::ContentEncoding(encoding)),
     };
     let posted = api.receiver.accept_telemetry(body).await?;
@@ -121,6 +121,17 @@ impl Accepted {
             problems: posted.problems,
             repeated: posted.repeated,
             observations: posted.observations,
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } | BodyError::TooLargeInside { limit } => {
+                Self::TooLarge { limit }
+            }
+            BodyError::Aborted(_) | BodyError::NotGzip(_) => Self::Parameter(error.to_string()),
         }
     }
 }

@@ -29,7 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use batch::{Batch, Decoded, Fault, Record, Rejection, Rejections};
 pub use beaconwatch_inputs::telemetry::DecodeError as TelemetryError;
-pub(crate) use body::gunzip;
+pub(crate) use body::{BodyError, gunzip};
 pub use decode::{DecodeError, DecodeLimits, decode};
 pub(crate) use grpc::LogsServer;
 pub(crate) use http::router;

@@ -9,6 +9,10 @@
 
 mod api;
 mod api_access;
+mod api_changes;
+mod api_lists;
+mod api_telemetry;
+mod asking;
 mod bad_input;
 mod bulk_server;
 mod control;
