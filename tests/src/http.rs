@@ -41,6 +41,26 @@ pub fn get(url: &str) -> Result<Answer> {
     read(response)
 }
 
+/// Asks for `url` with a bearer token.
+pub fn get_as(token: &str, url: &str) -> Result<Answer> {
+    let response = agent()
+        .get(url)
+        .header("authorization", format!("Bearer {token}"))
+        .call()
+        .with_context(|| format!("GET {url}"))?;
+    read(response)
+}
+
+/// Sends `body` to `url` with a bearer token.
+pub fn post_as(token: &str, url: &str, body: &Value) -> Result<Answer> {
+    let response = agent()
+        .post(url)
+        .header("authorization", format!("Bearer {token}"))
+        .send_json(body)
+        .with_context(|| format!("POST {url}"))?;
+    read(response)
+}
+
 /// Sends `body` to `url`.
 pub fn post(url: &str, body: &Value) -> Result<Answer> {
     let response = agent()

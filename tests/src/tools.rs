@@ -299,6 +299,24 @@ pub fn python() -> Result<PathBuf> {
     fs::canonicalize(real.trim()).with_context(|| format!("finding the interpreter {real}"))
 }
 
+/// A folder with Python packages, for `PYTHONPATH`. All of them carry their version.
+pub fn python_packages(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    cache::entry(name, &packages.join(" "), |folder| {
+        let python = python()?;
+        if output_of(Command::new(&python).args(["-m", "pip", "--version"])).is_err() {
+            apt_install(&["python3-pip"])?;
+        }
+        run(
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--no-input", "--target"])
+                .arg(folder)
+                .args(packages),
+            &folder.join("install.log"),
+        )
+        .with_context(|| format!("pip cannot install {}", packages.join(", ")))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::go_minor;
