@@ -188,8 +188,24 @@ impl AllowEntry {
 pub(crate) struct AllowView {
     /// Identity of the entry.
     pub(crate) id: String,
-    #[serde(flatten)]
-    pub(crate) config: AllowConfig,
+    /// Address or block of the end that initiates.
+    pub(crate) source: Option<String>,
+    /// Address or block of the end that answers.
+    pub(crate) destination: Option<String>,
+    /// Port of the end that answers.
+    pub(crate) port: Option<u16>,
+    /// tcp, udp or icmp.
+    pub(crate) transport: Option<String>,
+    /// Name of the server.
+    pub(crate) domain: Option<String>,
+    /// Process at the source.
+    pub(crate) process: Option<String>,
+    /// Why it is allowed.
+    pub(crate) reason: String,
+    /// Who answers for it.
+    pub(crate) owner: Option<String>,
+    /// When it ends (RFC 3339).
+    pub(crate) expires: Option<String>,
     /// When it was made (RFC 3339); of an entry of the configuration: when the sidecar started.
     pub(crate) created: String,
     /// config or api.
@@ -287,9 +303,18 @@ impl AllowBook {
     pub(crate) fn view(&self, entry: &AllowEntry, now: Timestamp) -> AllowView {
         let matched = self.matched.read().unwrap_or_else(PoisonError::into_inner);
         let expires = entry.config.expires.as_deref().map(instant);
+        let config = entry.config.clone();
         AllowView {
             id: entry.id.clone(),
-            config: entry.config.clone(),
+            source: config.source,
+            destination: config.destination,
+            port: config.port,
+            transport: config.transport,
+            domain: config.domain,
+            process: config.process,
+            reason: config.reason,
+            owner: config.owner,
+            expires: config.expires,
             created: rfc3339(entry.created),
             origin: entry.origin,
             expired: matches!(expires, Some(Ok(expires)) if expires <= now),

@@ -86,12 +86,11 @@ pub(super) async fn list(
     Parameters(query): Parameters<DeadLettersQuery>,
 ) -> Result<Answer<DeadLetters>, ApiError> {
     let page = Page::new(query.limit, query.cursor.as_deref())?;
-    let mut names: Vec<String> = match query.destination {
-        Some(name) => vec![name],
-        None => {
-            let statuses = api.deliveries.statuses().await?;
-            statuses.into_iter().map(|status| status.name).collect()
-        }
+    let mut names: Vec<String> = if let Some(name) = query.destination {
+        vec![name]
+    } else {
+        let statuses = api.deliveries.statuses().await?;
+        statuses.into_iter().map(|status| status.name).collect()
     };
     names.sort_by_cached_key(|name| order(name));
     let mut answer = DeadLetters {

@@ -1,4 +1,4 @@
-//! What of the OpenAPI description is not said at the routes: the API's name, how to prove who asks, and the errors
+//! What of the `OpenAPI` description is not said at the routes: the API's name, how to prove who asks, and the errors
 //! that every route can answer with.
 
 use bytes::Bytes;
@@ -52,7 +52,7 @@ struct Described;
 /// The description without any route.
 pub(super) fn base() -> openapi::OpenApi {
     let mut description = Described::openapi();
-    description.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    env!("CARGO_PKG_VERSION").clone_into(&mut description.info.version);
     let mut bearer = Http::new(HttpAuthScheme::Bearer);
     bearer.description = Some(
         "Reading needs a token with the role `read` or `operate` (none at all on a loopback address without any \

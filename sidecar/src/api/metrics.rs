@@ -1,4 +1,4 @@
-//! The counters of every part as OpenMetrics text.
+//! The counters of every part as `OpenMetrics` text.
 //!
 //! Names begin with `beaconwatch_`, labels are `destination`, `reason`, `fault` and `field`: each from a small set.
 //! Sensors are counted and not named, because anybody who may send records can invent them.
@@ -20,7 +20,7 @@ use super::Api;
 use super::error::ApiError;
 use crate::status::Status;
 
-/// What the answer is, as the OpenMetrics standard names it.
+/// What the answer is, as the `OpenMetrics` standard names it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The counters of every part.
@@ -203,9 +203,9 @@ impl Families<'_> {
             ("acknowledged", alerts.acknowledged),
             ("allowed", alerts.allowed),
         ];
-        let states =
+        let by_state =
             states.map(|(state, count)| ([("state", state.to_owned())], Level::new(level(count))));
-        self.labelled("alerts", "Alerts by state; states overlap", states)?;
+        self.labelled("alerts", "Alerts by state; states overlap", by_state)?;
         let entries = "Entries of the allow-list";
         self.gauge("allow_entries", entries, status.allow.entries)?;
         let failed = "Detections of which no document could be made";

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` and the page's files | the web page; holds no data, needs no token |
 //! | `/healthz`, `/readyz` | for supervisors, need no token |
-//! | `/metrics` | OpenMetrics |
+//! | `/metrics` | `OpenMetrics` |
 //! | `/openapi.json` | description of all of it, made from the code |
 //! | `/api/v1/...` | JSON |
 //!
@@ -14,6 +14,10 @@
 //! long lists in pieces. Parameters and fields that are not known are refused. No path of a file and no address of a
 //! destination can be set here.
 
+#![allow(
+    clippy::struct_field_names,
+    reason = "the fields' names are those of the published analyser's API"
+)]
 #![allow(
     unused_qualifications,
     reason = "the macro that describes a route writes a path before the type of its parameters"
@@ -121,7 +125,7 @@ pub(crate) fn router(api: Api, access: Access, config: &ApiConfig, bound: Socket
     let (open, description) = open_routes().split_for_parts();
     let (closed, more) = closed_routes().split_for_parts();
     let description = description::text(description.merge_from(more));
-    let describe = get(move || described(description.clone()));
+    let describe = get(move || std::future::ready(described(description.clone())));
     let closed = closed
         .route("/openapi.json", describe)
         .method_not_allowed_fallback(no_such_method)
@@ -189,7 +193,7 @@ fn delivery_routes() -> OpenApiRouter<Api> {
         .routes(routes!(dead_letters::drop_letters))
 }
 
-async fn described(text: Bytes) -> Response {
+fn described(text: Bytes) -> Response {
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 

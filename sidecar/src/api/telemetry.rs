@@ -19,10 +19,10 @@ use crate::receive::{AcceptError, BodyError, Posted, TelemetryError, gunzip};
 )]
 pub(super) struct TelemetryBatch {
     /// Identity of the batch, 1 to 256 bytes: the same batch counts once.
-    #[schema(min_length = 1, max_length = 60)]
+    #[schema(min_length = 1)]
     batch_id: String,
     /// Identity of the sensor, 1 to 256 bytes.
-    #[schema(min_length = 1, max_length = 60)]
+    #[schema(min_length = 1)]
     node_id: String,
     /// When it was made.
     created_at: Option<String>,

@@ -63,11 +63,6 @@ impl Board {
         }
     }
 
-    /// The assessment of a series.
-    pub(crate) fn get(&self, id: SeriesId) -> Option<&Arc<Assessment>> {
-        self.assessments.get(&id)
-    }
-
     /// Assessments of at least `min_score` and where they stand, best first.
     pub(crate) fn best(
         &self,

@@ -361,7 +361,7 @@ fn an_entry_that_expires_allows_no_longer_and_one_of_the_configuration_stays() {
         })
     ));
     let configured = scene.observer.allow_list().views(scene.now());
-    let configured = configured.iter().find(|it| it.config.port == Some(123));
+    let configured = configured.iter().find(|it| it.port == Some(123));
     let id = configured.unwrap().id.clone();
     let kept = scene.run(scene.observer.allow_remove(id, actor()));
     assert!(matches!(kept, Err(AlertError::Conflict(_))));
