@@ -1,9 +1,5 @@
 //! Findings at a real HTTP event collector and at a webhook receiver that verifies, through a network that cuts,
 //! delays and refuses: every finding arrives, what comes twice has the same id, and what is refused is a dead letter.
-#![expect(
-    clippy::print_stdout,
-    reason = "a test of a minute tells what it has counted"
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
