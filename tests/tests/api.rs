@@ -188,7 +188,10 @@ fn schemathesis(server: &Server, folder: &Path, token: &str, filter: &[&str]) ->
         "Schemathesis ended with {status}:\n{told}"
     );
     // That nothing was found wrong says little when nothing was asked.
-    ensure!(told.contains("Coverage") && !told.contains("Tested: 0"), "{told}");
+    ensure!(
+        told.contains("Coverage") && !told.contains("Tested: 0"),
+        "{told}"
+    );
     Ok(())
 }
 

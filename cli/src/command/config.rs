@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use beaconwatch_sidecar::{DestinationError, StartError};
 use serde_json::{Map, Value};
 
 use crate::config::{self, Config, Flags, Loaded, Setting};
@@ -13,6 +14,7 @@ use crate::output::{text, to_stdout};
 pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
     let loaded = config::load(file, Flags::default())?;
     let config = &loaded.config;
+    check_files(config)?;
     to_stdout(|out| {
         for warning in &loaded.warnings {
             writeln!(out, "warning: {}", text::harmless(warning))?;
@@ -26,6 +28,18 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
         }
         sum_up(out, config)
     })?;
+    Ok(())
+}
+
+/// What the values alone do not tell: whether templates can be read and work.
+fn check_files(config: &Config) -> Result<(), Error> {
+    for (name, destination) in &config.sidecar.destinations {
+        let checked = destination.kind.check_files();
+        checked.map_err(|source| {
+            let name = name.clone();
+            StartError::Destination(DestinationError { name, source })
+        })?;
+    }
     Ok(())
 }
 
