@@ -518,3 +518,19 @@ async fn idle_clients_of_tls_hold_only_their_own_connection() {
     }
     assert_eq!(over_tls(&sidecar, trusted).await.unwrap(), 200);
 }
+
+#[tokio::test]
+async fn the_web_page_needs_no_token_and_is_sent_again_only_when_it_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = running(&folder).await;
+    let page = ask(&sidecar, Method::GET, "/", None).await;
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+    let tag = page.headers()["etag"].to_str().unwrap().to_owned();
+    let again = Client::new().get(url(&sidecar, "/index.html"));
+    let again = again.header("if-none-match", tag).send().await.unwrap();
+    assert_eq!(again.status(), 304);
+    let refused = ask(&sidecar, Method::POST, "/", Some(OPERATE)).await;
+    assert_eq!(refused.status(), 405);
+    assert_eq!(refused.headers()["allow"], "GET,HEAD");
+}
