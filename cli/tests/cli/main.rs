@@ -11,6 +11,7 @@ mod fake;
 mod instance;
 mod life;
 mod lists;
+mod reload;
 mod run;
 mod score;
 mod seed;

@@ -4,8 +4,8 @@
 //! - The configuration in force is the *base* (file, environment, flags, as they were read) with the
 //!   *overrides* over it (what the API was told). Overrides are in the store: they survive a restart, and
 //!   a reload of the base leaves them above it.
-//! - A change is checked as a whole, then written to the store together with its audit entry, then
-//!   applied; what fails before that changes nothing. Changes come one after the other.
+//! - A change is checked as a whole, then written to the store, then applied (the API writes
+//!   the entry of the audit after that); what fails before that changes nothing. Changes come one after the other.
 //! - What the API may change and what a reload may change are lists in [`tree`]. The rest waits for a
 //!   restart and is said so. Addresses, paths and secrets are not in the API's list.
 //! - Overrides that do not fit the base at the start (a destination that is gone) are set aside with
