@@ -35,6 +35,19 @@ pub(crate) fn is_capture(beginning: &[u8]) -> bool {
     MAGICS.iter().any(|magic| beginning.starts_with(magic))
 }
 
+/// How a section of pcapng begins, and the length of the shortest block.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+const BLOCK_BYTES_MIN: u32 = 12;
+
+/// Whether the next block states a length that no block can have, in either byte order: the parser
+/// subtracts from it unseen. What is that short in the wrong order is longer than [`BLOCK_BYTES_MAX`] in the right one.
+fn is_too_short(data: &[u8]) -> bool {
+    let length = data.get(4..8).and_then(|it| <[u8; 4]>::try_from(it).ok());
+    length.is_some_and(|it| {
+        u32::from_le_bytes(it) < BLOCK_BYTES_MIN || u32::from_be_bytes(it) < BLOCK_BYTES_MIN
+    })
+}
+
 /// How an interface of pcapng, or a whole pcap file, tells link layer and time.
 #[derive(Clone, Copy, Debug)]
 struct Interface {
@@ -186,7 +199,14 @@ impl File<'_> {
         mut reader: Box<dyn PcapReaderIterator + Send + '_>,
     ) -> Result<(), CaptureError> {
         let mut size = BUFFER_BYTES;
+        let blocks = reader.data().starts_with(&SECTION);
         loop {
+            if blocks && is_too_short(reader.data()) {
+                return Err(CaptureError {
+                    after_packet: self.packets,
+                    reason: "a block shorter than its own frame",
+                });
+            }
             let used = match reader.next() {
                 Ok((used, block)) => {
                     self.block(&block);

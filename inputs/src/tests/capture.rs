@@ -400,3 +400,15 @@ fn fragments_of_ipv6_are_told_by_their_first_one_behind_other_extensions() {
     assert_eq!((one.source_port, one.key.destination_port), (2000, 9999));
     assert_eq!(one.bytes_out, Some(24));
 }
+
+/// Found by fuzzing: the parser of another crate subtracted from the length.
+#[test]
+fn a_block_shorter_than_its_own_frame_ends_the_file_with_a_problem() {
+    let capture = include_bytes!("data/block-too-short.pcapng");
+    let reading = read_bytes(capture, &Settings::default()).unwrap();
+    let problem = reading.report.file_problems[0].to_string();
+    assert!(
+        problem.contains("a block shorter than its own frame"),
+        "{problem}"
+    );
+}
