@@ -72,8 +72,8 @@ impl Core {
         let (config, overrides) = control::effective(&base, stored.as_deref());
         let configured = engine.configure(config.scoring());
         configured.map_err(ConfigError::from)?;
-        let routed = router.replace(&config.destinations);
-        routed.map_err(ConfigError::from)?;
+        let replaced = router.replace(&config.destinations);
+        replaced.map_err(ConfigError::from)?;
         let serving = store.clone();
         std::thread::Builder::new()
             .name("detect".to_owned())
