@@ -40,10 +40,22 @@ pub(crate) use watch::WatchArguments;
 #[command(name = "beaconwatch", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// Configuration file [default: /etc/beaconwatch/beaconwatch.toml, where it exists]
-    #[arg(long, global = true, value_name = "FILE", env = "BEACONWATCH_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BEACONWATCH_CONFIG",
+        help_heading = "Everywhere"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// What to log to standard error: error, warn, info, debug or trace, or a filter such as info,h2=warn
-    #[arg(long, global = true, value_name = "FILTER", env = "RUST_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "RUST_LOG",
+        help_heading = "Everywhere"
+    )]
     pub(crate) log: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -24,7 +24,7 @@ fn print_status(out: &mut dyn Write, it: &Value) -> io::Result<()> {
     print_capture(out, it)?;
     print_received(out, it)?;
     print_scored(out, it)?;
-    writeln!(out, "findings    {}", count(it, "/findings/known"))?;
+    print_findings(out, it)?;
     print_destinations(out, it)?;
     print_exporters(out, it)?;
     print_store(out, it)
@@ -64,6 +64,27 @@ fn print_scored(out: &mut dyn Write, it: &Value) -> io::Result<()> {
         count(it, "/detector/observations"),
         count(it, "/detector/analysis_interval_s"),
     )
+}
+
+fn print_findings(out: &mut dyn Write, it: &Value) -> io::Result<()> {
+    write!(out, "findings    {}", count(it, "/findings/known"))?;
+    if it.get("alerts").is_some() {
+        write!(
+            out,
+            ": {} open, {} acknowledged, {} closed, {} allowed",
+            count(it, "/alerts/open"),
+            count(it, "/alerts/acknowledged"),
+            count(it, "/alerts/closed"),
+            count(it, "/alerts/allowed"),
+        )?;
+    }
+    match number(it, "/allow/entries") {
+        0 => writeln!(out),
+        entries => {
+            let entries = text::counted(entries, "entry", "entries");
+            writeln!(out, "; {entries} on the allow-list")
+        }
+    }
 }
 
 fn print_store(out: &mut dyn Write, it: &Value) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::thread::JoinHandle;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -14,11 +14,16 @@ struct Instance {
     child: Child,
     api: String,
     rest: JoinHandle<String>,
-    _state: TempDir,
+    state: TempDir,
 }
 
 impl Instance {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these variables set.
+    fn start_with(variables: &[(&str, &str)]) -> Self {
         let state = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0";
         let mut child = beaconwatch()
@@ -31,6 +36,7 @@ impl Instance {
             ])
             .args(["--grpc-address", any, "--http-address", any])
             .env("NO_COLOR", "1")
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -57,8 +63,53 @@ impl Instance {
             child,
             api: format!("http://{api}"),
             rest,
-            _state: state,
+            state,
         }
+    }
+
+    /// Tells of a beacon as another sensor does, and asks for an analysis.
+    fn beacon(&self) {
+        let now = std::time::SystemTime::now();
+        let now = now
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos();
+        let events: Vec<Value> = (0..40_u64)
+            .map(|beat| {
+                let at = now - u128::from(40 - beat) * 60_000_000_000;
+                json!({
+                    "timestamp_ns": u64::try_from(at).unwrap(), "src_ip": "10.20.0.5", "dst_ip": "203.0.113.66",
+                    "src_port": 40_000 + beat, "dst_port": 443, "packet_size": 60, "protocol": 6,
+                    "protocol_name": "TCP", "tcp_flags": 2, "tcp_flags_list": ["SYN"], "direction": 1,
+                    "direction_name": "egress", "node_id": "n",
+                })
+            })
+            .collect();
+        let batch = json!({"batch_id": "b", "node_id": "n", "event_count": 40, "events": events});
+        let token = fs::read_to_string(self.state.path().join("api-token")).unwrap();
+        for (path, body) in [
+            ("telemetry", batch.to_string()),
+            ("analyze", "{}".to_owned()),
+        ] {
+            let address = self.api.trim_start_matches("http://");
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            let head = format!(
+                "POST /api/v1/{path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                token.trim(),
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    }
+
+    /// Ends it in order.
+    fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 
     fn signal(&self, name: &str) {
@@ -133,4 +184,86 @@ fn a_port_in_use_is_named() {
         "{}",
         ran.err
     );
+}
+
+#[test]
+fn an_instance_of_this_machine_is_changed_with_the_token_in_its_state_folder() {
+    let instance = Instance::start();
+    let token = instance.state.path().join("api-token");
+    let ask = |arguments: &[&str]| -> Ran {
+        let mut command = beaconwatch();
+        // No configuration: the default state folder is not the one of this instance.
+        command.args(arguments).args(["--url", &instance.api]);
+        command.output().unwrap().into()
+    };
+    let without = ask(&["analyze", "--token", "wrong"]);
+    assert_eq!(without.code, Some(1));
+    assert!(without.err.contains("401"), "{}", without.err);
+    let with = ask(&["analyze", "--token-file", text(&token)]);
+    assert_eq!(with.code, Some(0), "{}", with.err);
+    assert!(with.out.starts_with("0 series scored in "), "{}", with.out);
+    let reading = ask(&["audit", "--csv"]);
+    assert_eq!(reading.code, Some(0), "{}", reading.err);
+    assert!(
+        reading
+            .out
+            .starts_with("At,Actor,Role,Remote,Action,Target,Detail\n"),
+        "{}",
+        reading.out
+    );
+    instance.stop();
+}
+
+#[test]
+fn an_instance_with_tls_is_asked_with_its_authority_and_not_without() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let files = folder(&[
+        ("cert.pem", made.cert.pem().as_bytes()),
+        ("key.pem", made.signing_key.serialize_pem().as_bytes()),
+    ]);
+    let (certificate, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    let instance = Instance::start_with(&[
+        (
+            "BEACONWATCH_SIDECAR__API__TLS__CERTIFICATE_FILE",
+            text(&certificate),
+        ),
+        ("BEACONWATCH_SIDECAR__API__TLS__KEY_FILE", text(&key)),
+    ]);
+    let port = instance.api.rsplit(':').next().unwrap().to_owned();
+    let ask =
+        |more: &[&str]| run([&["status", "--host", "localhost", "--port", &port], more].concat());
+    let trusted = ask(&["--ca-file", text(&certificate)]);
+    assert_eq!(trusted.code, Some(0), "{}", trusted.err);
+    assert!(trusted.out.starts_with("Beaconwatch "), "{}", trusted.out);
+    assert_eq!(ask(&[]).code, Some(1), "it does not speak without TLS");
+    let url = format!("https://localhost:{port}");
+    let untrusted = run(["status", "--url", &url]);
+    assert_eq!(untrusted.code, Some(1));
+    assert!(untrusted.err.contains("certificate"), "{}", untrusted.err);
+    instance.stop();
+}
+
+#[test]
+fn changes_of_findings_are_printed_as_lines_until_a_signal_comes() {
+    let instance = Instance::start();
+    let mut watch = beaconwatch()
+        .args(["watch", "--json", "--url", &instance.api])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = std::thread::spawn({
+        let out = watch.stdout.take().unwrap();
+        move || BufReader::new(out).lines().next()
+    });
+    instance.beacon();
+    let line = told.join().unwrap().unwrap().unwrap();
+    let alert: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(alert["details"]["dst_ip"], "203.0.113.66");
+    assert_eq!(alert["state"], "open");
+    let terminal = run(["watch", "--url", &instance.api]);
+    assert_eq!(terminal.code, Some(1));
+    assert!(terminal.err.contains("`watch --json`"), "{}", terminal.err);
+    instance.stop();
+    // Without its instance it ends by itself.
+    assert_eq!(watch.wait().unwrap().code(), Some(1));
 }
