@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -30,8 +31,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::arguments::WatchArguments;
 use crate::client::{Client, Query, state_folder};
 use crate::error::Error;
-use crate::output::json;
-use crate::output::to_stdout;
+use crate::output::answer::{items, real};
+use crate::output::{json, to_stdout};
 use feed::Feed;
 use screen::Screen;
 use view::{Message, Request, View};
@@ -96,28 +97,38 @@ async fn show(arguments: &WatchArguments, client: Client) -> Result<(), Error> {
     }
 }
 
-/// Prints each change of a finding as a line of JSON, for ever.
+/// Prints the findings that there are, then each change of one as it comes: a line of JSON each, for ever.
 async fn print_changes(arguments: &WatchArguments, client: Client) -> Result<(), Error> {
+    // Heard before they are listed: what changes meanwhile comes twice rather than never.
     let mut events = client.events(feed::EVENTS).await?;
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
     );
+    let limit = Some(arguments.limit);
+    let known = client.list("/api/v1/alerts", &Query::new(), "alerts", limit);
+    for alert in items(&known.await?, "/alerts") {
+        print_change(arguments, alert)?;
+    }
     loop {
         let event = tokio::select! {
             event = events.next() => event?,
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
         };
-        if event.name != "alert" {
-            continue;
-        }
-        let alert: serde_json::Value = serde_json::from_str(&event.data).unwrap_or_default();
-        let score = alert
-            .pointer("/details/score")
-            .and_then(serde_json::Value::as_f64);
-        if score.unwrap_or_default() >= arguments.min_score.unwrap_or_default() {
-            to_stdout(|out| json::line(out, &alert))?;
+        if event.name == "alert" {
+            print_change(
+                arguments,
+                &serde_json::from_str(&event.data).unwrap_or_default(),
+            )?;
         }
     }
+}
+
+fn print_change(arguments: &WatchArguments, alert: &Value) -> Result<(), Error> {
+    let score = real(alert, "/details/score");
+    if score.unwrap_or_default() >= arguments.min_score.unwrap_or_default() {
+        to_stdout(|out| json::line(out, alert))?;
+    }
+    Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) struct WatchArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 500,
           value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) limit: u64,
-    /// Instead of an interface, print findings as they change: one JSON object a line
+    /// Instead of an interface, print findings and then each change of one: a JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
