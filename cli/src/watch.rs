@@ -106,8 +106,10 @@ async fn print_changes(arguments: &WatchArguments, client: Client) -> Result<(),
         signal(SignalKind::terminate())?,
     );
     let limit = Some(arguments.limit);
-    let known = client.list("/api/v1/alerts", &Query::new(), "alerts", limit);
-    for alert in items(&known.await?, "/alerts") {
+    let known = client
+        .list("/api/v1/alerts", &Query::new(), "alerts", limit)
+        .await?;
+    for alert in items(&known, "/alerts") {
         print_change(arguments, alert)?;
     }
     loop {
