@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Simulate(SimulateArguments),
     /// Score everything now instead of at the next interval
     Analyze(AnalyzeArguments),
+    /// Work on a store that no instance has open
+    Store(StoreArguments),
     /// Print what a shell needs to complete this program's command lines
     Completions(CompletionsArguments),
     /// Print the manual page, or write those of all commands
@@ -158,6 +160,34 @@ pub(crate) struct DetectorArguments {
     /// Deviation from the median interval that is tolerated
     #[arg(long, value_name = "SECONDS", help_heading = "Detector")]
     pub(crate) jitter_threshold_s: Option<f64>,
+}
+
+/// `store`.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+/// What to do with a store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read what can still be read of a damaged store into a new one; the damaged file is not changed
+    Salvage(SalvageArguments),
+}
+
+/// `store salvage`.
+#[derive(Debug, Args)]
+pub(crate) struct SalvageArguments {
+    /// The damaged store
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where to write the new one; must not exist
+    #[arg(long, value_name = "NEW")]
+    pub(crate) out: PathBuf,
+    /// Print what was read as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `completions`.

@@ -13,3 +13,4 @@ pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod simulate;
 pub(crate) mod status;
+pub(crate) mod store;

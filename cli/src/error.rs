@@ -80,6 +80,9 @@ pub(crate) enum Error {
     /// A destination did not take a test document.
     #[error("destination {0} did not take the test document")]
     Destination(String),
+    /// A store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] beaconwatch_sidecar::StoreError),
     /// A part ended although nobody had asked it to; its own error was logged.
     #[error("the {0} part ended by itself: see the log above")]
     Ended(&'static str),

@@ -267,3 +267,37 @@ fn changes_of_findings_are_printed_as_lines_until_a_signal_comes() {
     // Without its instance it ends by itself.
     assert_eq!(watch.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn a_store_is_salvaged_into_a_new_one_that_an_instance_takes() {
+    let mut instance = Instance::start();
+    instance.beacon();
+    instance.signal("TERM");
+    assert_eq!(instance.child.wait().unwrap().code(), Some(0));
+    let store = instance.state.path().join("beaconwatch.redb");
+    let new = instance.state.path().join("new.redb");
+    let ran = run(["store", "salvage", text(&store), "--out", text(&new)]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(
+        ran.out.contains("1 kept") && ran.out.contains("All of it was read"),
+        "{}",
+        ran.out
+    );
+    let again = run(["store", "salvage", text(&store), "--out", text(&new)]);
+    assert_eq!(
+        again.code,
+        Some(1),
+        "a file that is there is never written over"
+    );
+    assert!(again.err.contains(text(&new)), "{}", again.err);
+    let path = text(&new).to_owned();
+    let saved = Instance::start_with(&[("BEACONWATCH_SIDECAR__STORE__PATH", &path)]);
+    let alerts = run(["alerts", "--csv", "--url", &saved.api]);
+    assert!(
+        alerts.out.contains("203.0.113.66"),
+        "{}{}",
+        alerts.out,
+        alerts.err
+    );
+    saved.stop();
+}
