@@ -1,5 +1,5 @@
 //! The API of the real program, asked by others' programs: Schemathesis, which makes requests out of the API's own
-//! description, and the OpenMetrics parser of Prometheus' client.
+//! description, and the `OpenMetrics` parser of Prometheus' client.
 //!
 //! Needs pip. Everything is on loopback and nothing needs root.
 
@@ -69,7 +69,7 @@ fn configuration(folder: &Path, port: u16) -> Result<PathBuf> {
     let text = format!(
         r#"
 [sidecar]
-data_directory = {folder:?}
+data_directory = "{folder}"
 analysis_interval_s = 3600
 
 [sidecar.receive]
@@ -81,14 +81,15 @@ address = "127.0.0.1:{port}"
 
 [sidecar.api.tokens.viewer]
 role = "read"
-secret = {{ file = {viewer:?} }}
+secret = {{ file = "{viewer}" }}
 
 [sidecar.api.tokens.admin]
 role = "operate"
-secret = {{ file = {admin:?} }}
+secret = {{ file = "{admin}" }}
 "#,
-        viewer = folder.join("viewer"),
-        admin = folder.join("admin"),
+        folder = folder.display(),
+        viewer = folder.join("viewer").display(),
+        admin = folder.join("admin").display(),
     );
     let file = folder.join("beaconwatch.toml");
     fs::write(&file, text).context("writing the configuration")?;

@@ -127,7 +127,7 @@ impl Writer {
 
     fn rotate(&self, number: u32) -> Result<()> {
         let rotated = self.folder.join(format!("flows.log.{number}"));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             fs::rename(self.path(), &rotated)?;
         } else {
             fs::copy(self.path(), &rotated)?;
@@ -136,7 +136,7 @@ impl Writer {
                 .truncate(true)
                 .open(self.path())?;
         }
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let mut gzip = Command::new("gzip");
             tools::output_of(gzip.arg(&rotated))?;
         }

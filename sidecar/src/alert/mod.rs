@@ -32,7 +32,9 @@ pub(crate) use finding::{
     SensorFinding, Status, Subject,
 };
 pub(crate) use id::FindingId;
-pub(crate) use query::{AlertQuery, Sort, StateFilter};
+#[cfg(test)]
+pub(crate) use query::StateFilter;
+pub(crate) use query::{AlertQuery, Sort};
 pub(crate) use view::{Alert, HistoryView, history};
 
 pub(crate) use crate::observe::SeriesId;
@@ -79,13 +81,11 @@ pub(crate) enum AlertError {
 }
 
 impl AlertError {
-    #[expect(clippy::needless_pass_by_value, reason = "callers give what they have")]
     pub(crate) fn unknown(what: &'static str, id: impl fmt::Display) -> Self {
         let id = id.to_string().chars().take(100).collect();
         Self::Unknown { what, id }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "callers give what they have")]
     pub(crate) fn invalid(
         field: &'static str,
         value: impl fmt::Display,

@@ -11,6 +11,10 @@ use super::{Finding, SensorFault, SensorFinding, Status, Subject};
 use crate::time_text::rfc3339;
 
 /// One finding as it stands.
+#[expect(
+    clippy::struct_field_names,
+    reason = "alert_id is a name of the published API"
+)]
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Alert {
     /// Identity of the finding: 32 hexadecimal digits.

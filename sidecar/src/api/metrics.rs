@@ -197,14 +197,14 @@ impl Families<'_> {
         let forgotten = "Findings forgotten because there were too many";
         self.counter("findings_forgotten", forgotten, findings.forgotten)?;
         let alerts = status.alerts;
-        let states = [
+        let counts = [
             ("open", alerts.open),
             ("closed", alerts.closed),
             ("acknowledged", alerts.acknowledged),
             ("allowed", alerts.allowed),
         ];
         let by_state =
-            states.map(|(state, count)| ([("state", state.to_owned())], Level::new(level(count))));
+            counts.map(|(state, count)| ([("state", state.to_owned())], Level::new(level(count))));
         self.labelled("alerts", "Alerts by state; states overlap", by_state)?;
         let entries = "Entries of the allow-list";
         self.gauge("allow_entries", entries, status.allow.entries)?;

@@ -146,22 +146,22 @@ mod tests {
 
     #[test]
     fn what_stays_is_given_once_whatever_comes_and_goes_between_two_pieces() {
-        let mut list: Vec<(Place, u64)> =
+        let mut entries: Vec<(Place, u64)> =
             (0..10).map(|id| (place(id / 2, id.into()), id)).collect();
         let mut given = Vec::new();
         let mut cursor: Option<String> = None;
         for round in 0.. {
-            list.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
-            let piece = Piece::cut(list.iter().copied(), page(3, cursor.as_deref()));
+            entries.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(*place));
+            let piece = Piece::cut(entries.iter().copied(), page(3, cursor.as_deref()));
             given.extend(piece.entries);
             cursor = piece.next;
             if cursor.is_none() {
                 break;
             }
             // One comes at the front, the last one given goes, one comes at the end.
-            list.push((place(100 + round, 1000), 1000 + round));
+            entries.push((place(100 + round, 1000), 1000 + round));
             let last = *given.last().unwrap();
-            list.retain(|(_, id)| *id != last);
+            entries.retain(|(_, id)| *id != last);
         }
         let mut expected: Vec<u64> = (0..10).collect();
         expected.reverse();

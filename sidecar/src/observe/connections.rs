@@ -107,7 +107,7 @@ pub(crate) struct ConnectionPage {
 
 #[derive(Debug, Default)]
 struct Rows {
-    rows: Vec<Option<(SeriesId, SeriesSummary)>>,
+    slots: Vec<Option<(SeriesId, SeriesSummary)>>,
     free: Vec<usize>,
     by_id: HashMap<SeriesId, usize>,
 }
@@ -156,7 +156,7 @@ impl ConnectionBook {
             let mut rows = self.0.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(slot) = rows.by_id.remove(id) {
                 rows.free.push(slot);
-                if let Some(row) = rows.rows.get_mut(slot) {
+                if let Some(row) = rows.slots.get_mut(slot) {
                     *row = None;
                 }
             }
@@ -173,7 +173,7 @@ impl ConnectionBook {
     /// Key of a series.
     pub(crate) fn key(&self, id: SeriesId) -> Option<SeriesKey> {
         self.read(|rows| {
-            let row = rows.rows.get(*rows.by_id.get(&id)?)?.as_ref()?;
+            let row = rows.slots.get(*rows.by_id.get(&id)?)?.as_ref()?;
             Some(row.1.key.clone())
         })
     }
@@ -185,7 +185,7 @@ impl ConnectionBook {
         let mut from = 0;
         loop {
             let more = self.read(|rows| {
-                let chunk = rows.rows.iter().enumerate().skip(from).take(CHUNK);
+                let chunk = rows.slots.iter().enumerate().skip(from).take(CHUNK);
                 for (slot, row) in chunk {
                     let Some((id, series)) = row else { continue };
                     if query.matches(series) {
@@ -197,7 +197,7 @@ impl ConnectionBook {
                     }
                 }
                 from += CHUNK;
-                from < rows.rows.len()
+                from < rows.slots.len()
             });
             if !more {
                 break;
@@ -217,7 +217,7 @@ impl ConnectionBook {
             let found = found.iter().take(query.limit);
             found
                 .filter_map(|(place, slot)| {
-                    let row = rows.rows.get(*slot)?.as_ref()?;
+                    let row = rows.slots.get(*slot)?.as_ref()?;
                     // The slot may have got another series meanwhile.
                     (row.0 == place.id).then(|| row.clone())
                 })
@@ -233,18 +233,17 @@ impl ConnectionBook {
 
 impl Rows {
     fn put(&mut self, id: SeriesId, series: SeriesSummary) {
-        let slot = match self.by_id.get(&id) {
-            Some(slot) => *slot,
-            None => {
-                let slot = self.free.pop().unwrap_or_else(|| {
-                    self.rows.push(None);
-                    self.rows.len() - 1
-                });
-                self.by_id.insert(id, slot);
-                slot
-            }
+        let slot = if let Some(slot) = self.by_id.get(&id) {
+            *slot
+        } else {
+            let slot = self.free.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                self.slots.len() - 1
+            });
+            self.by_id.insert(id, slot);
+            slot
         };
-        if let Some(row) = self.rows.get_mut(slot) {
+        if let Some(row) = self.slots.get_mut(slot) {
             *row = Some((id, series));
         }
     }

@@ -27,9 +27,7 @@ mod series_id;
 mod simulation;
 
 pub(crate) use board::Board;
-pub(crate) use connections::{
-    ConnectionBook, ConnectionPage, ConnectionPlace, ConnectionQuery, ConnectionSort,
-};
+pub(crate) use connections::{ConnectionBook, ConnectionQuery, ConnectionSort};
 pub(crate) use engine::{Engine, EngineSettings};
 pub(crate) use handle::{Books, Observer};
 pub(crate) use life::Rules;

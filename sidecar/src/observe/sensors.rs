@@ -146,18 +146,14 @@ fn begins(
     let now = judgement.now();
     let within = judgement.findings().rules().reopen_within;
     let again = latest.filter(|it| now.saturating_since(it.closed.unwrap_or(now)) <= within);
-    match again {
-        Some(latest) => {
-            let mut finding = (**latest).clone();
-            finding.reopen(now);
-            finding.subject = subject;
-            finding
-        }
-        None => {
-            let id = FindingId::new(&series.0.to_be_bytes(), now);
-            Finding::open(id, series, subject, Severity::Medium, now)
-        }
-    }
+    let Some(latest) = again else {
+        let id = FindingId::new(&series.0.to_be_bytes(), now);
+        return Finding::open(id, series, subject, Severity::Medium, now);
+    };
+    let mut finding = (**latest).clone();
+    finding.reopen(now);
+    finding.subject = subject;
+    finding
 }
 
 fn document(judgement: &mut Judgement<'_>, finding: Finding, event: Event) {

@@ -446,7 +446,7 @@ fn filters_orders_and_pages_find_each_alert_once() {
 fn a_series_is_shown_in_full_and_listed_without_the_scoring_thread() {
     let mut scene = Scene::new();
     scene.beats(1, 40, |it| {
-        it.duration = Some(std::time::Duration::from_secs(7))
+        it.duration = Some(std::time::Duration::from_secs(7));
     });
     scene.beats(2, 3, |_| {});
     scene.run(scene.observer.status()).unwrap();

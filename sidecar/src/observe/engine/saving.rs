@@ -79,15 +79,12 @@ impl Engine {
     /// Takes changed findings into the checkpoint, and tells those who read.
     fn collect_findings(&mut self) -> Result<(), FormatError> {
         for change in self.judge.findings.take_changes() {
-            let value = match &change.finding {
-                Some(finding) => {
-                    self.books.alerts.put(finding, change.is_news);
-                    Some(encode("finding", &**finding)?)
-                }
-                None => {
-                    self.books.alerts.remove(change.id);
-                    None
-                }
+            let value = if let Some(finding) = &change.finding {
+                self.books.alerts.put(finding, change.is_news);
+                Some(encode("finding", &**finding)?)
+            } else {
+                self.books.alerts.remove(change.id);
+                None
             };
             self.unsaved.findings.insert(change.id, value);
         }
