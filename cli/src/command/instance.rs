@@ -94,7 +94,7 @@ pub(crate) fn print(
     Ok(())
 }
 
-/// Like [`print`]; lines that are wider than the terminal are broken and go on below their values.
+/// Like [`fn@print`]; lines that are wider than the terminal are broken and go on below their values.
 pub(crate) fn print_lines(
     arguments: &PrintArguments,
     answer: &Value,

@@ -1,7 +1,7 @@
 //! The configuration of the seed (YAML): each of its keys works here or is answered with what replaces it.
 //!
 //! # Contract
-//! - A key with a counterpart sets it ([`RULES`]); what our own sections say in the same file stands above it.
+//! - A key with a counterpart sets it (`RULES`); what our own sections say in the same file stands above it.
 //! - A key without one gives a warning that says what to do instead. Nothing is passed over in silence.
 //! - A key that the seed does not know either is an error with its line.
 //! - A file of the seed as it was shipped starts: an address that other hosts reach becomes a loopback
