@@ -4,6 +4,7 @@ pub mod chromium;
 pub mod collector;
 pub mod ecs_schema;
 pub mod elasticsearch;
+pub mod hec;
 pub mod opensearch;
 pub mod rsyslog;
 pub mod syslog_ng;

@@ -1,9 +1,8 @@
 //! Findings at a real HTTP event collector and at a webhook receiver that verifies, through a network that cuts,
 //! delays and refuses: every finding arrives, what comes twice has the same id, and what is refused is a dead letter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::detect::{DEADLINE, Detect, beacons};
 use beaconwatch_tests::process::Process;
 use beaconwatch_tests::servers::collector;
-use beaconwatch_tests::{deployment, findings, http, tools, wait};
+use beaconwatch_tests::servers::hec::{self, Hec};
+use beaconwatch_tests::{deployment, findings, tools, wait};
 use serde_json::Value;
 
-const COLLECTOR: &str = include_str!("../servers/collector-hec.yaml");
 const FINDINGS: u32 = 60;
 /// Share of requests that meet a fault.
 const FAULTS: &str = "0.3";
@@ -99,50 +98,13 @@ fn a_receiver_that_verifies_gets_every_webhook_through_faults_and_the_refused_on
     })
 }
 
-/// Every finding is among the events that the Collector wrote, with source type and id beside it; how many
-/// came more than once.
+/// Every finding is among the events that the Collector wrote; how many came more than once.
 fn expect_events(file: &Path) -> Result<usize> {
-    let mut times = BTreeMap::<String, usize>::new();
-    for record in log_records(file)? {
-        let attributes = record["attributes"].as_array().context("no attributes")?;
-        let id = attributes.iter().find(|it| it["key"] == "event_id");
-        let id = id.and_then(|it| it["value"]["stringValue"].as_str());
-        let id = id.with_context(|| format!("no event_id in {record:#}"))?;
-        let body = &record["body"]["kvlistValue"]["values"];
-        let event = attribute(body, "event")?;
-        let inner = attribute(&event["kvlistValue"]["values"], "id")?;
-        ensure!(inner["stringValue"] == id, "{record:#}");
-        *times.entry(id.to_owned()).or_default() += 1;
-    }
+    let ids = hec::event_ids(file)?;
+    let distinct: BTreeSet<&String> = ids.iter().collect();
     let findings = FINDINGS as usize;
-    ensure!(times.len() == findings, "{} findings", times.len());
-    Ok(times.values().sum::<usize>() - findings)
-}
-
-fn attribute<'a>(attributes: &'a Value, key: &str) -> Result<&'a Value> {
-    let all = attributes.as_array().context("no attributes")?;
-    let found = all.iter().find(|attribute| attribute["key"] == key);
-    Ok(&found.with_context(|| format!("no {key} in {attributes:#}"))?["value"])
-}
-
-/// Every log record of a file of the Collector; their resources name the source type.
-fn log_records(file: &Path) -> Result<Vec<Value>> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    // The last line may be half written.
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let mut records = Vec::new();
-    for line in whole.lines() {
-        let line: Value = serde_json::from_str(line).context("reading a line")?;
-        for resource in line["resourceLogs"].as_array().into_iter().flatten() {
-            let kind = attribute(&resource["resource"]["attributes"], "com.splunk.sourcetype")?;
-            ensure!(kind["stringValue"] == "beaconwatch:detection", "{kind}");
-            for scope in resource["scopeLogs"].as_array().into_iter().flatten() {
-                let found = scope["logRecords"].as_array().into_iter().flatten();
-                records.extend(found.cloned());
-            }
-        }
-    }
-    Ok(records)
+    ensure!(distinct.len() == findings, "{} findings", distinct.len());
+    Ok(ids.len() - findings)
 }
 
 /// Every finding but the refused one is there, genuine and as the template makes it; how many came again.
@@ -168,42 +130,6 @@ fn expect_webhooks(file: &Path, refused: &str) -> Result<usize> {
     ensure!(sources == expected, "{sources:?}");
     ensure!(ids.len() == expected.len(), "{} ids", ids.len());
     Ok(lines.len() - ids.len())
-}
-
-/// The Collector as an HTTP event collector.
-struct Hec {
-    plain_port: u16,
-    ack_port: u16,
-    folder: PathBuf,
-    _process: Process,
-}
-
-impl Hec {
-    fn start(program: &Path, folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).context("creating the folder of the Collector")?;
-        let configuration = folder.join("collector.yaml");
-        fs::write(&configuration, COLLECTOR).context("writing the configuration")?;
-        let [plain_port, ack_port] = http::free_ports()?;
-        let mut command = Command::new(program);
-        command
-            .arg(format!("--config=file:{}", configuration.display()))
-            .env("PLAIN_ENDPOINT", format!("127.0.0.1:{plain_port}"))
-            .env("ACK_ENDPOINT", format!("127.0.0.1:{ack_port}"))
-            .env("FOLDER", folder);
-        let log = folder.join("collector.log");
-        let mut process = Process::start("the Collector", &command, None, &log)?;
-        wait::wait_for("the Collector", DEADLINE, || {
-            process.expect_running()?;
-            let listening = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
-            Ok((listening(plain_port) && listening(ack_port)).then_some(()))
-        })?;
-        Ok(Self {
-            plain_port,
-            ack_port,
-            folder: folder.to_owned(),
-            _process: process,
-        })
-    }
 }
 
 /// Starts a Python program that writes its address to a file.

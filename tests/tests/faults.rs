@@ -8,10 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use beaconwatch_tests::certificates::Certificates;
 use beaconwatch_tests::deployment::{self, DATA_STREAM};
 use beaconwatch_tests::process::Process;
 use beaconwatch_tests::servers::Servers;
+use beaconwatch_tests::servers::hec::{self, Hec};
 use beaconwatch_tests::servers::opensearch::Node;
+use beaconwatch_tests::servers::syslog_ng::{self, SyslogNg};
 use beaconwatch_tests::{findings, http, tools, wait};
 use serde_json::Value;
 
@@ -32,7 +35,20 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
     deployment::in_folder(|folder| {
         let opensearch = Node::start(&servers.opensearch, &folder.join("opensearch"))?;
         let webhook = Webhook::start(folder)?;
-        let destinations = all_destinations(folder, &opensearch.url(), &webhook.address)?;
+        let hec = Hec::start(&servers.collector, &folder.join("collector"))?;
+        let certificates = Certificates::make(&folder.join("certificates"))?;
+        let mut syslog = SyslogNg::start(
+            &syslog_ng::install(&mut |progress| println!("{progress}"))?,
+            &folder.join("syslog"),
+            &certificates,
+        )?;
+        let addresses = Addresses {
+            search_url: opensearch.url(),
+            webhook: webhook.address.clone(),
+            hec_port: hec.ack_port,
+            syslog_port: syslog.ports[1],
+        };
+        let destinations = all_destinations(folder, &addresses)?;
         let mut sidecar = Sidecar::prepare(folder, &folder.join("state"), &destinations)?;
         let truth = folder.join("truth.ndjson");
         let mut sender = sender(&sidecar, &truth, "0.04")?;
@@ -52,11 +68,18 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
             let documents = Documents::read(folder, &opensearch)?;
             documents.expect_all(&beacons)?;
             documents.expect_same_ids()?;
-            Ok(Some(documents))
+            let events = hec::event_ids(&hec.folder.join("acknowledged.ndjson"))?;
+            let messages = syslog.messages("tcp")?;
+            let again = (
+                documents.expect_ids("the event collector", &events)?,
+                documents.expect_ids("syslog-ng", &syslog_ids(&messages)?)?,
+            );
+            Ok(Some((documents, again)))
         })?;
+        let (documents, (events_again, messages_again)) = documents;
         let again = documents.expect_consistent()?;
         println!(
-            "{} beacons acknowledged across {KILLS} kills; {} documents at each destination; {again} came to the webhook more than once",
+            "{} beacons acknowledged across {KILLS} kills; {} documents at each destination; came again: {again} to the webhook, {events_again} to the event collector, {messages_again} to syslog-ng",
             beacons.len(),
             documents.search.len(),
         );
@@ -193,7 +216,24 @@ fn file_destination(folder: &Path) -> String {
     format!("[sidecar.destinations.file]\ntype = \"file\"\npath = \"{path}\"\n")
 }
 
-fn all_destinations(folder: &Path, search_url: &str, webhook: &str) -> Result<String> {
+/// Where the destinations are.
+struct Addresses {
+    search_url: String,
+    webhook: String,
+    hec_port: u16,
+    syslog_port: u16,
+}
+
+fn all_destinations(folder: &Path, addresses: &Addresses) -> Result<String> {
+    let Addresses {
+        search_url,
+        webhook,
+        hec_port,
+        syslog_port,
+    } = addresses;
+    let token = folder.join("token");
+    fs::write(&token, "11111111-2222-3333-4444-555555555555").context("writing the token")?;
+    let token = token.display();
     let secret = folder.join("webhook.secret");
     fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").context("writing the secret")?;
     let (file, secret) = (file_destination(folder), secret.display());
@@ -207,6 +247,18 @@ url = "{search_url}"
 type = "webhook"
 url = "http://{webhook}/findings"
 secrets = [{{ file = "{secret}" }}]
+
+[sidecar.destinations.splunk]
+type = "splunk_hec"
+url = "http://127.0.0.1:{hec_port}"
+token = {{ file = "{token}" }}
+acknowledge = true
+acknowledge_timeout_s = 5
+
+[sidecar.destinations.syslog]
+type = "syslog"
+transport = "tcp"
+address = "127.0.0.1:{syslog_port}"
 "#
     ))
 }
@@ -290,6 +342,18 @@ fn event_id(document: &Value) -> Result<String> {
     Ok(id.to_owned())
 }
 
+/// The ids in the structured data of messages.
+fn syslog_ids(messages: &[Value]) -> Result<Vec<String>> {
+    let id = |message: &Value| {
+        let id = message.pointer("/_SDATA/beaconwatch@32473/id");
+        let id = id
+            .and_then(Value::as_str)
+            .context("a message without an id")?;
+        Ok(id.to_owned())
+    };
+    messages.iter().map(id).collect()
+}
+
 fn expect_all<'a>(
     place: &str,
     documents: impl Iterator<Item = &'a Value>,
@@ -362,6 +426,18 @@ impl Documents {
             );
         }
         Ok(())
+    }
+
+    /// The same ids as everywhere, as often as they came; how many came again.
+    fn expect_ids(&self, place: &str, came: &[String]) -> Result<usize> {
+        let ids: BTreeSet<&String> = came.iter().collect();
+        let expected: BTreeSet<&String> = self.search.keys().collect();
+        let count = ids.symmetric_difference(&expected).count();
+        ensure!(
+            count == 0,
+            "{count} ids differ between {place} and OpenSearch"
+        );
+        Ok(came.len() - ids.len())
     }
 
     /// The same documents everywhere, each beacon one finding; how many came to the webhook again.

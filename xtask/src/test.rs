@@ -10,7 +10,14 @@ const END_TO_END: &str = "beaconwatch-tests";
 /// Runs every test.
 pub(crate) fn run(steps: &mut Steps) {
     steps.run("unit, property and documentation tests", || {
-        workspace::cargo(&["test", "--workspace", "--exclude", END_TO_END, "--locked"])
+        workspace::cargo(&[
+            "test",
+            "--workspace",
+            "--exclude",
+            END_TO_END,
+            "--locked",
+            "--no-fail-fast",
+        ])
     });
     steps.run("fuzz smoke", || fuzz::run(None, 5));
     end_to_end(steps, None);
@@ -34,7 +41,14 @@ pub(crate) fn end_to_end(steps: &mut Steps, filter: Option<&str>) {
     });
     if built && installed {
         steps.run("end-to-end tests", || {
-            let command = ["test", "--package", END_TO_END, "--locked", "--"];
+            let command = [
+                "test",
+                "--package",
+                END_TO_END,
+                "--locked",
+                "--no-fail-fast",
+                "--",
+            ];
             let shown: Vec<&str> = filter.into_iter().chain(["--nocapture"]).collect();
             workspace::cargo(&[&command[..], &shown].concat())
         });
