@@ -10,6 +10,33 @@ use utoipa::ToSchema;
 use super::{Finding, SensorFault, SensorFinding, Status, Subject};
 use crate::time_text::rfc3339;
 
+/// A process at the source.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ProcessView {
+    /// Process id.
+    pid: u32,
+    /// Its name.
+    name: Option<String>,
+    /// Path of its program.
+    executable: Option<String>,
+    /// Number of its user.
+    user_id: Option<u32>,
+    /// When it started (RFC 3339).
+    started: Option<String>,
+}
+
+impl ProcessView {
+    pub(crate) fn of(process: &Process) -> Self {
+        Self {
+            pid: process.pid,
+            name: process.name.as_deref().map(str::to_owned),
+            executable: process.executable.as_deref().map(str::to_owned),
+            user_id: process.user_id,
+            started: process.started.map(rfc3339),
+        }
+    }
+}
+
 /// One finding as it stands.
 #[expect(
     clippy::struct_field_names,
@@ -132,7 +159,7 @@ pub(crate) struct BeaconDetails {
     host: Arc<str>,
     host_name: Option<Arc<str>>,
     network_namespace: Arc<str>,
-    process: Option<Arc<Process>>,
+    process: Option<ProcessView>,
     server_name: Option<Arc<str>>,
     interval_s: Option<f64>,
     jitter: Option<f64>,
@@ -285,7 +312,7 @@ fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -
         host: Arc::clone(&key.host),
         host_name: assessment.and_then(|it| it.host_name.clone()),
         network_namespace: Arc::clone(&key.namespace),
-        process: assessment.and_then(|it| it.process.clone()),
+        process: assessment.and_then(|it| it.process.as_deref().map(ProcessView::of)),
         server_name: assessment.and_then(|it| it.server_name.clone()),
         interval_s: assessment.and_then(|it| it.interval_s),
         jitter: assessment.and_then(|it| it.jitter),

@@ -11,7 +11,8 @@ use super::Api;
 use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
-use super::series::{ProcessAnswer, SeriesNames, SeverityName, seconds};
+use super::series::{SeriesNames, SeverityName, seconds};
+use crate::alert::ProcessView;
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -81,7 +82,7 @@ pub(super) struct Beacon {
     /// Last known name of the server.
     server_name: Option<String>,
     /// Last known process at the source.
-    process: Option<ProcessAnswer>,
+    process: Option<ProcessView>,
     /// Method that scored.
     method: String,
     /// Score of the coefficient of variation.
@@ -302,7 +303,7 @@ impl Beacon {
             names: SeriesNames::of(&assessment.key),
             host_name: text(assessment.host_name.as_deref()),
             server_name: text(assessment.server_name.as_deref()),
-            process: assessment.process.as_deref().map(ProcessAnswer::of),
+            process: assessment.process.as_deref().map(ProcessView::of),
             method: assessment.method.to_string(),
             cv_score: score("coefficient_of_variation"),
             periodicity_score: score("periodicity"),

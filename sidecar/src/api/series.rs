@@ -1,10 +1,8 @@
 //! What a series is in answers: the same names wherever one stands.
 
-use beaconwatch_detector::{Process, SeriesKey, Severity, Timestamp, Transport};
+use beaconwatch_detector::{SeriesKey, Severity, Timestamp, Transport};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-use crate::time_text::rfc3339;
 
 /// Which series.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -35,33 +33,6 @@ impl SeriesNames {
             dst_ip: key.destination.to_string(),
             dst_port: key.destination_port,
             protocol: protocol(key.transport),
-        }
-    }
-}
-
-/// A process at the source.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct ProcessAnswer {
-    /// Process id.
-    pid: u32,
-    /// Its name.
-    name: Option<String>,
-    /// Path of its program.
-    executable: Option<String>,
-    /// Number of its user.
-    user_id: Option<u32>,
-    /// When it started (RFC 3339).
-    started: Option<String>,
-}
-
-impl ProcessAnswer {
-    pub(super) fn of(process: &Process) -> Self {
-        Self {
-            pid: process.pid,
-            name: process.name.as_deref().map(str::to_owned),
-            executable: process.executable.as_deref().map(str::to_owned),
-            user_id: process.user_id,
-            started: process.started.map(rfc3339),
         }
     }
 }
