@@ -70,9 +70,13 @@ fn fuzz(name: &str, program: &Path, seconds: u32) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     let mut command = Command::new(program);
+    command.arg(&corpus);
+    // Some targets need none.
+    let seeds = Path::new("fuzz/seeds").join(name);
+    if seeds.is_dir() {
+        command.arg(seeds);
+    }
     command
-        .arg(&corpus)
-        .arg(Path::new("fuzz/seeds").join(name))
         .arg(format!("-max_total_time={seconds}"))
         .args([
             "-max_len=65536",
