@@ -10,8 +10,8 @@
 //!   A host that is switched off for good stays an alarm until somebody closes it; then it is quiet until it
 //!   sends again.
 //! - A file is never silent: it ends when it rotates, and the next one has another identity.
-//! - Records are missing when their numbers were skipped in two analyses after each other: what came out of
-//!   order in between is no loss. A growing gap makes documents as a growing beacon does (doubling, or the update interval).
+//! - Records are missing when numbers were skipped at two looks [`GAP_LASTS`] apart: what came out of order, or waited
+//!   elsewhere while this sidecar was away, is no loss. A growing gap makes documents as a growing beacon does (doubling, or the update interval).
 //!   It ends when all has come, or when it did not grow for `close_after_s`.
 
 use std::collections::HashMap;
@@ -105,13 +105,19 @@ impl Watch {
     }
 }
 
+/// Time between two looks at the gaps: longer than a Collector waits before it sends again.
+const GAP_LASTS: Duration = Duration::from_mins(2);
+
 /// Looks at all sensors: part of an analysis.
 pub(super) fn look(sequences: &mut Sequences, watch: &Watch, judgement: &mut Judgement<'_>) {
+    let is_gap_due = sequences.since_missing_noted(watch.now) >= Some(GAP_LASTS);
     for (id, tracker) in sequences.iter() {
         watch_silence(id, tracker, watch, judgement);
-        watch_gaps(id, tracker, judgement);
+        watch_gaps(id, tracker, is_gap_due, judgement);
     }
-    sequences.note_missing();
+    if is_gap_due || sequences.since_missing_noted(watch.now).is_none() {
+        sequences.note_missing(watch.now);
+    }
 }
 
 fn series(fault: SensorFault, id: &str) -> SeriesId {
@@ -193,8 +199,9 @@ fn watch_silence(id: &Arc<str>, tracker: &Tracker, watch: &Watch, judgement: &mu
     }
 }
 
-fn watch_gaps(id: &Arc<str>, tracker: &Tracker, judgement: &mut Judgement<'_>) {
-    let missing = tracker.missing().min(tracker.sensor().missing_before);
+fn watch_gaps(id: &Arc<str>, tracker: &Tracker, is_due: bool, judgement: &mut Judgement<'_>) {
+    let lasting = tracker.missing().min(tracker.sensor().missing_before);
+    let missing = if is_due { lasting } else { 0 };
     let series = series(SensorFault::Gap, id);
     let latest = judgement.findings().latest(series).cloned();
     let known = latest.as_ref().map_or(0, |it| it.count());

@@ -37,7 +37,7 @@ pub(crate) struct Sensor {
     pub(crate) host_name: Option<Arc<str>>,
     /// When its first record came; none in what an older version of the store had.
     pub(crate) since: Option<Timestamp>,
-    /// Records that were missing at the analysis before.
+    /// Records that were missing at the look before.
     pub(crate) missing_before: u64,
 }
 
@@ -191,6 +191,8 @@ pub(crate) struct Sequences {
     changed: BTreeSet<Arc<str>>,
     limit: usize,
     forgotten: u64,
+    /// When it was last noted what is missing.
+    noted: Option<Timestamp>,
 }
 
 impl Sequences {
@@ -198,6 +200,7 @@ impl Sequences {
     #[must_use]
     pub(crate) fn new(exporter_limit: usize) -> Self {
         Self {
+            noted: None,
             trackers: HashMap::new(),
             changed: BTreeSet::new(),
             limit: exporter_limit.max(1),
@@ -251,8 +254,14 @@ impl Sequences {
         }
     }
 
-    /// Keeps in mind how many records are missing now, for the next analysis.
-    pub(crate) fn note_missing(&mut self) {
+    /// Time since [`Self::note_missing`]; none before the first time since the start.
+    pub(crate) fn since_missing_noted(&self, now: Timestamp) -> Option<std::time::Duration> {
+        self.noted.map(|noted| now.saturating_since(noted))
+    }
+
+    /// Keeps in mind how many records are missing now, for the next look.
+    pub(crate) fn note_missing(&mut self, now: Timestamp) {
+        self.noted = Some(now);
         for (id, tracker) in &mut self.trackers {
             let missing = tracker.missing();
             if missing != tracker.sensor.missing_before {

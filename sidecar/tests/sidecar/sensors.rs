@@ -113,10 +113,13 @@ async fn records_that_stay_away_are_reported_and_those_out_of_order_are_not() {
     let sidecar = start(config(folder.path()), &hands).await;
     send(&sidecar, "exporter-1", (0..5).chain(9..12)).await;
     sidecar.analyse().await.unwrap();
+    sidecar.analyse().await.unwrap();
     send(&sidecar, "exporter-1", 5..9).await;
+    hands.forward(121);
     sidecar.analyse().await.unwrap();
     send(&sidecar, "exporter-1", 20..25).await;
-    for _ in 0..3 {
+    for _ in 0..2 {
+        hands.forward(121);
         sidecar.analyse().await.unwrap();
     }
     assert_eq!(state(&sidecar, "exporter-1").await, "gaps");
