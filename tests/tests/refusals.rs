@@ -30,7 +30,7 @@ fn a_wrong_configuration_is_refused_with_file_and_key_by_every_command() -> Resu
             "exporter.otlp.protocol",
         ),
         ("[elsewhere]\n", "elsewhere"),
-        ("not TOML", "line 1"),
+        ("not TOML", "beaconwatch.toml:1"),
     ];
     deployment::in_folder(|folder| {
         let file = folder.join("beaconwatch.toml");
