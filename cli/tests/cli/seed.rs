@@ -44,6 +44,8 @@ fn each_key_works_or_is_answered_with_what_replaces_it() {
             "detection.periodicity_threshold",
             "detector.seed.alert_threshold",
         ),
+        (27, "detection.cv_weight", "0.4 coefficient of variation"),
+        (30, "detection.size_weight", "sizes do not count"),
         (39, "alerting.syslog.level", "route.minimum_severity"),
         (43, "alerting.file.max_size_mb", "rename the file"),
         (53, "logging.level", "--log"),
@@ -59,11 +61,23 @@ fn each_key_works_or_is_answered_with_what_replaces_it() {
             "{warning}"
         );
     }
-    assert!(
-        !ran.out.contains("_weight"),
-        "weights as they are need no warning: {}",
+}
+
+#[test]
+fn weights_are_passed_over_in_silence_only_when_they_are_those_in_force() {
+    let weights = |size: &str| {
+        let content = format!(
+            "detection:\n  cv_weight: 0.4\n  periodicity_weight: 0.4\n  jitter_weight: 0.2\n  size_weight: {size}\n"
+        );
+        let files = folder(&[("config.yaml", content.as_bytes())]);
+        let ran = run(["config", "check", text(&files.path().join("config.yaml"))]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
         ran.out
-    );
+    };
+    assert!(!weights("0").contains("_weight"));
+    let warned = weights("0.15");
+    assert!(warned.contains(":5: detection.size_weight"), "{warned}");
+    assert_eq!(warned.matches("_weight").count(), 1, "{warned}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) const SECTIONS: &[&str] = &[
 
 pub(super) const API_KEY: &str = "is not read from the configuration, where everybody who reads the file would have it: put it into a file of its own and name that in sidecar.api.tokens.<name>.secret.file, with role = operate";
 
-const WEIGHTS: &str = "has no effect: the weights of the seed score are fixed (0.35 coefficient of variation, 0.35 periodicity, 0.15 jitter, 0.15 size)";
+const WEIGHTS: &str = "has no effect: the weights of the seed score are fixed (0.4 coefficient of variation, 0.4 periodicity, 0.2 jitter), and sizes do not count";
 const LOGGING: &str = "has no effect: the log goes to standard error, and --log or RUST_LOG says how much of it; the service manager keeps and rotates it";
 const BOTH_PROTOCOLS: &str =
     "is false and has no effect: TCP and UDP are always captured; sidecar.allow can leave one out";
@@ -101,10 +101,10 @@ const DETECTION: &[(&str, Rule)] = &[
     ("jitter_threshold", Sets("detector.seed.jitter_threshold_s")),
     ("min_beacon_interval", Sets("detector.seed.min_interval_s")),
     ("max_beacon_interval", Sets("detector.seed.max_interval_s")),
-    ("cv_weight", weight(0.35)),
-    ("periodicity_weight", weight(0.35)),
-    ("jitter_weight", weight(0.15)),
-    ("size_weight", weight(0.15)),
+    ("cv_weight", weight(0.4)),
+    ("periodicity_weight", weight(0.4)),
+    ("jitter_weight", weight(0.2)),
+    ("size_weight", weight(0.0)),
     ("alert_threshold", Sets("detector.seed.alert_threshold")),
     ("alert_cooldown", Whole("sidecar.update_interval_s")),
     ("analysis_interval", Whole("sidecar.analysis_interval_s")),
