@@ -1,6 +1,6 @@
 //! Which instance to ask, and how to print its answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -50,9 +50,21 @@ pub(crate) struct PrintArguments {
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write to a file instead of standard output, all of it or nothing
+    /// Write to a file instead of standard output, all of it or nothing; without FILE, print a list as
+    /// comma-separated values, as the seed's `-o` does
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
+    #[expect(
+        clippy::option_option,
+        reason = "no flag, the flag alone, the flag with a file"
+    )]
+    pub(crate) output: Option<Option<PathBuf>>,
+}
+
+impl PrintArguments {
+    /// The file to write to; none for standard output.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.output.as_ref()?.as_deref()
+    }
 }
 
 /// How to print a list, and how much of it.

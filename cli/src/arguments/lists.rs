@@ -81,8 +81,8 @@ pub(crate) struct Ends {
 #[derive(Debug, Args)]
 pub(crate) struct LongConnsArguments {
     /// Show series that have lasted at least so many seconds from the first to the last connection
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) min_duration: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "3600")]
+    pub(crate) min_duration: f64,
     #[command(flatten)]
     pub(crate) ends: Ends,
     #[command(flatten)]

@@ -85,7 +85,7 @@ pub(crate) fn print(
     answer: &Value,
     text: impl FnOnce(&mut dyn std::io::Write, &Value) -> std::io::Result<()>,
 ) -> Result<(), Error> {
-    output::to(arguments.output.as_deref(), |out, _style| {
+    output::to(arguments.file(), |out, _style| {
         if arguments.json {
             return json::pretty(out, answer);
         }
@@ -102,7 +102,7 @@ pub(crate) fn print_lines(
 ) -> Result<(), Error> {
     /// Where values stand.
     const INDENT: usize = 12;
-    output::to(arguments.output.as_deref(), |out, style| {
+    output::to(arguments.file(), |out, style| {
         let Some(width) = style.line_width().filter(|_| !arguments.json) else {
             return if arguments.json {
                 json::pretty(out, answer)

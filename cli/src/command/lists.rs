@@ -1,7 +1,8 @@
 //! `beacons`, `long-conns`, `connections`, `sensors` and `audit`: lists of what a running instance knows,
 //! and `analyze`.
 //!
-//! The heads of the CSV of `beacons` and `long-conns` are those of the seed: programs read them.
+//! The CSV of `beacons`, `long-conns` and `connections` has the heads, the units and the names of severities that
+//! the seed's has: programs read it.
 
 use std::path::Path;
 
@@ -48,12 +49,10 @@ pub(crate) fn long_conns(
     arguments: &LongConnsArguments,
     config: Option<&Path>,
 ) -> Result<(), Error> {
-    let mut query = vec![("sort", ConnectionOrder::Duration.name().to_owned())];
-    query.extend(
-        arguments
-            .min_duration
-            .map(|it| ("min_duration", it.to_string())),
-    );
+    let mut query = vec![
+        ("sort", ConnectionOrder::Duration.name().to_owned()),
+        ("min_duration", arguments.min_duration.to_string()),
+    ];
     ends(&mut query, &arguments.ends);
     let answer = Instance::of(&arguments.instance, config)?.list(
         "/api/v1/connections",
@@ -177,10 +176,12 @@ const BEACONS: Listing = Listing {
         ("Score", |it| {
             csv::Cell::real(real(it, "/combined_score"), 4)
         }),
-        ("Severity", |it| csv::Cell::Text(raw(it, "/severity"))),
+        ("Severity", |it| {
+            csv::Cell::Text(raw(it, "/severity").to_ascii_uppercase())
+        }),
         ("Source_IP", |it| csv::Cell::Text(raw(it, "/src_ip"))),
         // A series is made of connections from many ports.
-        ("Source_Port", |_| csv::Cell::Text(String::new())),
+        ("Source_Port", |_| csv::Cell::Own("-".to_owned())),
         ("Dest_IP", |it| csv::Cell::Text(raw(it, "/dst_ip"))),
         ("Dest_Port", |it| {
             csv::Cell::integer(number(it, "/dst_port"))
@@ -189,8 +190,13 @@ const BEACONS: Listing = Listing {
         ("Connections", |it| {
             csv::Cell::integer(number(it, "/connection_count"))
         }),
-        ("Interval", |it| csv::Cell::real(real(it, "/interval_s"), 3)),
-        ("Jitter", |it| csv::Cell::real(real(it, "/jitter"), 4)),
+        // Seconds: the mean interval, and the furthest that one lies from the median.
+        ("Interval", |it| {
+            csv::Cell::real(real(it, "/interval_stats/mean"), 2)
+        }),
+        ("Jitter", |it| {
+            csv::Cell::real(real(it, "/interval_stats/jitter"), 2)
+        }),
     ],
 };
 
@@ -216,33 +222,50 @@ const CONNECTIONS_NARROW: &[Column] = &[
     }),
 ];
 
-const CONNECTIONS_CSV: &[CsvColumn] = &[
-    ("Duration", |it| {
-        csv::Cell::real(real(it, "/duration_seconds"), 3)
-    }),
-    ("Source_IP", |it| csv::Cell::Text(raw(it, "/src_ip"))),
-    ("Dest_IP", |it| csv::Cell::Text(raw(it, "/dst_ip"))),
-    ("Dest_Port", |it| {
-        csv::Cell::integer(number(it, "/dst_port"))
-    }),
-    ("Protocol", |it| csv::Cell::Text(raw(it, "/protocol"))),
-    ("Connections", |it| {
-        csv::Cell::integer(number(it, "/connection_count"))
-    }),
-    ("First_Seen", |it| csv::Cell::Text(raw(it, "/first_seen"))),
-    ("Last_Seen", |it| csv::Cell::Text(raw(it, "/last_seen"))),
-];
+const DURATION_CSV: CsvColumn = ("Duration", |it| {
+    csv::Cell::real(real(it, "/duration_seconds"), 3)
+});
+const SOURCE_CSV: CsvColumn = ("Source_IP", |it| csv::Cell::Text(raw(it, "/src_ip")));
+const DESTINATION_CSV: CsvColumn = ("Dest_IP", |it| csv::Cell::Text(raw(it, "/dst_ip")));
+const PORT_CSV: CsvColumn = ("Dest_Port", |it| {
+    csv::Cell::integer(number(it, "/dst_port"))
+});
+const PROTOCOL_CSV: CsvColumn = ("Protocol", |it| csv::Cell::Text(raw(it, "/protocol")));
+const COUNT_CSV: CsvColumn = ("Connections", |it| {
+    csv::Cell::integer(number(it, "/connection_count"))
+});
+const FIRST_CSV: CsvColumn = ("First_Seen", |it| csv::Cell::Text(raw(it, "/first_seen")));
+const LAST_CSV: CsvColumn = ("Last_Seen", |it| csv::Cell::Text(raw(it, "/last_seen")));
 
 const CONNECTIONS: Listing = Listing {
     key: "pairs",
     empty: "No connection has been seen yet.",
     wide: CONNECTIONS_WIDE,
     narrow: CONNECTIONS_NARROW,
-    csv: CONNECTIONS_CSV,
+    csv: &[
+        SOURCE_CSV,
+        DESTINATION_CSV,
+        PORT_CSV,
+        PROTOCOL_CSV,
+        COUNT_CSV,
+        DURATION_CSV,
+        FIRST_CSV,
+        LAST_CSV,
+    ],
 };
 
 const LONG_CONNS: Listing = Listing {
-    empty: "No series has lasted that long.",
+    empty: "No series has lasted that long: see --min-duration.",
+    csv: &[
+        DURATION_CSV,
+        SOURCE_CSV,
+        DESTINATION_CSV,
+        PORT_CSV,
+        PROTOCOL_CSV,
+        COUNT_CSV,
+        FIRST_CSV,
+        LAST_CSV,
+    ],
     ..CONNECTIONS
 };
 

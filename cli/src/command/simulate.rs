@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &SimulateArguments, config: Option<&Path>) -> Resul
         .build()?;
     let client = Client::new(&arguments.instance, &state_folder(config))?;
     let chain = runtime.block_on(simulate(arguments, &client))?;
-    let file = arguments.print.output.as_deref();
+    let file = arguments.print.file();
     output::to(file, |out, _style| {
         if arguments.print.json {
             json_text::pretty(out, &chain.as_json())

@@ -97,11 +97,12 @@ enum Format {
 impl Format {
     /// As asked for; else as the name of the file says.
     fn of(arguments: &ListPrintArguments) -> Self {
-        let name = arguments.print.output.as_deref();
-        let ending = name.and_then(|it| it.extension()?.to_str());
+        let ending = arguments.print.file();
+        let ending = ending.and_then(|it| it.extension()?.to_str());
         match ending {
             _ if arguments.csv => Self::Csv,
             _ if arguments.print.json => Self::Json,
+            _ if arguments.print.output == Some(None) => Self::Csv,
             Some("csv") => Self::Csv,
             Some("json") => Self::Json,
             _ => Self::Table,
@@ -116,7 +117,7 @@ impl Listing {
         arguments: &ListPrintArguments,
         answer: &Value,
     ) -> Result<(), Error> {
-        let file = arguments.print.output.as_deref();
+        let file = arguments.print.file();
         super::to(file, |out, style| match Format::of(arguments) {
             Format::Json => json::pretty(out, answer),
             Format::Csv => self.print_csv(out, answer),

@@ -12,7 +12,7 @@ fn beacon() -> Value {
         "id": "6f", "src_ip": "10.0.0.5", "dst_ip": "2001:db8::7", "dst_port": 443, "protocol": "TCP",
         "server_name": "c2\u{1b}.example", "process": {"pid": 42, "name": "implant"},
         "combined_score": 0.973, "severity": "critical", "connection_count": 1234, "is_beacon": true,
-        "interval_s": 60.0, "jitter": 0.2, "last_seen": "2023-11-14T22:42:21.5Z", "allowed": null,
+        "interval_s": 60.0, "jitter": 0.2, "interval_stats": {"mean": 60.125, "jitter": 12.5}, "last_seen": "2023-11-14T22:42:21.5Z", "allowed": null,
     })
 }
 
@@ -149,16 +149,21 @@ fn connections_are_shown_as_a_table_that_says_when_there_are_more() {
 #[test]
 fn long_connections_are_asked_for_by_duration() {
     let fake = Fake::start(&[("GET /api/v1/connections", 200, one("pairs", &pair()))]);
-    let ran = fake.run(80, &["long-conns", "--min-duration", "3600"]);
+    let ran = fake.run(80, &["long-conns", "--min-duration", "60"]);
+    expect(&ran.out, &["2 h", "198.51.100.7:53/udp"]);
+    fake.run(80, &["long-conns"]);
     assert_eq!(
         fake.lines(),
-        ["GET /api/v1/connections?sort=duration&min_duration=3600"]
+        [
+            "GET /api/v1/connections?sort=duration&min_duration=60",
+            "GET /api/v1/connections?sort=duration&min_duration=3600",
+        ],
+        "an hour, as in the seed, when nothing is said"
     );
-    expect(&ran.out, &["2 h", "198.51.100.7:53/udp"]);
 }
 
 #[test]
-fn csv_has_the_heads_of_the_seed() {
+fn csv_has_the_heads_and_units_of_the_seed() {
     let fake = Fake::start(&[
         ("GET /api/v1/beacons", 200, one("beacons", &beacon())),
         ("GET /api/v1/connections", 200, one("pairs", &pair())),
@@ -166,8 +171,15 @@ fn csv_has_the_heads_of_the_seed() {
     assert_eq!(
         fake.run(80, &["beacons", "--csv"]).out,
         "Score,Severity,Source_IP,Source_Port,Dest_IP,Dest_Port,Protocol,Connections,Interval,Jitter\n\
-         0.973,critical,10.0.0.5,,2001:db8::7,443,TCP,1234,60,0.2\n"
+         0.973,CRITICAL,10.0.0.5,-,2001:db8::7,443,TCP,1234,60.12,12.5\n"
     );
+    assert_eq!(
+        fake.run(80, &["connections", "--csv"]).out,
+        "Source_IP,Dest_IP,Dest_Port,Protocol,Connections,Duration,First_Seen,Last_Seen\n\
+         10.0.0.5,198.51.100.7,53,UDP,12,7200,2023-11-14T20:42:21Z,2023-11-14T22:42:21Z\n"
+    );
+    let seed_s_flag = fake.run(80, &["beacons", "-o", "--limit", "5"]);
+    assert_eq!(seed_s_flag.out, fake.run(80, &["beacons", "--csv"]).out);
     assert_eq!(
         fake.run(80, &["long-conns", "--csv"]).out,
         "Duration,Source_IP,Dest_IP,Dest_Port,Protocol,Connections,First_Seen,Last_Seen\n\
