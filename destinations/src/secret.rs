@@ -3,19 +3,60 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Most bytes of a secret's file.
 const MAX_BYTES: u64 = 64 << 10;
 
 /// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretSource {
     /// In this file; white space around it does not count.
     File(PathBuf),
     /// In this environment variable.
     Env(String),
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+/// Reads a source. Who writes the secret itself in its place is told so without it: the error is printed and
+/// logged.
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = SecretSource;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("{ file = \"...\" } or { env = \"VARIABLE\" }")
+    }
+
+    fn visit_str<E: de::Error>(self, _secret: &str) -> Result<SecretSource, E> {
+        Err(E::custom(
+            "a secret stands in the configuration itself, expected where it is: { file = \"...\" } or { env = \"VARIABLE\" }",
+        ))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<SecretSource, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Source {
+            File(PathBuf),
+            Env(String),
+        }
+        Ok(
+            match Source::deserialize(MapAccessDeserializer::new(fields))? {
+                Source::File(path) => SecretSource::File(path),
+                Source::Env(name) => SecretSource::Env(name),
+            },
+        )
+    }
 }
 
 /// A secret could not be read. Says where it should have been, not what it is.
@@ -114,6 +155,31 @@ mod tests {
         let secret = Secret::read(&SecretSource::File(path)).unwrap();
         assert_eq!(secret.reveal(), "hunter2");
         assert_eq!(format!("{secret:?}"), "Secret(..)");
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_source_is_refused_and_not_shown() {
+        let read = |text: &str| serde_json::from_str::<SecretSource>(text);
+        assert_eq!(
+            read(r#"{"file": "/run/key"}"#).unwrap(),
+            SecretSource::File("/run/key".into())
+        );
+        assert_eq!(
+            read(r#"{"env": "KEY"}"#).unwrap(),
+            SecretSource::Env("KEY".to_owned())
+        );
+        for wrong in [
+            r#""hunter2""#,
+            r#"{"value": "hunter2"}"#,
+            r#"{"file": "/run/key", "env": "hunter2"}"#,
+            r#"["hunter2"]"#,
+            "{}",
+        ] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{wrong}: {error}");
+        }
+        let error = read(r#""hunter2""#).unwrap_err().to_string();
+        assert!(error.contains("expected where it is"), "{error}");
     }
 
     #[test]
