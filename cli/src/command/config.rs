@@ -1,5 +1,7 @@
 //! `beaconwatch config`: check, show, schema.
 
+mod unreadable;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -15,8 +17,9 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
     let loaded = config::load(file, Flags::default())?;
     let config = &loaded.config;
     check_files(config)?;
+    let unreadable = unreadable::of(&loaded)?;
     to_stdout(|out| {
-        for warning in &loaded.warnings {
+        for warning in loaded.warnings.iter().chain(&unreadable) {
             writeln!(out, "warning: {}", text::harmless(warning))?;
         }
         match &loaded.file {

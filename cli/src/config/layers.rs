@@ -109,11 +109,28 @@ impl Layers {
             Kind::UnknownField(_, known) => {
                 format!("unknown key, expected one of {}", known.join(", "))
             }
+            Kind::UnknownVariant(found, known) => {
+                format!("is {found:?}, expected one of {}", known.join(", "))
+            }
+            Kind::InvalidType(found, expected) => {
+                format!("is {found}, expected {}", in_words(expected))
+            }
             kind => kind.to_string(),
         };
         if path.is_empty() {
             return format!("{place}: {problem}");
         }
         format!("{place}: {}: {problem}", path.join("."))
+    }
+}
+
+/// A type's name as people say it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "f64" | "f32" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "text",
+        other => other,
     }
 }

@@ -74,6 +74,43 @@ fn a_wrong_file_is_refused_with_file_key_and_expectation() {
 }
 
 #[test]
+fn a_file_or_variable_that_cannot_be_read_is_a_warning_with_its_place() {
+    let content =
+        b"[sidecar.api.tls]\ncertificate_file = \"/no/such.pem\"\nkey_file = \"/no/such.key\"\n\n\
+        [sidecar.destinations.hook]\ntype = \"webhook\"\nurl = \"https://hooks.example.org\"\n\
+        secrets = [{ env = \"BEACONWATCH_TEST_NO_SUCH\" }]\n";
+    let files = folder(&[("b.toml", content)]);
+    let ran = run(["config", "check", text(&files.path().join("b.toml"))]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    for words in [
+        "b.toml:2: sidecar.api.tls.certificate_file: cannot read /no/such.pem",
+        "b.toml:3: sidecar.api.tls.key_file: cannot read /no/such.key",
+        "sidecar.destinations.hook.secrets.0.env: the environment variable BEACONWATCH_TEST_NO_SUCH is not set",
+    ] {
+        let warned = ran.out.lines().find(|line| line.contains(words));
+        let warned = warned.unwrap_or_else(|| panic!("{words}: {}", ran.out));
+        assert!(warned.starts_with("warning: "), "{warned}");
+    }
+}
+
+#[test]
+fn a_secret_that_stands_in_the_configuration_is_refused_and_not_shown() {
+    let content = b"[sidecar.destinations.x]\ntype = \"splunk_hec\"\nurl = \"https://splunk.example.org:8088\"\ntoken = \"hunter2hunter2\"\n";
+    let files = folder(&[("b.toml", content)]);
+    for command in [&["config", "check"][..], &["detect", "--config"]] {
+        let file = files.path().join("b.toml");
+        let ran = run([command, &[text(&file)]].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.err);
+        assert!(
+            ran.err.contains("sidecar.destinations.x: a secret stands"),
+            "{}",
+            ran.err
+        );
+        assert!(!ran.err.contains("hunter2"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn the_environment_stands_above_the_file_and_is_named_in_errors() {
     let files = folder(&[("b.toml", b"[detector.seed]\nalert_threshold = 0.5\n")]);
     let check = |value: &str| -> Ran {
