@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::seed::Spectrum;
 use crate::{Process, SeriesKey, Timestamp};
 
 /// How grave a detection is: thresholds of the published seed scores.
@@ -120,6 +121,10 @@ pub struct Assessment {
     pub jitter: Option<f64>,
     /// Intervals in numbers; `None` when there are none.
     pub intervals: Option<IntervalStatistics>,
+    /// Strongest peak of the spectrum; `None` when there is none. It is for who looks at the series now and is
+    /// not written: an assessment that was read again has none.
+    #[serde(skip)]
+    pub spectrum: Option<Spectrum>,
     /// Source ports of the newest connections, newest first, where they are known: with them a finding is
     /// joined to single connections in other logs.
     pub recent_source_ports: Vec<u16>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::seed::{Gate, METHOD, Scorer, SpectrumAnalyser};
+use crate::seed::{Gate, METHOD, Scorer, Spectrum, SpectrumAnalyser};
 use crate::series::Series;
 use crate::settings::{Profile, SeedSettings, Settings};
 use crate::{Assessment, Context, IntervalStatistics, Severity, Signal, Timestamp};
@@ -31,6 +31,7 @@ struct Verdict {
     detected: bool,
     gate: Option<String>,
     intervals: Option<IntervalStatistics>,
+    spectrum: Option<Spectrum>,
     signals: Vec<Signal>,
     explanation: String,
 }
@@ -82,6 +83,7 @@ impl Method {
             interval_s: median_s,
             jitter: verdict.intervals.as_ref().and_then(relative_jitter),
             intervals: verdict.intervals,
+            spectrum: verdict.spectrum,
             recent_source_ports: series.recent_ports(),
             bytes_out: series.bytes_out,
             bytes_in: series.bytes_in,
@@ -122,6 +124,7 @@ fn seed_verdict(
         detected: score.combined >= settings.alert_threshold,
         gate: None,
         intervals: Some(intervals),
+        spectrum: score.spectrum,
         signals: score.signals(settings),
         explanation: score.explanation(),
     }

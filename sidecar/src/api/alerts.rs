@@ -32,10 +32,12 @@ pub(super) struct AlertsQuery {
     state: Option<String>,
     /// Lowest severity.
     severity: Option<SeverityName>,
-    /// Address that connects, or block of such.
+    /// Address that connects, or block of such; `src_ip` is the same.
+    #[serde(alias = "src_ip")]
     #[param(value_type = Option<String>, format = "ipv4")]
     source: Option<Network>,
-    /// Address that answers, or block of such.
+    /// Address that answers, or block of such; `dst_ip` is the same.
+    #[serde(alias = "dst_ip")]
     #[param(value_type = Option<String>, format = "ipv4")]
     destination: Option<Network>,
     /// Part of the process's name or path, in any case.

@@ -1,9 +1,9 @@
 //! Scored series, with the field names of the published beacon analyser's API.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use axum::extract::State;
-use beaconwatch_detector::{Assessment, Network, Signal};
+use beaconwatch_detector::{Assessment, Network, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,11 +16,10 @@ use crate::alert::ProcessView;
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
-/// Connections from which a sample has full confidence, and the number at which it has none.
-const FULL_CONFIDENCE: f64 = 20.0;
-const NO_CONFIDENCE: f64 = 4.0;
-/// Scores from which a signal counts as contributing.
-const ABOVE_THRESHOLD: f64 = 0.5;
+/// Below this score a series is not suspicious at all.
+const NO_CONFIDENCE: f64 = 0.3;
+/// Scores from which a signal speaks for a beacon.
+const ABOVE_THRESHOLD: f64 = 0.7;
 
 /// Which scored series.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -32,10 +31,12 @@ pub(super) struct BeaconsQuery {
     min_score: f64,
     /// Lowest severity.
     severity: Option<SeverityName>,
-    /// Address that connects, or block of such.
+    /// Address that connects, or block of such; `src_ip` is the same.
+    #[serde(alias = "src_ip")]
     #[param(value_type = Option<String>, format = "ipv4")]
     source: Option<Network>,
-    /// Address that answers, or block of such.
+    /// Address that answers, or block of such; `dst_ip` is the same.
+    #[serde(alias = "dst_ip")]
     #[param(value_type = Option<String>, format = "ipv4")]
     destination: Option<Network>,
     /// Port that answers.
@@ -99,8 +100,8 @@ pub(super) struct Beacon {
     severity: SeverityName,
     /// Whether it counts as a detection.
     is_beacon: bool,
-    /// How much the number of connections alone lets one trust the score, 0 to 1.
-    confidence: f64,
+    /// The score in words: none below 0.3, then as the severity.
+    confidence: Confidence,
     /// Dominant interval in seconds.
     interval_s: Option<f64>,
     /// Relative jitter: 0.2 means ±20 % of the interval.
@@ -121,8 +122,21 @@ pub(super) struct Beacon {
     first_seen: String,
     /// Last connection (RFC 3339).
     last_seen: String,
+    /// When it was scored (RFC 3339).
+    analysis_time: String,
     /// Why it has its score.
     explanation: ExplanationAnswer,
+}
+
+/// How sure the score is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Confidence {
+    None,
+    Low,
+    Medium,
+    High,
+    Critical,
 }
 
 /// What allows a series.
@@ -158,12 +172,15 @@ struct IntervalAnswer {
 /// Periodicity of a series.
 #[derive(Debug, Serialize, ToSchema)]
 struct PeriodicityAnswer {
-    /// Whether it counts as a detection.
+    /// Whether the score of the periodicity is at least 0.7.
     is_periodic: bool,
-    /// Dominant interval in seconds.
+    /// Period of the strongest peak of the spectrum in seconds; without one, the dominant interval.
     dominant_period: Option<f64>,
     /// Score of the periodicity.
     periodicity_score: Option<f64>,
+    /// The strongest peak of the spectrum: its frequency in hertz, and its share of the power with that of its
+    /// second harmonic. Empty when there is none.
+    frequency_peaks: Vec<(f64, f64)>,
 }
 
 /// Why a series has its score.
@@ -173,8 +190,8 @@ struct ExplanationAnswer {
     text: String,
     /// In numbers: the contributions add up to the score.
     contributing_signals: Vec<SignalAnswer>,
-    /// Signals with a score of at least 0.5.
-    signals_above_threshold: usize,
+    /// Names of the signals with a score of at least 0.7.
+    signals_above_threshold: Vec<String>,
 }
 
 /// One signal.
@@ -218,10 +235,10 @@ pub(super) async fn beacons(
         let board = api.board.read().unwrap_or_else(PoisonError::into_inner);
         let matching = board
             .best(query.min_score)
-            .filter(|(_, it)| filter.takes(it));
-        let placed = matching.map(|((rank, id), assessment)| {
+            .filter(|(_, it)| filter.takes(&it.assessment));
+        let placed = matching.map(|((rank, id), scored)| {
             let place = Place { rank, id: id.0 };
-            (place, (id, Arc::clone(assessment)))
+            (place, (id, scored.clone()))
         });
         Piece::cut(placed, page)
     };
@@ -232,7 +249,7 @@ pub(super) async fn beacons(
         beacons: piece
             .entries
             .iter()
-            .map(|(id, it)| Beacon::of(&api, *id, it))
+            .map(|(id, it)| Beacon::of(&api, *id, &it.assessment, it.at))
             .collect(),
     }))
 }
@@ -289,7 +306,7 @@ impl Filter {
 }
 
 impl Beacon {
-    pub(super) fn of(api: &Api, id: SeriesId, assessment: &Assessment) -> Self {
+    pub(super) fn of(api: &Api, id: SeriesId, assessment: &Assessment, at: Timestamp) -> Self {
         let finding = api.observer.alerts().of_series(id);
         let allowed = api
             .observer
@@ -312,21 +329,18 @@ impl Beacon {
             combined_score: assessment.score,
             severity: assessment.severity.into(),
             is_beacon: assessment.detected,
-            confidence: confidence(assessment.count),
+            confidence: Confidence::of(assessment),
             interval_s: assessment.interval_s,
             jitter: assessment.jitter,
             interval_stats: interval_statistics(assessment),
-            periodicity_result: PeriodicityAnswer {
-                is_periodic: assessment.detected,
-                dominant_period: assessment.interval_s,
-                periodicity_score: score("periodicity"),
-            },
+            periodicity_result: periodicity(assessment),
             connection_count: assessment.count,
             bytes_out: assessment.bytes_out,
             bytes_in: assessment.bytes_in,
             duration_seconds: seconds(assessment.first_seen, assessment.last_seen),
             first_seen: rfc3339(assessment.first_seen),
             last_seen: rfc3339(assessment.last_seen),
+            analysis_time: rfc3339(at),
             explanation: explanation(assessment),
         }
     }
@@ -349,12 +363,26 @@ fn interval_statistics(assessment: &Assessment) -> Option<IntervalAnswer> {
     })
 }
 
+fn periodicity(assessment: &Assessment) -> PeriodicityAnswer {
+    let score = signal(assessment, "periodicity");
+    let peak = assessment.spectrum.filter(|peak| peak.period_s > 0.0);
+    PeriodicityAnswer {
+        is_periodic: score.is_some_and(|score| score >= ABOVE_THRESHOLD),
+        dominant_period: peak.map(|peak| peak.period_s).or(assessment.interval_s),
+        periodicity_score: score,
+        frequency_peaks: peak
+            .map(|peak| (peak.period_s.recip(), peak.share))
+            .into_iter()
+            .collect(),
+    }
+}
+
 fn explanation(assessment: &Assessment) -> ExplanationAnswer {
     let signals = assessment.signals.iter();
     let above = signals.clone().filter(|it| it.score >= ABOVE_THRESHOLD);
     ExplanationAnswer {
         text: assessment.explanation.clone(),
-        signals_above_threshold: above.count(),
+        signals_above_threshold: above.map(|it| it.name.to_string()).collect(),
         contributing_signals: signals.map(SignalAnswer::of).collect(),
     }
 }
@@ -379,8 +407,14 @@ fn signal(assessment: &Assessment, name: &str) -> Option<f64> {
     found.map(|signal| signal.score)
 }
 
-/// clip((n − 4) / 16, 0, 1).
-fn confidence(count: u64) -> f64 {
-    let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    ((count - NO_CONFIDENCE) / (FULL_CONFIDENCE - NO_CONFIDENCE)).clamp(0.0, 1.0)
+impl Confidence {
+    fn of(assessment: &Assessment) -> Self {
+        match SeverityName::from(assessment.severity) {
+            _ if assessment.score < NO_CONFIDENCE => Self::None,
+            SeverityName::Low => Self::Low,
+            SeverityName::Medium => Self::Medium,
+            SeverityName::High => Self::High,
+            SeverityName::Critical => Self::Critical,
+        }
+    }
 }

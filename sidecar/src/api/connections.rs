@@ -21,10 +21,12 @@ use crate::time_text::rfc3339;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ConnectionsQuery {
-    /// Address that connects, or block of such.
+    /// Address that connects, or block of such; `src_ip` is the same.
+    #[serde(alias = "src_ip")]
     #[param(value_type = Option<String>, format = "ipv4")]
     source: Option<Network>,
-    /// Address that answers, or block of such.
+    /// Address that answers, or block of such; `dst_ip` is the same.
+    #[serde(alias = "dst_ip")]
     #[param(value_type = Option<String>, format = "ipv4")]
     destination: Option<Network>,
     /// Port that answers.

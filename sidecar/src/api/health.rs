@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::error::{Answer, ApiError, ErrorAnswer};
 use crate::status::Status;
+use crate::time_text::rfc3339;
 
 /// Failed attempts in a row after which a destination counts as a problem.
 const FAILURES: u32 = 3;
@@ -39,6 +40,8 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<&'static str, ApiErr
 pub(super) struct Health {
     /// Degraded when there is any problem.
     status: HealthStatus,
+    /// Now (RFC 3339).
+    timestamp: String,
     /// Version of the program.
     version: &'static str,
     /// Seconds since the start.
@@ -69,6 +72,7 @@ pub(super) async fn health(State(api): State<Api>) -> Result<Answer<Health>, Api
         } else {
             HealthStatus::Degraded
         },
+        timestamp: rfc3339(api.clock.now()),
         version: status.version,
         uptime_seconds: status.uptime_s,
         problems,

@@ -70,7 +70,7 @@ pub(super) async fn read(api: &Api, id: SeriesId) -> Result<Option<Series>, ApiE
     let Some(detail) = api.observer.series(id).await? else {
         return Ok(None);
     };
-    let beacon = Beacon::of(api, id, &detail.assessment);
+    let beacon = Beacon::of(api, id, &detail.assessment, api.clock.now());
     // A transform of up to a million points: not on a thread that serves others.
     let drawn = tokio::task::spawn_blocking(move || {
         let spectrum = seed::power_spectrum(&detail.times, POINTS);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use beaconwatch_detector::{Assessment, SeriesKey};
+use beaconwatch_detector::{Assessment, SeriesKey, Timestamp};
 
 use super::SeriesId;
 
@@ -16,10 +16,17 @@ fn rank(score: f64) -> u64 {
 /// Where a series stands on the board: by score, then by name.
 pub(crate) type Standing = (u64, SeriesId);
 
+/// A scored series and when it was scored.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored {
+    pub(crate) assessment: Arc<Assessment>,
+    pub(crate) at: Timestamp,
+}
+
 /// The latest assessments. Series that a gate of the method keeps from being scored are not on it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    assessments: HashMap<SeriesId, Arc<Assessment>>,
+    assessments: HashMap<SeriesId, Scored>,
     by_score: BTreeSet<Standing>,
     limit: usize,
 }
@@ -35,15 +42,15 @@ impl Board {
         }
     }
 
-    /// Takes the newest assessment of a series.
-    pub(crate) fn put(&mut self, assessment: Arc<Assessment>) {
+    /// Takes the newest assessment of a series, made at this instant.
+    pub(crate) fn put(&mut self, assessment: Arc<Assessment>, at: Timestamp) {
         let id = SeriesId::of(&assessment.key);
         self.take_off(id);
         if assessment.gate.is_some() {
             return;
         }
         self.by_score.insert((rank(assessment.score), id));
-        self.assessments.insert(id, assessment);
+        self.assessments.insert(id, Scored { assessment, at });
         while self.assessments.len() > self.limit {
             let Some((_, worst)) = self.by_score.pop_first() else {
                 return;
@@ -59,15 +66,12 @@ impl Board {
 
     fn take_off(&mut self, id: SeriesId) {
         if let Some(old) = self.assessments.remove(&id) {
-            self.by_score.remove(&(rank(old.score), id));
+            self.by_score.remove(&(rank(old.assessment.score), id));
         }
     }
 
     /// Assessments of at least `min_score` and where they stand, best first.
-    pub(crate) fn best(
-        &self,
-        min_score: f64,
-    ) -> impl Iterator<Item = (Standing, &Arc<Assessment>)> {
+    pub(crate) fn best(&self, min_score: f64) -> impl Iterator<Item = (Standing, &Scored)> {
         self.by_score
             .range((rank(min_score), SeriesId(0))..)
             .rev()

@@ -125,7 +125,7 @@ impl Judgement<'_> {
             .board
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        board.put(assessment);
+        board.put(assessment, self.now);
     }
 
     fn detected(&mut self, assessment: &Arc<Assessment>) -> Result<(), DocumentError> {

@@ -38,6 +38,15 @@ async fn beacons_are_listed_with_the_seed_s_fields() {
     assert_eq!(beacon["interval_stats"]["median"], 60.0);
     assert_eq!(beacon["process"]["name"], "implant");
     assert_eq!(beacon["first_seen"], "2025-11-22T08:00:00Z");
+    assert!(time(&beacon["analysis_time"]) >= time(&beacon["last_seen"]));
+    let periodicity = &beacon["periodicity_result"];
+    assert_eq!(periodicity["is_periodic"], true);
+    let peak = periodicity["frequency_peaks"][0].as_array().unwrap();
+    let (hertz, share) = (peak[0].as_f64().unwrap(), peak[1].as_f64().unwrap());
+    assert!((hertz - 1.0 / 60.0).abs() < 0.000_5, "{hertz}");
+    assert!((0.5..=1.0).contains(&share), "{share}");
+    assert!((periodicity["dominant_period"].as_f64().unwrap() - 60.0).abs() < 1.0);
+    assert_eq!(beacon["confidence"], "critical");
     let parts = beacon["explanation"]["contributing_signals"]
         .as_array()
         .unwrap();
@@ -46,6 +55,79 @@ async fn beacons_are_listed_with_the_seed_s_fields() {
         .map(|part| part["contribution"].as_f64().unwrap())
         .sum();
     assert!((sum - beacon["combined_score"].as_f64().unwrap()).abs() < 1e-9);
+    let above = beacon["explanation"]["signals_above_threshold"].as_array();
+    let strong = parts.iter().filter(|it| it["score"].as_f64() >= Some(0.7));
+    let strong: Vec<_> = strong.map(|it| it["name"].clone()).collect();
+    assert_eq!((above, strong.is_empty()), (Some(&strong), false));
+}
+
+#[tokio::test]
+async fn every_key_that_the_seed_s_clients_read_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = with_two_series(&folder).await;
+    for (path, pointer, keys) in [
+        ("health", "", "status timestamp"),
+        (
+            "status",
+            "",
+            "status uptime_seconds start_time requests_received batches_processed events_received",
+        ),
+        ("status", "/storage", "pair_count"),
+        ("status", "/analyzer", "total_runs current_known_beacons"),
+        ("status", "/alerter", "alerts_sent"),
+        (
+            "beacons",
+            "/beacons/0",
+            "pair_key src_ip dst_ip dst_port protocol cv_score periodicity_score jitter_score size_score \
+             combined_score is_beacon confidence interval_stats periodicity_result connection_count \
+             duration_seconds first_seen last_seen analysis_time explanation",
+        ),
+        (
+            "beacons",
+            "/beacons/0/interval_stats",
+            "count mean std_dev cv median min_interval max_interval jitter",
+        ),
+        (
+            "beacons",
+            "/beacons/0/periodicity_result",
+            "is_periodic dominant_period periodicity_score frequency_peaks",
+        ),
+        (
+            "beacons",
+            "/beacons/0/explanation",
+            "contributing_signals signals_above_threshold",
+        ),
+        (
+            "beacons",
+            "/beacons/0/explanation/contributing_signals/0",
+            "name score weight contribution raw_value threshold",
+        ),
+        (
+            "alerts?severity=low&limit=50",
+            "/alerts/0",
+            "alert_id title description severity source details timestamp tags",
+        ),
+        (
+            "connections?src_ip=192.0.2.10&limit=1",
+            "/pairs/0",
+            "pair_key src_ip dst_ip dst_port protocol connection_count duration_seconds first_seen last_seen",
+        ),
+        ("connections?dst_ip=2001:db8::1", "", "count pairs"),
+    ] {
+        let (status, body) = get(&sidecar, &format!("/api/v1/{path}")).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        let fields = body.pointer(pointer).and_then(Value::as_object);
+        let fields = fields.unwrap_or_else(|| panic!("{path}: no {pointer} in {body}"));
+        for key in keys.split_whitespace() {
+            assert!(fields.contains_key(key), "{path}{pointer}/{key}");
+        }
+    }
+    let (_, one) = get(&sidecar, "/api/v1/connections?dst_ip=2001:db8::1").await;
+    assert_eq!(one["total"], 1);
+}
+
+fn time(value: &Value) -> jiff::Timestamp {
+    value.as_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test]

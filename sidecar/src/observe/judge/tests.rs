@@ -38,6 +38,7 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         interval_s: Some(60.0),
         jitter: None,
         intervals: None,
+        spectrum: None,
         bytes_out: 0,
         bytes_in: 0,
         recent_source_ports: Vec::new(),
@@ -355,12 +356,12 @@ fn of_too_many_findings_the_closed_one_that_changed_longest_ago_is_forgotten_fir
 fn the_board_keeps_the_best_scores_in_order() {
     let mut board = Board::new(2);
     for place in [10, 30, 20] {
-        board.put(Arc::new(assessment(place, Severity::Low, 40, at(1))));
+        board.put(Arc::new(assessment(place, Severity::Low, 40, at(1))), at(2));
     }
     let places = |board: &Board, min_score: f64| {
         let octets = board
             .best(min_score)
-            .map(|(_, it)| match it.key.destination {
+            .map(|(_, it)| match it.assessment.key.destination {
                 std::net::IpAddr::V4(address) => address.octets()[3],
                 std::net::IpAddr::V6(_) => 0,
             });
@@ -372,7 +373,7 @@ fn the_board_keeps_the_best_scores_in_order() {
         gate: Some("few".to_owned()),
         ..assessment(30, Severity::Low, 40, at(1))
     };
-    board.put(Arc::new(gated));
+    board.put(Arc::new(gated), at(2));
     assert_eq!(
         places(&board, 0.0),
         [20],

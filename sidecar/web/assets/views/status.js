@@ -7,8 +7,8 @@ import { fill } from '../parts/states.js';
 import { factList } from './finding-panels.js';
 
 const REFRESH_MS = 5000;
-/** What has a page of its own. */
-const ELSEWHERE = new Set(['destinations', 'sensors', 'exporters']);
+/** What has a page of its own, and what stands there under another name for other programs. */
+const ELSEWHERE = new Set(['destinations', 'sensors', 'exporters', 'status', 'uptime_seconds', 'start_time', 'requests_received', 'batches_processed', 'events_received', 'storage', 'analyzer', 'alerter']);
 const TIMES = /^(started|last_analysis|.*_at)$/;
 
 /** @type {import('../app.js').MakeView} */
@@ -34,7 +34,7 @@ function healthPanel(health) {
 /** A card for each part, whatever parts there are. @param {Record<string, any>} status */
 function sections(status) {
   const parts = Object.entries(status).filter(([name, value]) => isRecord(value) && !ELSEWHERE.has(name));
-  const single = Object.entries(status).filter(([, value]) => !isRecord(value) && !Array.isArray(value));
+  const single = Object.entries(status).filter(([name, value]) => !isRecord(value) && !Array.isArray(value) && !ELSEWHERE.has(name));
   const cards = parts.flatMap(([name, value]) => (name === 'parts' ? Object.entries(value) : [[name, value]])).map(([name, value]) => card(label(name), value));
   return [card('Program', Object.fromEntries(single)), ...cards].filter(Boolean);
 }
