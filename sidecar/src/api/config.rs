@@ -9,6 +9,7 @@ use super::Api;
 use super::access::Caller;
 use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::{Body, OptionalBody};
+use super::seed_config;
 use crate::control::{ReloadReport, View};
 
 /// What is in force, what of it the API has set, and what waits for a restart.
@@ -20,10 +21,11 @@ pub(super) async fn show(State(api): State<Api>) -> Answer<View> {
     Answer((*api.control.view()).clone())
 }
 
-/// Changes as a merge patch (RFC 7396): `null` takes back what was set before.
+/// Changes as a merge patch (RFC 7396): `null` takes back what was set before. The published analyser's `detection`
+/// and `alerting` are understood, too.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(transparent)]
-#[schema(value_type = Object, example = json!({"detector": {"min_events": 12}}))]
+#[schema(value_type = Object, example = json!({"detector": {"seed": {"min_connections": 12}}}))]
 pub(super) struct Patch(Map<String, Value>);
 
 /// Changes what can be changed: all of the patch or nothing of it, at once and over restarts.
@@ -36,7 +38,7 @@ pub(super) async fn change(
     caller: Caller,
     Body(Patch(patch)): Body<Patch>,
 ) -> Result<Answer<View>, ApiError> {
-    let patch = Value::Object(patch);
+    let patch = Value::Object(seed_config::in_our_words(patch)?);
     let view = api.control.change(&patch, &caller.actor).await?;
     let said = patch.to_string();
     api.audit(&caller, "config.change", "configuration", &said)

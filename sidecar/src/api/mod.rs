@@ -41,6 +41,7 @@ mod guard;
 mod health;
 mod metrics;
 mod page;
+mod seed_config;
 mod sensors;
 mod series;
 mod series_detail;

@@ -171,6 +171,14 @@ async fn the_configuration_is_changed_as_a_whole_and_addresses_and_paths_never()
         json!({"update_interval_s": 1}),
         json!({"update_interval_s": "soon"}),
         json!({"nothing": 1}),
+        json!({"detection": {"alert_threshold": 0.8, "cv_treshold": 0.1}}),
+        json!({"detection": {"alert_threshold": 0.8}, "detector": {"seed": {"alert_threshold": 0.9}}}),
+        json!({"detection": 1}),
+        json!({"detection": {"alert_threshold": 7}}),
+        json!({"weights": {"cv": 1.0}}),
+        json!({"alerting": {"webhook_url": "http://attacker.example"}}),
+        json!({"alerting": {"webhook_enabled": true}}),
+        json!({"whitelist": {"source_ips": []}}),
     ] {
         let (status, answer) = asking.post("/api/v1/config", &refused).await;
         assert_eq!(status, 422, "{refused}: {answer}");
@@ -192,6 +200,27 @@ async fn the_configuration_is_changed_as_a_whole_and_addresses_and_paths_never()
     assert_eq!(
         asking.post("/api/v1/config/reload", &json!({})).await.0,
         409
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_is_changed_in_the_words_of_the_seed_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = start(config(folder.path()), &Hands::new()).await;
+    let asking = Asking::of(&sidecar, folder.path());
+    let patch = json!({
+        "detection": {"alert_threshold": 0.8, "jitter_threshold": 6, "alert_cooldown": 300},
+        "alerting": {"file_enabled": false},
+    });
+    let (status, after) = asking.post("/api/v1/config", &patch).await;
+    assert_eq!(status, 200, "{after}");
+    assert_eq!(
+        after["overrides"],
+        json!({
+            "detector": {"seed": {"alert_threshold": 0.8, "jitter_threshold_s": 6}},
+            "update_interval_s": 300,
+            "destinations": {"file": {"route": {"enabled": false}}},
+        })
     );
 }
 
