@@ -113,6 +113,15 @@ impl AllowConfig {
         Ok(rule)
     }
 
+    /// What it says as JSON, without what it does not say.
+    pub(crate) fn text(&self) -> String {
+        let mut fields = serde_json::to_value(self).unwrap_or_default();
+        if let Some(fields) = fields.as_object_mut() {
+            fields.retain(|_, value| !value.is_null());
+        }
+        fields.to_string()
+    }
+
     fn check_texts(&self) -> Result<(), AlertError> {
         let length = self.reason.chars().count();
         if !(1..=500).contains(&length) || self.reason.trim().is_empty() {

@@ -103,7 +103,7 @@ impl Engine {
         let value = encode("allow-list entry", &entry).map_err(crate::store::StoreError::from)?;
         let ledger = &mut self.unsaved.ledger;
         ledger.state.insert(allow_name(&entry.id), Some(value));
-        let detail = serde_json::to_string(&entry.config).unwrap_or_default();
+        let detail = entry.config.text();
         self.audit_change(AuditEntry::new(now, actor, "allow.add", &entry.id, &detail));
         self.judge_allowed(now);
         self.save_changes(store)?;
@@ -169,7 +169,7 @@ impl Engine {
         self.put_allow_list_in_force();
         let ledger = &mut self.unsaved.ledger;
         ledger.state.insert(allow_name(id), None);
-        let detail = serde_json::to_string(&entry.config).unwrap_or_default();
+        let detail = entry.config.text();
         self.audit_change(AuditEntry::new(now, actor, "allow.remove", id, &detail));
         self.judge_allowed(now);
         self.save_changes(store)?;

@@ -127,6 +127,9 @@ async fn an_entry_of_the_allow_list_is_shown_before_it_is_added_and_taken_off_ag
     let (status, added) = asking.post("/api/v1/allow", &entry).await;
     assert_eq!(status, 201, "{added}");
     assert_eq!(added["entry"]["origin"], "api");
+    let audit = asking.read("/api/v1/audit?limit=1").await;
+    let said = audit["entries"][0]["detail"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(said).unwrap(), entry);
     let alert = asking.read(&format!("/api/v1/alerts/{id}")).await;
     assert_eq!(alert["state"], "closed");
     assert_eq!(alert["allowed"]["reason"], "our own server");
