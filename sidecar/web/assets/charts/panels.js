@@ -42,7 +42,7 @@ export function beatsPanel(series, interval_s) {
     options: (colours) => ({
       cursor: { y: false, drag: { x: true, y: false } },
       scales: { x: { time: true }, y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(high ?? 1, (interval_s ?? 0) * 1.4) * 1.08] } },
-      axes: [axis(colours, { size: 46, values: clocks }), axis(colours, { side: true, size: 64, values: durations, incrs: STEPS_S })],
+      axes: [axis(colours, { size: 46, values: clocks }), axis(colours, { side: true, size: 64, values: evenDurations, incrs: STEPS_S })],
       series: [{}, { paths: () => null, points: { show: true, size: 6, width: 1, stroke: colours.accent, fill: colours.accent } }],
       hooks: { draw: [(/** @type {any} */ plot) => drawTicks(plot, times, colours.accent), (/** @type {any} */ plot) => interval_s && drawLine(plot, 'y', interval_s, colours.second)] },
     }),
@@ -72,7 +72,7 @@ export function histogramPanel(series, interval_s) {
     options: (colours) => ({
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false } },
       scales: { x: { time: false, range: (/** @type {any} */ _plot, /** @type {number} */ low, /** @type {number} */ high) => (low === middles[0] && high === middles[middles.length - 1] ? [edges[0], edges[edges.length - 1]] : [low, high]) }, y: { range: (/** @type {any} */ _plot, /** @type {number} */ _low, /** @type {number} */ high) => [0, (high || 1) * 1.08] } },
-      axes: [axis(colours, { values: durations, incrs: STEPS_S }), axis(colours, { side: true, size: 50, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] })],
+      axes: [axis(colours, { values: evenDurations, incrs: STEPS_S }), axis(colours, { side: true, size: 50, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] })],
       series: [{}, { paths: () => null, points: { show: false } }],
       hooks: { draw: [(/** @type {any} */ plot) => drawBars(plot, edges, counts, colours.accent), (/** @type {any} */ plot) => interval_s && drawLine(plot, 'x', interval_s, colours.second)] },
     }),
@@ -112,6 +112,18 @@ export function spectrumPanel(series, interval_s) {
 /** Labels of an axis of seconds. @param {any} _plot @param {(number | null)[]} splits */
 function durations(_plot, splits) {
   return splits.map((value) => (value === null ? '' : duration(value)));
+}
+
+/**
+ * Labels in even steps. Where a step is no whole number of minutes, all are in seconds: 115 s, 120 s and not 115 s, 2 min.
+ * @param {any} plot @param {(number | null)[]} splits
+ */
+function evenDurations(plot, splits) {
+  const values = splits.filter((value) => value !== null);
+  const step = values.length > 1 ? values[1] - values[0] : MINUTE;
+  const inSeconds = step >= 1 && step % MINUTE !== 0 && values.every((value) => value < 1000);
+  if (!inSeconds) return durations(plot, splits);
+  return splits.map((value) => (value === null ? '' : `${Math.round(value)} s`));
 }
 
 /** Labels of an axis of time: the day stands below the first hour of each. @param {any} _plot @param {number[]} splits */
