@@ -131,10 +131,10 @@ fn conditions(it: &Value) -> String {
 }
 
 fn expiry(it: &Value) -> String {
-    if it["expires"].is_string() {
-        moment(it, "/expires")
-    } else {
-        "never".to_owned()
+    match &it["expires"] {
+        Value::String(_) if it["expired"] == true => format!("ended {}", moment(it, "/expires")),
+        Value::String(_) => moment(it, "/expires"),
+        _ => "never".to_owned(),
     }
 }
 

@@ -217,6 +217,30 @@ fn findings_are_changed_as_the_api_wants_it() {
 }
 
 #[test]
+fn an_entry_of_the_allow_list_that_has_ended_says_so() {
+    let entry = |id: &str, expired: bool| {
+        json!({"id": id, "port": 443, "reason": "x", "origin": "api", "matched": 0,
+        "expires": "2030-01-01T00:00:00Z", "expired": expired})
+    };
+    let entries = json!({"count": 2, "entries": [entry("a1", true), entry("b2", false)]});
+    let fake = Fake::start(&[("GET /api/v1/allow", 200, entries)]);
+    let ran = fake.run(200, &["allow"]);
+    let line = |id: &str| {
+        ran.out
+            .lines()
+            .find(|it| it.contains(id))
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        line("a1").contains("ended 2030-01-01 00:00:00"),
+        "{}",
+        ran.out
+    );
+    assert!(!line("b2").contains("ended"), "{}", ran.out);
+}
+
+#[test]
 fn the_allow_list_is_shown_tried_and_changed() {
     let entry = json!({"id": "a1b2c3", "domain": "*.example.org", "port": 443, "source": "10.0.0.0/8",
         "reason": "updates", "owner": "it", "origin": "api", "matched": 12, "expires": null});
