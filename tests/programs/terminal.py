@@ -1,7 +1,7 @@
 """A terminal with a program in it, driven by lines of JSON.
 
 Arguments: columns, lines, program and its arguments. Each line on standard input is an object:
-{"type": text}, {"resize": [columns, lines]}, {"signal": number} or {}; each is answered by what the terminal shows
+{"type": text}, {"resize": [columns, lines]}, {"signal": number}, {"hang_up": true} or {}; each is answered by what the terminal shows
 then. The terminal is a pseudo-terminal of the kernel; what it shows is worked out by pyte.
 """
 
@@ -38,6 +38,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.ByteStream(self.screen)
         self.status = None
+        self.gone = False
 
     def read(self):
         self.stream.feed(os.read(self.master, 65536))
@@ -51,9 +52,13 @@ class Terminal:
             self.screen.resize(lines=lines, columns=columns)
         if "signal" in command:
             os.kill(self.pid, command["signal"])
+        if "hang_up" in command:
+            os.close(self.master)
+            os.close(self.slave)
+            self.gone = True
 
     def state(self):
-        while select.select([self.master], [], [], 0)[0]:
+        while not self.gone and select.select([self.master], [], [], 0)[0]:
             self.read()
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -64,7 +69,7 @@ class Terminal:
             "status": self.status,
             "alternate": ALTERNATE_SCREEN in self.screen.mode,
             "cursor": not self.screen.cursor.hidden,
-            "as_before": termios.tcgetattr(self.slave) == self.before,
+            "as_before": not self.gone and termios.tcgetattr(self.slave) == self.before,
         }
 
 
@@ -72,7 +77,7 @@ def main():
     columns, lines = int(sys.argv[1]), int(sys.argv[2])
     terminal = Terminal(columns, lines, sys.argv[3:])
     while True:
-        ready = select.select([0, terminal.master], [], [])[0]
+        ready = select.select([0] if terminal.gone else [0, terminal.master], [], [])[0]
         if terminal.master in ready:
             terminal.read()
         if 0 in ready:

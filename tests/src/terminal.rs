@@ -90,6 +90,11 @@ impl Terminal {
         self.ask(&json!({ "signal": number }))
     }
 
+    /// Takes the terminal away, as a lost connection does. Nothing is shown from then on.
+    pub fn hang_up(&mut self) -> Result<Shown> {
+        self.ask(&json!({"hang_up": true}))
+    }
+
     /// What is shown now.
     pub fn look(&mut self) -> Result<Shown> {
         self.ask(&json!({}))

@@ -250,6 +250,20 @@ fn signals_and_keys_give_the_terminal_back_as_it_was() -> Result<()> {
 }
 
 #[test]
+fn it_ends_with_a_terminal_that_is_taken_away() -> Result<()> {
+    deployment::in_folder(|folder| {
+        let mut instance = Instance::start(folder)?;
+        let mut terminal = instance.watch()?;
+        terminal.wait_for(&["No findings yet", "? help"], DEADLINE)?;
+        terminal.hang_up()?;
+        let shown = terminal.wait_for_end(DEADLINE)?;
+        // The signal or the first frame that cannot be drawn ends it, whichever comes first.
+        ensure!(matches!(shown.status, Some(0 | 1)), "{shown:?}");
+        instance.stop()
+    })
+}
+
+#[test]
 fn without_an_instance_the_screen_is_never_taken() -> Result<()> {
     let [port] = http::free_ports()?;
     let mut command = Command::new(deployment::binaries()?.join("beaconwatch"));

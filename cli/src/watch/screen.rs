@@ -1,9 +1,11 @@
 //! [`Screen`]: the terminal while the interface has it.
 //!
 //! It is given back as it was when the value is dropped and when the program panics, before the panic is
-//! told of. Keys are read by a thread of their own, which ends with the value.
+//! told of. Keys are read by a thread of their own, which ends with the value; when the terminal is gone, reading
+//! may never return, and the thread ends with the process.
 
 use std::io::{self, Stdout};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -23,10 +25,14 @@ use super::view::Message;
 
 /// The thread that reads keys looks so often whether it should end.
 const KEY_PATIENCE: Duration = Duration::from_millis(100);
+/// So many times that patience the thread gets to end.
+const LOOKS: u32 = 10;
 
 /// The terminal.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: it would tell standard error that it cannot show the cursor of a terminal that is gone, and
+    /// panic because that is gone, too. [`give_back`] shows the cursor.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     stop: Arc<AtomicBool>,
     keys: Option<JoinHandle<()>>,
 }
@@ -53,7 +59,7 @@ impl Screen {
         let stopped = Arc::clone(&stop);
         let keys = std::thread::spawn(move || read_keys(&sender, &stopped));
         Ok(Self {
-            terminal,
+            terminal: ManuallyDrop::new(terminal),
             stop,
             keys: Some(keys),
         })
@@ -69,8 +75,11 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(keys) = self.keys.take() {
-            // A thread that panicked has told of it.
-            drop(keys.join());
+            // Of a terminal that is gone crossterm reads nothing for ever, without a look at its patience.
+            let mut looks = 0..LOOKS;
+            while !keys.is_finished() && looks.next().is_some() {
+                std::thread::park_timeout(KEY_PATIENCE);
+            }
         }
         give_back();
     }
