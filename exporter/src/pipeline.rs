@@ -3,6 +3,10 @@
 //! One task reads the source, keeps the flow table and fills the queue; another sends. So a slow receiver
 //! never holds up the kernel's ring buffer. Stopping: a last reading of the source, then the queue is
 //! sent until the drain deadline; what remains is counted.
+//!
+//! When no event was made for an interval, a heartbeat takes the next number: whoever receives knows that
+//! the exporter lives, and that nothing before it was lost on the way. While something waits to be sent there
+//! is none, because it could not be sooner there than that.
 
 use std::sync::Arc;
 
@@ -17,7 +21,7 @@ use crate::deliver::{Queue, Sender};
 use crate::enrich::{OwnProcesses, ProcessLookup, host};
 use crate::flow::{FlowEvent, FlowTable, Moment};
 use crate::otlp::LogsTarget;
-use crate::otlp::logs::{Identity, LogEncoder, NumberedEvent};
+use crate::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use crate::otlp::metrics::{Metrics, MetricsError};
 use crate::source::FlowSource;
 use crate::telemetry::{Counters, LossPlace, Telemetry};
@@ -204,12 +208,16 @@ impl<S: FlowSource> Collector<S> {
     ) -> Result<(), CaptureError> {
         let mut flush = ticks(config.flush_interval_s);
         let mut snapshot = ticks(config.snapshot_interval_s);
+        let mut heartbeat = ticks(config.heartbeat_interval_s);
+        heartbeat.reset();
         loop {
+            let made = self.next_sequence;
             let step = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => Step::Stop,
                 _ = flush.tick() => Step::Flush,
                 _ = snapshot.tick() => Step::Snapshot,
+                _ = heartbeat.tick() => Step::Heartbeat,
                 read = self.source.read(&mut self.records) => match read? {
                     0 => Step::Stop,
                     _ => Step::Apply,
@@ -219,6 +227,7 @@ impl<S: FlowSource> Collector<S> {
                 Step::Apply => self.apply()?,
                 Step::Flush => self.flush()?,
                 Step::Snapshot => self.snapshot()?,
+                Step::Heartbeat => self.heartbeat()?,
                 Step::Stop => {
                     self.snapshot()?;
                     self.table.report_changes(&mut self.events);
@@ -226,7 +235,21 @@ impl<S: FlowSource> Collector<S> {
                     return Ok(());
                 }
             }
+            if self.next_sequence > made {
+                heartbeat.reset();
+            }
         }
+    }
+
+    fn heartbeat(&mut self) -> Result<(), CaptureError> {
+        if !self.queue.is_idle() {
+            return Ok(());
+        }
+        let now = self.source.now()?;
+        let numbered = self.next_number(now, Content::Heartbeat);
+        self.telemetry.set_made(self.next_sequence);
+        self.queue.push([numbered]);
+        Ok(())
     }
 
     fn apply(&mut self) -> Result<(), CaptureError> {
@@ -303,16 +326,23 @@ impl<S: FlowSource> Collector<S> {
     }
 
     fn number(&mut self, event: FlowEvent, now: Moment) -> NumberedEvent {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
         self.telemetry.add_traffic(&event.record, event.delta);
         let process = self.processes.find(&event.record.owner);
-        NumberedEvent {
-            sequence,
-            observed_unix_ns: now.unix_ns,
+        let content = Content::Flow {
             own: process.own || event.record.flags & FLAG_OWN != 0,
             executable: process.executable,
             event,
+        };
+        self.next_number(now, content)
+    }
+
+    fn next_number(&mut self, now: Moment, content: Content) -> NumberedEvent {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        NumberedEvent {
+            sequence,
+            observed_unix_ns: now.unix_ns,
+            content,
         }
     }
 
@@ -346,6 +376,7 @@ enum Step {
     Apply,
     Flush,
     Snapshot,
+    Heartbeat,
     Stop,
 }
 

@@ -24,7 +24,7 @@ fields! {
     EXPORTER_ID = "beaconwatch.exporter.id", Keyword, "", Required, Beaconwatch,
         "Identity of one run of one exporter; a restart makes a new one.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
     EXPORTER_SEQUENCE = "beaconwatch.exporter.sequence", Long, "", Required, Beaconwatch,
-        "Number of this record among all that the exporter made, from 0 without gaps: a receiver reports what is missing.", "42";
+        "Number of this record among all that the exporter made, flow records and heartbeats, from 0 without gaps: a receiver reports what is missing.", "42";
     FLOW_ID = "beaconwatch.flow.id", Keyword, "", Required, Beaconwatch,
         "Identity of the flow on its host, the same in all of its records: 32 hexadecimal digits.", "5b0c3f8d9e6a4b17a2c4d6e8f0123456";
     EVENT = "beaconwatch.flow.event", Keyword, "", Required, Beaconwatch,

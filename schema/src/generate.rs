@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{ECS_VERSION, Field, FieldType, Level, Origin, detection, flow, sensor, template};
+use crate::{
+    ECS_VERSION, Field, FieldType, Level, Origin, detection, flow, heartbeat, sensor, template,
+};
 
 /// Every generated file: path from the root of the repository, and content.
 #[must_use]
@@ -54,6 +56,15 @@ fn field_reference() -> String {
         flow::EVENT_NAME,
     );
     table(&mut text, flow::FIELDS);
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        text,
+        "\n## Heartbeat\n\n\
+         One OTLP log record (event name `{}`) of an exporter that had no flow records to send for \
+         `exporter.heartbeat_interval_s`.\n\n",
+        heartbeat::EVENT_NAME,
+    );
+    table(&mut text, heartbeat::FIELDS);
     text
 }
 
@@ -124,6 +135,7 @@ mod tests {
         for field in detection::FIELDS
             .iter()
             .chain(flow::FIELDS)
+            .chain(heartbeat::FIELDS)
             .chain(sensor::FIELDS)
         {
             assert!(
@@ -142,7 +154,12 @@ mod tests {
 
     #[test]
     fn no_field_is_listed_twice_in_a_table() {
-        for fields in [detection::FIELDS, flow::FIELDS, sensor::FIELDS] {
+        for fields in [
+            detection::FIELDS,
+            flow::FIELDS,
+            heartbeat::FIELDS,
+            sensor::FIELDS,
+        ] {
             let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
             assert_eq!(names.len(), fields.len());
         }
@@ -153,6 +170,7 @@ mod tests {
         for field in detection::FIELDS
             .iter()
             .chain(flow::FIELDS)
+            .chain(heartbeat::FIELDS)
             .chain(sensor::FIELDS)
         {
             let own = field.name.starts_with("beaconwatch.");

@@ -1,7 +1,8 @@
 //! The one field model: every field of a flow record and of a detection document, once.
 //!
 //! [`flow::FIELDS`] lists the attributes of the OTLP log record that the exporter emits and the sidecar
-//! reads (OpenTelemetry semantic conventions where they have a name, `beaconwatch.*` else).
+//! reads (OpenTelemetry semantic conventions where they have a name, `beaconwatch.*` else), and
+//! [`heartbeat::FIELDS`] those of the record that an idle exporter sends.
 //! [`detection::FIELDS`] lists the fields of a detection document (Elastic Common Schema
 //! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else), and [`sensor::FIELDS`] those of a document
 //! about a sensor. Constants of the same module carry the names,
@@ -14,6 +15,7 @@ pub mod detection;
 mod field;
 pub mod flow;
 mod generate;
+pub mod heartbeat;
 pub mod sensor;
 pub mod template;
 

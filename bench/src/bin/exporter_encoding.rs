@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use beaconwatch_exporter::flow::{BootId, FlowEvent, FlowTable, Moment, TableSettings};
-use beaconwatch_exporter::otlp::logs::{Identity, LogEncoder, NumberedEvent};
+use beaconwatch_exporter::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use beaconwatch_records::{CloseReason, CounterSet, FlowRecord, Owner, RecordKind, Role};
 use prost::Message;
 
@@ -146,9 +146,11 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
                 encoder.record(&NumberedEvent {
                     sequence,
                     observed_unix_ns: NOW.unix_ns,
-                    event,
-                    executable: Some(executable.clone()),
-                    own: false,
+                    content: Content::Flow {
+                        event,
+                        executable: Some(executable.clone()),
+                        own: false,
+                    },
                 })
             })
             .collect();

@@ -47,6 +47,10 @@ pub struct Config {
     /// can be.
     #[serde_as(as = "DurationSecondsWithFrac<f64>")]
     pub snapshot_interval_s: Duration,
+    /// When there was nothing to send for this long, a heartbeat is sent. Keep it well below
+    /// `sidecar.alerts.sensor_silent_after_s`: whoever is silent for that long is reported.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub heartbeat_interval_s: Duration,
     /// A UDP flow without a datagram for this long has ended.
     #[serde_as(as = "DurationSecondsWithFrac<f64>")]
     pub udp_idle_timeout_s: Duration,
@@ -142,6 +146,7 @@ impl Default for Config {
             flush_interval_s: Duration::from_secs(1),
             update_interval_s: table.update_interval,
             snapshot_interval_s: Duration::from_secs(5),
+            heartbeat_interval_s: Duration::from_mins(1),
             udp_idle_timeout_s: table.udp_idle_timeout,
             drain_timeout_s: Duration::from_secs(5),
             max_flows: table.max_flows,
@@ -224,6 +229,7 @@ impl Config {
             ("flush_interval_s", self.flush_interval_s, SHORTEST),
             ("update_interval_s", self.update_interval_s, SHORTEST),
             ("snapshot_interval_s", self.snapshot_interval_s, SHORTEST),
+            ("heartbeat_interval_s", self.heartbeat_interval_s, SHORTEST),
             ("udp_idle_timeout_s", self.udp_idle_timeout_s, SHORTEST),
             ("drain_timeout_s", self.drain_timeout_s, Duration::ZERO),
             ("retry.initial_s", self.retry.initial_s, SHORTEST),

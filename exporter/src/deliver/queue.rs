@@ -120,6 +120,13 @@ impl Queue {
         count
     }
 
+    /// Whether everything that was queued is done with.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.events.is_empty() && state.in_flight == 0
+    }
+
     /// How often the queue has overflowed.
     #[must_use]
     pub fn overflows(&self) -> u64 {

@@ -1,15 +1,17 @@
-//! Flow events become OTLP log records.
+//! Flow events and heartbeats become OTLP log records.
 //!
-//! One resource per host and run; attribute names come from [`beaconwatch_schema::flow`]. A record says
+//! One resource per host and run; attribute names come from [`beaconwatch_schema::flow`] and
+//! [`beaconwatch_schema::heartbeat`]. A flow record says
 //! `source` for the end that initiated and `destination` for the end that answered, whichever is local.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use beaconwatch_records::{
-    CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Protocol, Role,
+    CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Owner, Protocol,
+    Role,
 };
-use beaconwatch_schema::flow as names;
+use beaconwatch_schema::{flow as names, heartbeat};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -21,19 +23,35 @@ use crate::flow::{FlowEvent, FlowEventKind, Moment};
 #[cfg(test)]
 mod tests;
 
-/// A flow event on its way out: numbered, with what user space added.
+/// An event on its way out.
 #[derive(Clone, Debug)]
 pub struct NumberedEvent {
     /// Number among all events that this run of the exporter made.
     pub sequence: u64,
     /// When the event was made, nanoseconds since the Unix epoch.
     pub observed_unix_ns: u64,
-    /// The event.
-    pub event: FlowEvent,
-    /// Path of the process's executable.
-    pub executable: Option<Arc<str>>,
-    /// Traffic of Beaconwatch itself.
-    pub own: bool,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What an event says.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every event is of a flow: a box would cost each of them an allocation"
+)]
+pub enum Content {
+    /// Something of a flow, with what user space added.
+    Flow {
+        /// The event.
+        event: FlowEvent,
+        /// Path of the process's executable.
+        executable: Option<Arc<str>>,
+        /// Traffic of Beaconwatch itself.
+        own: bool,
+    },
+    /// The exporter lives and had nothing else to say.
+    Heartbeat,
 }
 
 /// Who exports: goes into every resource and record.
@@ -107,40 +125,36 @@ impl LogEncoder {
     #[must_use]
     pub fn record(&self, numbered: &NumberedEvent) -> LogRecord {
         let mut attributes = Vec::with_capacity(40);
-        self.push_identity(&mut attributes, numbered);
-        push_state(&mut attributes, &numbered.event);
-        push_traffic(&mut attributes, &numbered.event);
-        self.push_endpoints(&mut attributes, &numbered.event.record);
-        self.push_process(&mut attributes, numbered);
+        self.push_identity(&mut attributes, numbered.sequence);
+        let (event_name, time_unix_nano) = match &numbered.content {
+            Content::Flow {
+                event,
+                executable,
+                own,
+            } => {
+                push_state(&mut attributes, event, *own);
+                push_traffic(&mut attributes, event);
+                self.push_endpoints(&mut attributes, &event.record);
+                self.push_process(&mut attributes, &event.record.owner, executable.as_deref());
+                (names::EVENT_NAME, event.time_unix_ns)
+            }
+            Content::Heartbeat => (heartbeat::EVENT_NAME, numbered.observed_unix_ns),
+        };
         LogRecord {
-            time_unix_nano: numbered.event.time_unix_ns,
+            time_unix_nano,
             observed_time_unix_nano: numbered.observed_unix_ns,
             severity_number: SeverityNumber::Info as i32,
             severity_text: "INFO".to_owned(),
-            event_name: names::EVENT_NAME.to_owned(),
+            event_name: event_name.to_owned(),
             attributes,
             ..LogRecord::default()
         }
     }
 
-    fn push_identity(&self, attributes: &mut Vec<KeyValue>, numbered: &NumberedEvent) {
-        let event = &numbered.event;
-        attributes.push(text(names::EXPORTER_ID, &self.identity.exporter_id));
-        attributes.push(unsigned(names::EXPORTER_SEQUENCE, numbered.sequence));
-        attributes.push(string(names::FLOW_ID, event.id.to_string()));
-        attributes.push(text(names::EVENT, event_name(event.kind)));
-        attributes.push(unsigned(names::RECORD_NUMBER, u64::from(event.number)));
-        attributes.push(text(
-            names::ROLE,
-            if is_client(&event.record) {
-                names::ROLE_CLIENT
-            } else {
-                names::ROLE_SERVER
-            },
-        ));
-        if numbered.own {
-            attributes.push(boolean(names::OWN, true));
-        }
+    /// What every record has.
+    fn push_identity(&self, attributes: &mut Vec<KeyValue>, sequence: u64) {
+        attributes.push(text(heartbeat::EXPORTER_ID, &self.identity.exporter_id));
+        attributes.push(unsigned(heartbeat::EXPORTER_SEQUENCE, sequence));
     }
 
     fn push_endpoints(&self, attributes: &mut Vec<KeyValue>, record: &FlowRecord) {
@@ -170,8 +184,12 @@ impl LogEncoder {
         }
     }
 
-    fn push_process(&self, attributes: &mut Vec<KeyValue>, numbered: &NumberedEvent) {
-        let owner = &numbered.event.record.owner;
+    fn push_process(
+        &self,
+        attributes: &mut Vec<KeyValue>,
+        owner: &Owner,
+        executable: Option<&str>,
+    ) {
         if owner.cgroup_id != 0 {
             attributes.push(unsigned(names::CGROUP_ID, owner.cgroup_id));
         }
@@ -189,7 +207,7 @@ impl LogEncoder {
             let name = String::from_utf8_lossy(name).into_owned();
             attributes.push(string(names::PROCESS_EXECUTABLE_NAME, name));
         }
-        if let Some(path) = &numbered.executable {
+        if let Some(path) = executable {
             attributes.push(text(names::PROCESS_EXECUTABLE_PATH, path));
         }
         if owner.process_start_ns != 0
@@ -200,8 +218,20 @@ impl LogEncoder {
     }
 }
 
-fn push_state(attributes: &mut Vec<KeyValue>, event: &FlowEvent) {
+fn push_state(attributes: &mut Vec<KeyValue>, event: &FlowEvent, own: bool) {
     let record = &event.record;
+    attributes.push(string(names::FLOW_ID, event.id.to_string()));
+    attributes.push(text(names::EVENT, event_name(event.kind)));
+    attributes.push(unsigned(names::RECORD_NUMBER, u64::from(event.number)));
+    let role = if is_client(record) {
+        names::ROLE_CLIENT
+    } else {
+        names::ROLE_SERVER
+    };
+    attributes.push(text(names::ROLE, role));
+    if own {
+        attributes.push(boolean(names::OWN, true));
+    }
     attributes.push(unsigned(names::START_TIME, event.start_unix_ns));
     if record.flags & FLAG_START_INFERRED != 0 {
         attributes.push(boolean(names::START_INFERRED, true));

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::flow::{BootId, FlowEvent, FlowEventKind, FlowId, Moment};
-use crate::otlp::logs::Identity;
+use crate::otlp::logs::{Content, Identity};
 
 /// Answers by a script, then takes everything; notes when each attempt came.
 #[derive(Default)]
@@ -95,17 +95,19 @@ fn event(sequence: u64) -> NumberedEvent {
     NumberedEvent {
         sequence,
         observed_unix_ns: 0,
-        event: FlowEvent {
-            id: FlowId::of(BootId(0), &record),
-            kind: FlowEventKind::Start,
-            number: 0,
-            start_unix_ns: 0,
-            time_unix_ns: 0,
-            delta: CounterSet::default(),
-            record,
+        content: Content::Flow {
+            event: FlowEvent {
+                id: FlowId::of(BootId(0), &record),
+                kind: FlowEventKind::Start,
+                number: 0,
+                start_unix_ns: 0,
+                time_unix_ns: 0,
+                delta: CounterSet::default(),
+                record,
+            },
+            executable: None,
+            own: false,
         },
-        executable: None,
-        own: false,
     }
 }
 

@@ -69,22 +69,27 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
     NumberedEvent {
         sequence: 42,
         observed_unix_ns: STARTED.unix_ns,
-        event: FlowEvent {
-            id: FlowId::of(BootId(1), &record),
-            kind,
-            number: 3,
-            start_unix_ns: STARTED.unix_of(record.start_ns),
-            time_unix_ns: STARTED.unix_of(record.time_ns),
-            delta: record.counters,
-            record,
+        content: Content::Flow {
+            event: FlowEvent {
+                id: FlowId::of(BootId(1), &record),
+                kind,
+                number: 3,
+                start_unix_ns: STARTED.unix_of(record.start_ns),
+                time_unix_ns: STARTED.unix_of(record.time_ns),
+                delta: record.counters,
+                record,
+            },
+            executable: Some("/usr/bin/curl".into()),
+            own: true,
         },
-        executable: Some("/usr/bin/curl".into()),
-        own: true,
     }
 }
 
 fn encoded(record: FlowRecord, kind: FlowEventKind) -> BTreeMap<String, Value> {
-    let log = encoder().record(&numbered(record, kind));
+    attributes(encoder().record(&numbered(record, kind)))
+}
+
+fn attributes(log: LogRecord) -> BTreeMap<String, Value> {
     let count = log.attributes.len();
     let attributes: BTreeMap<String, Value> = log
         .attributes
@@ -155,6 +160,29 @@ fn an_end_carries_every_field_but_the_servers_name() {
         .filter(|name| !in_resource(name) && !attributes.contains_key(*name))
         .collect();
     assert_eq!(missing, [flow::SERVER_ADDRESS]);
+}
+
+#[test]
+fn a_heartbeat_has_its_number_and_says_nothing_of_a_flow() {
+    let record = encoder().record(&NumberedEvent {
+        sequence: 43,
+        observed_unix_ns: STARTED.unix_ns,
+        content: Content::Heartbeat,
+    });
+    assert_eq!(record.event_name, heartbeat::EVENT_NAME);
+    assert_eq!(record.time_unix_nano, STARTED.unix_ns);
+    let attributes = attributes(record);
+    assert_eq!(
+        attributes[heartbeat::EXPORTER_SEQUENCE],
+        Value::IntValue(43)
+    );
+    let names: BTreeSet<&str> = attributes.keys().map(String::as_str).collect();
+    let expected: BTreeSet<&str> = heartbeat::FIELDS
+        .iter()
+        .map(|field| field.name)
+        .filter(|name| !in_resource(name))
+        .collect();
+    assert_eq!(names, expected);
 }
 
 #[test]
