@@ -46,7 +46,7 @@ pub use deliver::{
     test_configured,
 };
 pub use listen::{ListenError, TlsError};
-pub use observe::{AnalysisReport, ExporterStatus};
+pub use observe::{AnalysisReport, ExporterStatus, SensorState};
 pub use receive::{AcceptError, Receiver};
 pub use sidecar::{Addresses, Reloader, Sidecar, StartError, StopReport};
 pub use status::{

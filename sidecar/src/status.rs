@@ -73,6 +73,8 @@ pub struct ReceiveStatus {
     pub requests_put_off: u64,
     /// Flow records accepted (also duplicates and those refused for a field).
     pub records: u64,
+    /// Heartbeats of exporters that had nothing else to send.
+    pub heartbeats: u64,
     /// Records that wait to be scored.
     pub records_waiting: u64,
     /// Records that came again and were dropped.
@@ -243,6 +245,7 @@ impl StatusReporter {
             requests_refused: count(&counters.requests_refused),
             requests_put_off: count(&counters.requests_put_off),
             records: count(&counters.records),
+            heartbeats: count(&counters.heartbeats),
             records_waiting: self.receiver.waiting() as u64,
             duplicates,
             foreign: count(&counters.foreign),

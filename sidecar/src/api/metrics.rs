@@ -134,6 +134,8 @@ impl Families<'_> {
             receive.requests_put_off,
         )?;
         self.counter("receive_records", "Flow records accepted", receive.records)?;
+        let heartbeats = "Heartbeats of idle exporters accepted";
+        self.counter("receive_heartbeats", heartbeats, receive.heartbeats)?;
         let waiting = "Flow records that wait to be scored";
         self.gauge("receive_records_waiting", waiting, receive.records_waiting)?;
         let duplicates = "Flow records that came again and were dropped";

@@ -169,5 +169,6 @@ fn batch(prefix: &str, received: Timestamp, lines: Vec<TailedLine>) -> Batch {
         received,
         exporters,
         records,
+        places: Vec::new(),
     }
 }

@@ -232,6 +232,17 @@ impl Engine {
 
     /// Records over OTLP have numbers of their own.
     fn apply_exported(&mut self, batch: &Batch) {
+        self.apply_numbered(batch);
+        for place in &batch.places {
+            let index = usize::try_from(place.exporter).ok();
+            if let Some(exporter) = index.and_then(|index| batch.exporters.get(index)) {
+                let host_name = place.host_name.as_ref();
+                self.sequences.describe(exporter, &place.host, host_name);
+            }
+        }
+    }
+
+    fn apply_numbered(&mut self, batch: &Batch) {
         // Where an exporter runs is looked at once in each batch.
         let mut described = vec![false; batch.exporters.len()];
         for record in &batch.records {
@@ -419,7 +430,7 @@ fn exporter_status(id: &str, tracker: &Tracker, watch: &Watch) -> ExporterStatus
     ExporterStatus {
         id: id.to_owned(),
         host_name: tracker.sensor().host_name.as_deref().map(str::to_owned),
-        state: watch.health(id, tracker).name(),
+        state: watch.state(id, tracker),
         last_seen: time_text::rfc3339(tracker.last_seen()),
         received: tracker.received(),
         duplicates: tracker.duplicates(),

@@ -80,6 +80,18 @@ pub struct AnalysisReport {
     pub documents: u64,
 }
 
+/// How a sensor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SensorState {
+    /// It sends and nothing is missing.
+    Live,
+    /// It has sent nothing for longer than `alerts.sensor_silent_after_s`.
+    Silent,
+    /// Records of it are missing.
+    Gaps,
+}
+
 /// One exporter, as the status shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ExporterStatus {
@@ -87,8 +99,8 @@ pub struct ExporterStatus {
     pub id: String,
     /// Name of its host.
     pub host_name: Option<String>,
-    /// live, silent or gaps.
-    pub state: &'static str,
+    /// How it does.
+    pub state: SensorState,
     /// When its last record came (RFC 3339).
     pub last_seen: String,
     /// Records received, duplicates not counted.

@@ -10,8 +10,8 @@
 //!   A host that is switched off for good stays an alarm until somebody closes it; then it is quiet until it
 //!   sends again.
 //! - A file is never silent: it ends when it rotates, and the next one has another identity.
-//! - Records are missing when numbers were skipped at two looks [`GAP_LASTS`] apart: what came out of order, or waited
-//!   elsewhere while this sidecar was away, is no loss. A growing gap makes documents as a growing beacon does (doubling, or the update interval).
+//! - Records are lost when their numbers are missing for [`GAP_LASTS`](super::sequence::GAP_LASTS): what came out of
+//!   order, or waited elsewhere while this sidecar was away, is no loss. A growing gap makes documents as a growing beacon does (doubling, or the update interval).
 //!   It ends when all has come, or when it did not grow for `close_after_s`.
 
 use std::collections::HashMap;
@@ -20,30 +20,13 @@ use std::time::Duration;
 
 use beaconwatch_detector::{Severity, Timestamp};
 
+use super::SensorState;
 use super::judge::Judgement;
 use super::sequence::{Sequences, Tracker};
 use crate::alert::{
     Event, Finding, FindingId, SensorFault, SensorFinding, SeriesId, Status, Subject,
 };
 use crate::input::FILE_PREFIX;
-
-/// How a sensor does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Health {
-    Live,
-    Silent,
-    Gaps,
-}
-
-impl Health {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Silent => "silent",
-            Self::Gaps => "gaps",
-        }
-    }
-}
 
 /// What is known of all sensors together at one time.
 #[derive(Debug)]
@@ -94,29 +77,23 @@ impl Watch {
         was_live && !is_replaced && self.now.saturating_since(last.max(self.started)) > silence
     }
 
-    pub(super) fn health(&self, id: &str, tracker: &Tracker) -> Health {
+    pub(super) fn state(&self, id: &str, tracker: &Tracker) -> SensorState {
         if self.is_silent(id, tracker) {
-            Health::Silent
+            SensorState::Silent
         } else if tracker.missing() > 0 {
-            Health::Gaps
+            SensorState::Gaps
         } else {
-            Health::Live
+            SensorState::Live
         }
     }
 }
 
-/// Time between two looks at the gaps: longer than a Collector waits before it sends again.
-const GAP_LASTS: Duration = Duration::from_mins(2);
-
 /// Looks at all sensors: part of an analysis.
 pub(super) fn look(sequences: &mut Sequences, watch: &Watch, judgement: &mut Judgement<'_>) {
-    let is_gap_due = sequences.since_missing_noted(watch.now) >= Some(GAP_LASTS);
+    sequences.look(watch.now);
     for (id, tracker) in sequences.iter() {
         watch_silence(id, tracker, watch, judgement);
-        watch_gaps(id, tracker, is_gap_due, judgement);
-    }
-    if is_gap_due || sequences.since_missing_noted(watch.now).is_none() {
-        sequences.note_missing(watch.now);
+        watch_gaps(id, tracker, judgement);
     }
 }
 
@@ -199,9 +176,8 @@ fn watch_silence(id: &Arc<str>, tracker: &Tracker, watch: &Watch, judgement: &mu
     }
 }
 
-fn watch_gaps(id: &Arc<str>, tracker: &Tracker, is_due: bool, judgement: &mut Judgement<'_>) {
-    let lasting = tracker.missing().min(tracker.sensor().missing_before);
-    let missing = if is_due { lasting } else { 0 };
+fn watch_gaps(id: &Arc<str>, tracker: &Tracker, judgement: &mut Judgement<'_>) {
+    let missing = tracker.lasting(judgement.now());
     let series = series(SensorFault::Gap, id);
     let latest = judgement.findings().latest(series).cloned();
     let known = latest.as_ref().map_or(0, |it| it.count());

@@ -6,19 +6,30 @@
 //! Numbers below the first one ever seen from an exporter are kept apart: they were sent before this
 //! store knew the exporter, to somebody else or to nobody.
 //!
+//! Numbers that come out of order are missing for a while. How many have been missing for [`GAP_LASTS`] is told
+//! by where the sequence stood that long ago: gaps open at its end only. Stands are not saved: what waited
+//! elsewhere while this sidecar was away gets its time anew.
+//!
 //! # Limits
 //! An exporter has at most [`MISSING_RANGES`] separate missing ranges. Past that the lowest range is given
 //! up: it stays counted as missing, and late records out of it are taken for duplicates. At most
 //! `exporter_limit` exporters are known; past that the tenth that was silent for longest is forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use beaconwatch_detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Separate ranges of missing numbers that are kept per exporter.
 pub(crate) const MISSING_RANGES: usize = 1024;
+
+/// Records that are missing for so long are lost: longer than a Collector holds one request back while others
+/// pass it.
+pub(crate) const GAP_LASTS: Duration = Duration::from_mins(2);
+/// Shortest time between two stands of a sequence: so an exporter has at most ten.
+const STANDS_APART: Duration = Duration::from_secs(15);
 
 /// What a sequence number says of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +48,13 @@ pub(crate) struct Sensor {
     pub(crate) host_name: Option<Arc<str>>,
     /// When its first record came; none in what an older version of the store had.
     pub(crate) since: Option<Timestamp>,
-    /// Records that were missing at the look before.
-    pub(crate) missing_before: u64,
+}
+
+/// How far a sequence had come at some time while something was missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stand {
+    at: Timestamp,
+    next: u64,
 }
 
 /// One exporter's sequence.
@@ -58,6 +74,9 @@ pub(crate) struct Tracker {
     duplicates: u64,
     last_seen: Timestamp,
     sensor: Sensor,
+    /// Oldest first; the oldest one is the newest that is at least [`GAP_LASTS`] old, if there is one.
+    #[serde(skip)]
+    stands: VecDeque<Stand>,
 }
 
 impl Tracker {
@@ -79,6 +98,7 @@ impl Tracker {
                 since: Some(now),
                 ..Sensor::default()
             },
+            stands: VecDeque::new(),
         }
     }
 
@@ -86,11 +106,15 @@ impl Tracker {
         self.last_seen = self.last_seen.max(now);
         self.sensor.since.get_or_insert(now);
         if sequence >= self.next {
-            if sequence > self.next {
+            let skipped = sequence > self.next;
+            if skipped {
                 self.missing.insert(self.next, sequence);
                 self.limit_ranges();
             }
             self.next = sequence.saturating_add(1);
+            if skipped {
+                self.stand(now);
+            }
         } else if !self.fill(sequence) {
             self.duplicates += 1;
             return Arrival::Duplicate;
@@ -131,6 +155,39 @@ impl Tracker {
     #[must_use]
     pub(crate) fn missing(&self) -> u64 {
         let open: u64 = self.gaps().map(|(start, end)| end - start).sum();
+        self.given_up + open
+    }
+
+    fn stand(&mut self, now: Timestamp) {
+        let last = self.stands.back();
+        if last.is_none_or(|it| now.saturating_since(it.at) >= STANDS_APART) {
+            let next = self.next;
+            self.stands.push_back(Stand { at: now, next });
+        }
+    }
+
+    /// Keeps what [`Self::lasting`] needs, and no more.
+    fn look(&mut self, now: Timestamp) {
+        if self.missing() == 0 {
+            self.stands.clear();
+            return;
+        }
+        self.stand(now);
+        let is_old = |it: &Stand| now.saturating_since(it.at) >= GAP_LASTS;
+        while self.stands.get(1).is_some_and(is_old) {
+            self.stands.pop_front();
+        }
+    }
+
+    /// Of the missing numbers, those that have been missing for [`GAP_LASTS`].
+    #[must_use]
+    pub(crate) fn lasting(&self, now: Timestamp) -> u64 {
+        let stand = self.stands.front();
+        let Some(stand) = stand.filter(|it| now.saturating_since(it.at) >= GAP_LASTS) else {
+            return 0;
+        };
+        let before = self.gaps().take_while(|(start, _)| *start < stand.next);
+        let open: u64 = before.map(|(start, end)| end.min(stand.next) - start).sum();
         self.given_up + open
     }
 
@@ -191,8 +248,6 @@ pub(crate) struct Sequences {
     changed: BTreeSet<Arc<str>>,
     limit: usize,
     forgotten: u64,
-    /// When it was last noted what is missing.
-    noted: Option<Timestamp>,
 }
 
 impl Sequences {
@@ -200,7 +255,6 @@ impl Sequences {
     #[must_use]
     pub(crate) fn new(exporter_limit: usize) -> Self {
         Self {
-            noted: None,
             trackers: HashMap::new(),
             changed: BTreeSet::new(),
             limit: exporter_limit.max(1),
@@ -254,20 +308,10 @@ impl Sequences {
         }
     }
 
-    /// Time since [`Self::note_missing`]; none before the first time since the start.
-    pub(crate) fn since_missing_noted(&self, now: Timestamp) -> Option<std::time::Duration> {
-        self.noted.map(|noted| now.saturating_since(noted))
-    }
-
-    /// Keeps in mind how many records are missing now, for the next look.
-    pub(crate) fn note_missing(&mut self, now: Timestamp) {
-        self.noted = Some(now);
-        for (id, tracker) in &mut self.trackers {
-            let missing = tracker.missing();
-            if missing != tracker.sensor.missing_before {
-                tracker.sensor.missing_before = missing;
-                self.changed.insert(Arc::clone(id));
-            }
+    /// Looks at the gaps of all exporters: after that [`Tracker::lasting`] says which of them last.
+    pub(crate) fn look(&mut self, now: Timestamp) {
+        for tracker in self.trackers.values_mut() {
+            tracker.look(now);
         }
     }
 
@@ -315,96 +359,4 @@ impl Sequences {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_unix_nanos(1);
-
-    fn tracker(sequences: &[u64]) -> Tracker {
-        let mut tracker = Tracker::new(sequences[0], NOW);
-        for &sequence in sequences {
-            tracker.arrive(sequence, NOW);
-        }
-        tracker
-    }
-
-    #[test]
-    fn a_sequence_without_gaps_misses_nothing() {
-        let tracker = tracker(&[0, 1, 2, 3]);
-        assert_eq!(
-            (tracker.missing(), tracker.duplicates(), tracker.received()),
-            (0, 0, 4)
-        );
-    }
-
-    #[test]
-    fn a_skipped_range_is_missing_until_it_comes() {
-        let mut tracker = tracker(&[0, 5]);
-        assert_eq!(tracker.gaps().collect::<Vec<_>>(), [(1, 5)]);
-        assert_eq!(tracker.arrive(3, NOW), Arrival::New);
-        assert_eq!(tracker.gaps().collect::<Vec<_>>(), [(1, 3), (4, 5)]);
-        assert_eq!(tracker.arrive(3, NOW), Arrival::Duplicate);
-        assert_eq!((tracker.missing(), tracker.duplicates()), (3, 1));
-    }
-
-    #[test]
-    fn numbers_before_the_first_contact_are_no_gap_and_no_duplicates() {
-        let mut tracker = tracker(&[1000]);
-        assert_eq!(
-            (tracker.missing(), tracker.before_first_contact()),
-            (0, 1000)
-        );
-        assert_eq!(tracker.arrive(999, NOW), Arrival::New);
-        assert_eq!(tracker.arrive(999, NOW), Arrival::Duplicate);
-        assert_eq!(
-            (tracker.missing(), tracker.before_first_contact()),
-            (0, 999)
-        );
-    }
-
-    #[test]
-    fn too_many_ranges_are_given_up_but_stay_counted() {
-        let numbers: Vec<u64> = (0..=2 * MISSING_RANGES as u64 + 20).step_by(2).collect();
-        let tracker = tracker(&numbers);
-        assert_eq!(tracker.missing(), MISSING_RANGES as u64 + 10);
-        assert_eq!(tracker.gaps().count(), MISSING_RANGES);
-    }
-
-    #[test]
-    fn the_exporter_silent_for_longest_is_forgotten_first() {
-        let mut sequences = Sequences::new(2);
-        for (name, at) in [("a", 2), ("b", 1), ("c", 3)] {
-            sequences.arrive(&Arc::from(name), 0, Timestamp::from_unix_nanos(at));
-        }
-        let mut known: Vec<_> = sequences.iter().map(|(id, _)| id.to_string()).collect();
-        known.sort();
-        assert_eq!(known, ["a", "c"]);
-        assert_eq!(sequences.forgotten(), 1);
-        let forgotten = sequences
-            .take_changes()
-            .into_iter()
-            .find(|(id, _)| &**id == "b");
-        assert!(forgotten.is_some_and(|(_, tracker)| tracker.is_none()));
-    }
-
-    proptest! {
-        #[test]
-        fn every_number_is_new_exactly_once_in_any_order(
-            numbers in prop::collection::vec(0_u64..200, 1..300)
-        ) {
-            let mut tracker = Tracker::new(numbers[0], NOW);
-            let mut seen = BTreeSet::new();
-            for &number in &numbers {
-                let expected = if seen.insert(number) { Arrival::New } else { Arrival::Duplicate };
-                prop_assert_eq!(tracker.arrive(number, NOW), expected);
-            }
-            let largest = numbers.iter().max().copied().unwrap_or(0);
-            let absent = (largest + 1) - seen.len() as u64;
-            prop_assert_eq!(tracker.missing() + tracker.before_first_contact(), absent);
-        }
-    }
-}
+mod tests;

@@ -140,6 +140,7 @@ impl Scene {
             received: self.now(),
             exporters: vec![Arc::from("exporter-1")],
             records,
+            ..Batch::default()
         };
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         self.run(self.store.append(batch, permit)).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beaconwatch_detector::{Observation, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// One log record: its place in its exporter's sequence, and what it says.
@@ -14,12 +14,23 @@ pub struct Record {
     pub exporter: u32,
     /// Number of the record among all that its exporter made.
     pub sequence: u64,
-    /// What it says; `None` when it was refused: its number still counts as received.
+    /// What it says; `None` of a heartbeat, and when it was refused: its number still counts as received.
     pub observation: Option<Observation>,
 }
 
+/// Where an exporter runs that said so without a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Index into [`Batch::exporters`].
+    pub exporter: u32,
+    /// Identity of its host.
+    pub host: Arc<str>,
+    /// Name of its host.
+    pub host_name: Option<Arc<str>>,
+}
+
 /// The records of one request. Order is the request's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// When the request was received: replaying the journal sees the same time.
     pub received: Timestamp,
@@ -27,6 +38,14 @@ pub struct Batch {
     pub exporters: Vec<Arc<str>>,
     /// The records.
     pub records: Vec<Record>,
+    /// Where exporters run that sent heartbeats: one entry for each of them at most.
+    #[serde(deserialize_with = "or_none")]
+    pub places: Vec<Place>,
+}
+
+/// The journal's values end where an older version, which knew no heartbeats, ended them.
+fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Place>, D::Error> {
+    Ok(Vec::deserialize(deserializer).unwrap_or_default())
 }
 
 /// What is wrong with a refused record.
@@ -76,9 +95,11 @@ pub type Rejections = BTreeMap<Rejection, u64>;
 /// What came of decoding one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
-    /// The flow records.
+    /// The flow records and heartbeats.
     pub batch: Batch,
-    /// Refused flow records by reason.
+    /// Of its records, heartbeats.
+    pub heartbeats: u64,
+    /// Refused records by reason.
     pub rejections: Rejections,
     /// Log records of other kinds.
     pub foreign: u64,

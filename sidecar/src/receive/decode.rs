@@ -2,18 +2,19 @@
 //!
 //! A request whose framing is broken is refused whole. A single log record that is broken, or that
 //! lacks what a flow record must have, is refused alone: it is counted by reason and field, and its
-//! neighbours survive. Log records of other kinds are counted and ignored.
+//! neighbours survive. A heartbeat becomes a record without an observation. Log records of other kinds are
+//! counted and ignored.
 //!
 //! Limits ([`DecodeLimits`]): records per request, attributes per record, bytes per string.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use beaconwatch_detector::Timestamp;
 use beaconwatch_schema::flow;
 
-use super::batch::{Batch, Decoded, Fault, Record, Rejection, Rejections};
-use super::flow_record::{FlowRecord, Strings};
+use super::batch::{Batch, Decoded, Fault, Place, Record, Rejection, Rejections};
+use super::flow_record::{EventRecord, Kind, Strings, required, string};
 use super::wire::{Fields, Value, WireError};
 use crate::input::FILE_PREFIX;
 
@@ -105,6 +106,23 @@ impl<'a> Resource<'a> {
         }
         Ok(())
     }
+
+    pub(super) fn host_name(
+        &self,
+        strings: &mut Strings<'a>,
+    ) -> Result<Option<Arc<str>>, Rejection> {
+        let name = string(self.host_name, flow::HOST_NAME)?;
+        strings.share_optional(name, flow::HOST_NAME)
+    }
+
+    /// Identity of the host. A sensor without a machine id is told apart by its name.
+    pub(super) fn host(&self, strings: &mut Strings<'a>) -> Result<Arc<str>, Rejection> {
+        let host = match string(self.host_id, flow::HOST_ID)? {
+            Some(id) => id,
+            None => required(string(self.host_name, flow::HOST_NAME)?, flow::HOST_ID)?,
+        };
+        strings.share(host, flow::HOST_ID)
+    }
 }
 
 /// What a walk through one request has found so far.
@@ -115,6 +133,8 @@ struct Decoder<'a> {
     exporters: Vec<Arc<str>>,
     exporter_index: HashMap<&'a [u8], u32>,
     records: Vec<Record>,
+    places: BTreeMap<u32, Place>,
+    heartbeats: u64,
     rejections: Rejections,
     foreign: u64,
     seen: usize,
@@ -133,6 +153,8 @@ pub fn decode(
         exporters: Vec::new(),
         exporter_index: HashMap::new(),
         records: Vec::new(),
+        places: BTreeMap::new(),
+        heartbeats: 0,
         rejections: Rejections::new(),
         foreign: 0,
         seen: 0,
@@ -145,6 +167,8 @@ pub fn decode(
     let Decoder {
         exporters,
         records,
+        places,
+        heartbeats,
         rejections,
         foreign,
         ..
@@ -154,7 +178,9 @@ pub fn decode(
             received,
             exporters,
             records,
+            places: places.into_values().collect(),
         },
+        heartbeats,
         rejections,
         foreign,
     })
@@ -192,15 +218,42 @@ impl<'a> Decoder<'a> {
                 limit: self.limits.records,
             });
         }
-        match FlowRecord::read(message, self.limits.attributes, key_value) {
-            Ok(Some(record)) => self.flow_record(&record, resource),
+        match EventRecord::read(message, self.limits.attributes, key_value) {
+            Ok(Some((Kind::Flow, record))) => self.flow_record(&record, resource),
+            Ok(Some((Kind::Heartbeat, record))) => {
+                if let Err(rejection) = self.heartbeat(&record, resource) {
+                    self.reject(rejection);
+                }
+            }
             Ok(None) => self.foreign += 1,
             Err(rejection) => self.reject(rejection),
         }
         Ok(())
     }
 
-    fn flow_record(&mut self, record: &FlowRecord<'a>, resource: &Resource<'a>) {
+    fn heartbeat(
+        &mut self,
+        record: &EventRecord<'a>,
+        resource: &Resource<'a>,
+    ) -> Result<(), Rejection> {
+        let exporter = self.exporter(record.exporter_id(resource)?)?;
+        let sequence = record.sequence()?;
+        let place = Place {
+            exporter,
+            host: resource.host(&mut self.strings)?,
+            host_name: resource.host_name(&mut self.strings)?,
+        };
+        self.places.insert(exporter, place);
+        self.heartbeats += 1;
+        self.records.push(Record {
+            exporter,
+            sequence,
+            observation: None,
+        });
+        Ok(())
+    }
+
+    fn flow_record(&mut self, record: &EventRecord<'a>, resource: &Resource<'a>) {
         let place = record
             .exporter_id(resource)
             .and_then(|id| Ok((self.exporter(id)?, record.sequence()?)));

@@ -1,4 +1,5 @@
-//! One OTLP log record to one [`Observation`], by the names of [`beaconwatch_schema::flow`].
+//! One OTLP log record of an exporter: what kind of record it is, and a flow record to one [`Observation`],
+//! by the names of [`beaconwatch_schema::flow`] and [`beaconwatch_schema::heartbeat`].
 //!
 //! | record | event | phase | time |
 //! |---|---|---|---|
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use beaconwatch_detector::{
     ConnectionId, Observation, Phase, Process, SeriesKey, Side, Timestamp, Transport,
 };
-use beaconwatch_schema::flow;
+use beaconwatch_schema::{flow, heartbeat};
 
 use super::batch::{Fault, Rejection};
 use super::decode::{Attribute, Resource};
@@ -122,7 +123,7 @@ impl<'a> Strings<'a> {
         Ok(shared)
     }
 
-    fn share_optional(
+    pub(super) fn share_optional(
         &mut self,
         bytes: Option<&'a [u8]>,
         field: &'static str,
@@ -162,8 +163,25 @@ fn creation_time(bytes: &[u8]) -> Result<Timestamp, Rejection> {
         .map_err(|_out_of_range| bad)
 }
 
-/// The attributes of one flow record, not yet judged.
-pub(super) struct FlowRecord<'a> {
+/// What an exporter sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Flow,
+    Heartbeat,
+}
+
+impl Kind {
+    fn of(event_name: &[u8]) -> Option<Self> {
+        match str::from_utf8(event_name).ok()? {
+            flow::EVENT_NAME => Some(Self::Flow),
+            heartbeat::EVENT_NAME => Some(Self::Heartbeat),
+            _ => None,
+        }
+    }
+}
+
+/// The attributes of one record, not yet judged.
+pub(super) struct EventRecord<'a> {
     values: [Option<Attribute<'a>>; KEYS],
     time_unix_nanos: u64,
 }
@@ -171,19 +189,19 @@ pub(super) struct FlowRecord<'a> {
 /// Reads a `KeyValue`.
 type ReadKeyValue = fn(&[u8]) -> Result<(&[u8], Attribute<'_>), WireError>;
 
-impl<'a> FlowRecord<'a> {
-    /// Reads a `LogRecord`; `None` when it is not a flow record.
+impl<'a> EventRecord<'a> {
+    /// Reads a `LogRecord`; `None` when it is none of an exporter's.
     pub(super) fn read(
         message: &'a [u8],
         attribute_limit: usize,
         read_key_value: ReadKeyValue,
-    ) -> Result<Option<Self>, Rejection> {
+    ) -> Result<Option<(Kind, Self)>, Rejection> {
         let malformed = |_error: WireError| rejection(Fault::Malformed, "log record");
         let mut record = Self {
             values: [None; KEYS],
             time_unix_nanos: 0,
         };
-        let mut is_flow = false;
+        let mut kind = None;
         let mut attributes = 0_usize;
         for field in Fields::new(message) {
             match field.map_err(malformed)? {
@@ -195,17 +213,19 @@ impl<'a> FlowRecord<'a> {
                         record.values[key as usize] = Some(attribute);
                     } else if key == b"event.name" {
                         // Where the event's name stood before log records had a field for it.
-                        is_flow |= attribute == Attribute::String(flow::EVENT_NAME.as_bytes());
+                        if let Attribute::String(name) = attribute {
+                            kind = Kind::of(name).or(kind);
+                        }
                     }
                 }
-                (12, Value::Bytes(name)) => is_flow |= name == flow::EVENT_NAME.as_bytes(),
+                (12, Value::Bytes(name)) => kind = Kind::of(name).or(kind),
                 _ => {}
             }
         }
-        if is_flow && attributes > attribute_limit {
+        if kind.is_some() && attributes > attribute_limit {
             return Err(rejection(Fault::TooManyAttributes, "attributes"));
         }
-        Ok(is_flow.then_some(record))
+        Ok(kind.map(|kind| (kind, record)))
     }
 
     /// Identity of the exporter: the record's own, else its resource's.
@@ -236,10 +256,7 @@ impl<'a> FlowRecord<'a> {
             time,
             phase,
             key: self.series_key(resource, strings)?,
-            host_name: strings.share_optional(
-                string(resource.host_name, flow::HOST_NAME)?,
-                flow::HOST_NAME,
-            )?,
+            host_name: resource.host_name(strings)?,
             connection: Some(self.connection()?),
             side: self.side()?,
             source_port: self.required_port(Key::SOURCE_PORT)?,
@@ -285,14 +302,9 @@ impl<'a> FlowRecord<'a> {
         resource: &Resource<'a>,
         strings: &mut Strings<'a>,
     ) -> Result<SeriesKey, Rejection> {
-        let host = match string(resource.host_id, flow::HOST_ID)? {
-            Some(id) => id,
-            // A sensor without a machine id is told apart by its name.
-            None => required(string(resource.host_name, flow::HOST_NAME)?, flow::HOST_ID)?,
-        };
         let namespace = self.string(Key::NETWORK_NAMESPACE)?.unwrap_or_default();
         Ok(SeriesKey {
-            host: strings.share(host, flow::HOST_ID)?,
+            host: resource.host(strings)?,
             namespace: strings.share(namespace, flow::NETWORK_NAMESPACE)?,
             source: self.required_address(Key::SOURCE_ADDRESS)?,
             destination: self.required_address(Key::DESTINATION_ADDRESS)?,
@@ -405,7 +417,7 @@ impl<'a> FlowRecord<'a> {
 }
 
 /// A string that is there and not empty.
-fn string<'a>(
+pub(super) fn string<'a>(
     value: Option<Attribute<'a>>,
     field: &'static str,
 ) -> Result<Option<&'a [u8]>, Rejection> {
@@ -416,6 +428,6 @@ fn string<'a>(
     }
 }
 
-fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Rejection> {
+pub(super) fn required<T>(value: Option<T>, field: &'static str) -> Result<T, Rejection> {
     value.ok_or(rejection(Fault::Missing, field))
 }

@@ -27,7 +27,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use batch::{Batch, Decoded, Fault, Record, Rejection, Rejections};
+pub use batch::{Batch, Decoded, Fault, Place, Record, Rejection, Rejections};
 pub use beaconwatch_inputs::telemetry::DecodeError as TelemetryError;
 pub(crate) use body::{BodyError, gunzip};
 pub use decode::{DecodeError, DecodeLimits, decode};
@@ -110,6 +110,7 @@ pub(crate) struct ReceiveCounters {
     pub(crate) requests_refused: AtomicU64,
     pub(crate) requests_put_off: AtomicU64,
     pub(crate) records: AtomicU64,
+    pub(crate) heartbeats: AtomicU64,
     pub(crate) foreign: AtomicU64,
     rejections: Mutex<Rejections>,
 }
@@ -117,7 +118,10 @@ pub(crate) struct ReceiveCounters {
 impl ReceiveCounters {
     fn accepted(&self, decoded: &Decoded, records: u64) {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.records.fetch_add(records, Ordering::Relaxed);
+        let flows = records.saturating_sub(decoded.heartbeats);
+        self.records.fetch_add(flows, Ordering::Relaxed);
+        self.heartbeats
+            .fetch_add(decoded.heartbeats, Ordering::Relaxed);
         self.foreign.fetch_add(decoded.foreign, Ordering::Relaxed);
         if decoded.rejections.is_empty() {
             return;
@@ -215,14 +219,7 @@ impl Receiver {
             string_bytes: inner.config.max_string_bytes,
         };
         let mut decoded = decode(request, inner.clock.now(), limits)?;
-        let batch = std::mem::replace(
-            &mut decoded.batch,
-            Batch {
-                received: inner.clock.now(),
-                exporters: Vec::new(),
-                records: Vec::new(),
-            },
-        );
+        let batch = std::mem::take(&mut decoded.batch);
         let records = batch.records.len();
         if records > 0 {
             let permit = self.reserve(records).await?;

@@ -186,6 +186,7 @@ impl Batch {
                 batch_id.into(),
             ],
             records: records.collect(),
+            places: Vec::new(),
         }
     }
 

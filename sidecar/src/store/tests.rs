@@ -92,6 +92,7 @@ fn batch(number: u64) -> Batch {
             sequence: number,
             observation: None,
         }],
+        ..Batch::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Flow records as an exporter makes them, from the names of the field model.
 
-use beaconwatch_schema::flow;
+use beaconwatch_schema::{flow, heartbeat as names};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -62,6 +62,19 @@ pub(crate) fn whole_flow(
     record.attributes.extend(ends(sequence, destination));
     record.attributes.extend(process());
     record
+}
+
+/// What an idle exporter sends.
+pub(crate) fn heartbeat(exporter: &str, sequence: u64) -> LogRecord {
+    LogRecord {
+        time_unix_nano: u64::try_from(START).unwrap(),
+        event_name: names::EVENT_NAME.to_owned(),
+        attributes: vec![
+            text(names::EXPORTER_ID, exporter),
+            number(names::EXPORTER_SEQUENCE, i64::try_from(sequence).unwrap()),
+        ],
+        ..LogRecord::default()
+    }
 }
 
 fn ends(sequence: u64, destination: &str) -> [KeyValue; 7] {

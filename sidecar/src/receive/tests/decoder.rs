@@ -13,15 +13,15 @@ use prost::Message;
 
 use super::super::{DecodeError, DecodeLimits, Decoded, Fault, Rejection, decode};
 
-const LIMITS: DecodeLimits = DecodeLimits {
+pub(super) const LIMITS: DecodeLimits = DecodeLimits {
     records: 1000,
     attributes: 64,
     string_bytes: 256,
 };
-const NOW: Timestamp = Timestamp::from_unix_nanos(2_000_000_000_000_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_unix_nanos(2_000_000_000_000_000_000);
 const START: i64 = 1_763_800_000_123_456_789;
 
-fn attribute(key: &str, value: Value) -> KeyValue {
+pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue { value: Some(value) }),

@@ -1,0 +1,120 @@
+//! Heartbeats: numbers and places without observations, in requests and in the journal.
+
+use std::sync::Arc;
+
+use beaconwatch_detector::Timestamp;
+use beaconwatch_schema::{flow, heartbeat};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use prost::Message;
+use serde::Serialize;
+
+use super::super::batch::Place;
+use super::super::{Batch, Decoded, Fault, Record, Rejection, decode};
+use super::decoder::{LIMITS, NOW, attribute, record, request};
+use crate::store::{decode as stored, encode};
+
+fn beat(exporter: &str, sequence: i64) -> LogRecord {
+    LogRecord {
+        event_name: heartbeat::EVENT_NAME.to_owned(),
+        attributes: vec![
+            attribute(
+                heartbeat::EXPORTER_ID,
+                Value::StringValue(exporter.to_owned()),
+            ),
+            attribute(heartbeat::EXPORTER_SEQUENCE, Value::IntValue(sequence)),
+        ],
+        ..LogRecord::default()
+    }
+}
+
+fn decoded(records: Vec<LogRecord>) -> Decoded {
+    decode(&request(records).encode_to_vec(), NOW, LIMITS).unwrap()
+}
+
+fn place(exporter: u32) -> Place {
+    Place {
+        exporter,
+        host: "id-3".into(),
+        host_name: Some("web-3".into()),
+    }
+}
+
+#[test]
+fn a_heartbeat_is_a_number_and_a_place_and_no_observation() {
+    let decoded = decoded(vec![
+        record(flow::EVENT_END, 0),
+        beat("run-2", 7),
+        beat("run-2", 8),
+        beat("run-1", 43),
+    ]);
+    assert_eq!((decoded.heartbeats, decoded.foreign), (3, 0));
+    assert_eq!(decoded.rejections.len(), 0);
+    let batch = decoded.batch;
+    let numbers = batch.records.iter().map(|it| {
+        let exporter = &*batch.exporters[it.exporter as usize];
+        (exporter, it.sequence, it.observation.is_some())
+    });
+    assert_eq!(
+        numbers.collect::<Vec<_>>(),
+        [
+            ("run-1", 42, true),
+            ("run-2", 7, false),
+            ("run-2", 8, false),
+            ("run-1", 43, false),
+        ]
+    );
+    assert_eq!(batch.places, [place(0), place(1)]);
+}
+
+#[test]
+fn the_name_of_the_event_may_be_an_attribute() {
+    let mut record = beat("run-1", 0);
+    let name = std::mem::take(&mut record.event_name);
+    record
+        .attributes
+        .push(attribute("event.name", Value::StringValue(name)));
+    assert_eq!(decoded(vec![record]).heartbeats, 1);
+}
+
+#[test]
+fn a_heartbeat_without_its_number_is_refused_alone() {
+    let mut bad = beat("run-1", 0);
+    bad.attributes.truncate(1);
+    let decoded = decoded(vec![bad, beat("run-1", -1), beat("run-1", 1)]);
+    assert_eq!((decoded.heartbeats, decoded.batch.records.len()), (1, 1));
+    let refused = |fault| Rejection {
+        fault,
+        field: heartbeat::EXPORTER_SEQUENCE,
+    };
+    assert_eq!(decoded.rejections[&refused(Fault::Missing)], 1);
+    assert_eq!(decoded.rejections[&refused(Fault::BadValue)], 1);
+}
+
+/// A batch as versions without heartbeats wrote it.
+#[derive(Serialize)]
+struct OldBatch {
+    received: Timestamp,
+    exporters: Vec<Arc<str>>,
+    records: Vec<Record>,
+}
+
+#[test]
+fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_its_places() {
+    let records = vec![Record {
+        exporter: 0,
+        sequence: 7,
+        observation: None,
+    }];
+    let old = OldBatch {
+        received: NOW,
+        exporters: vec!["run-1".into()],
+        records: records.clone(),
+    };
+    let mut batch: Batch = stored("batch", &encode("batch", &old).unwrap()).unwrap();
+    assert_eq!(batch.records, records);
+    assert!(batch.places.is_empty());
+    batch.places.push(place(0));
+    let again: Batch = stored("batch", &encode("batch", &batch).unwrap()).unwrap();
+    assert_eq!(again, batch);
+}
