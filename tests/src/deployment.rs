@@ -33,6 +33,8 @@ pub const EXPORTER_SCALE: &[(&str, &str)] = &[
     ("BEACONWATCH_EXPORTER__FLUSH_INTERVAL_S", "0.2"),
     ("BEACONWATCH_EXPORTER__UPDATE_INTERVAL_S", "1"),
     ("BEACONWATCH_EXPORTER__SNAPSHOT_INTERVAL_S", "0.2"),
+    // Shorter than the time between two updates of the exporter's own connection.
+    ("BEACONWATCH_EXPORTER__HEARTBEAT_INTERVAL_S", "0.3"),
     // Shorter than the shortest pause between two beats, so that each beat is a flow.
     ("BEACONWATCH_EXPORTER__UDP_IDLE_TIMEOUT_S", "0.5"),
     ("BEACONWATCH_EXPORTER__METRICS__INTERVAL_S", "1"),

@@ -11,9 +11,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-/// One flow record with the attributes of its resource.
+/// One flow record or heartbeat with the attributes of its resource.
 #[derive(Clone, Debug)]
 pub struct Record {
+    is_heartbeat: bool,
     attributes: BTreeMap<String, Value>,
 }
 
@@ -128,6 +129,8 @@ pub struct Flows {
     pub flows: Vec<Flow>,
     /// Sequence numbers by exporter, as they stand in the file.
     sequences: BTreeMap<String, Vec<i64>>,
+    /// Number of heartbeats.
+    pub heartbeats: usize,
 }
 
 impl Flows {
@@ -155,6 +158,14 @@ impl Flows {
             let exporter = record.text("beaconwatch.exporter.id")?.to_owned();
             let sequence = record.number("beaconwatch.exporter.sequence")?;
             read.sequences.entry(exporter).or_default().push(sequence);
+            if record.is_heartbeat {
+                ensure!(
+                    record.value("beaconwatch.flow.id").is_err(),
+                    "a heartbeat that says something of a flow: {record:?}"
+                );
+                read.heartbeats += 1;
+                continue;
+            }
             flows
                 .entry(record.text("beaconwatch.flow.id")?.to_owned())
                 .or_default()
@@ -200,12 +211,17 @@ fn records_of(request: &Value) -> Result<Vec<Record>> {
         for scope_logs in list(&resource_logs["scopeLogs"]) {
             for log in list(&scope_logs["logRecords"]) {
                 let event = log["eventName"].as_str().unwrap_or_default();
-                if event != "beaconwatch.network.flow" {
-                    bail!("a log record with the event name {event:?}");
-                }
+                let is_heartbeat = match event {
+                    "beaconwatch.network.flow" => false,
+                    "beaconwatch.exporter.heartbeat" => true,
+                    _ => bail!("a log record with the event name {event:?}"),
+                };
                 let mut all = resource.clone();
                 all.append(&mut attributes(log)?);
-                records.push(Record { attributes: all });
+                records.push(Record {
+                    is_heartbeat,
+                    attributes: all,
+                });
             }
         }
     }
@@ -302,6 +318,20 @@ mod tests {
         flows.check().expect("the file is right");
         assert_eq!(flows.flows.len(), 2);
         assert!(flows.flows[0].has_ended().expect("it says so"));
+    }
+
+    #[test]
+    fn heartbeats_have_their_place_in_the_sequence_and_are_no_flows() {
+        let number = json!({"key": "beaconwatch.exporter.sequence", "value": {"intValue": "1"}});
+        let beat = json!({"eventName": "beaconwatch.exporter.heartbeat", "attributes": [number]});
+        let logs = [
+            log(0, "a", 0, "end", (1, 1)),
+            beat,
+            log(2, "b", 0, "end", (1, 1)),
+        ];
+        let flows = read(&logs).expect("the file is readable");
+        flows.check().expect("the file is right");
+        assert_eq!((flows.flows.len(), flows.heartbeats), (2, 1));
     }
 
     #[test]

@@ -226,7 +226,7 @@ fn each_line_of_rotating_files_counts_once_however_often_the_sidecar_is_killed()
             let status = format!("http://127.0.0.1:{}/api/v1/status", again.api_port);
             wait_for("the files to be looked at", DEADLINE, || {
                 let status = http::get(&status)?.expect_success(&status)?;
-                let files = status["parts"]["inputs"]["flows"]["files"].as_u64();
+                let files = status["inputs"]["followed"]["flows"]["files"].as_u64();
                 Ok(files.filter(|files| *files > 0))
             })?;
             ensure!(again.connections()? == u64::from(LINES), "counted twice");

@@ -268,11 +268,24 @@ impl Scene<'_> {
             "{made} connections of clients, {} of the server",
             server.connections.len()
         );
+        self.an_idle_exporter_is_heard()?;
         self.deployment.stop_exporter()?;
         self.deployment.expect_complete_sequences()?;
         self.deployment.expect_own_traffic_marked()?;
         self.deployment.expect_no_losses()?;
         self.the_sidecar_misses_nothing()
+    }
+
+    /// The Collector passes heartbeats on, and the sidecar takes them for no flows.
+    fn an_idle_exporter_is_heard(&self) -> Result<()> {
+        wait_for("heartbeats", DEADLINE, || {
+            ensure!(self.deployment.flows()?.heartbeats > 0, "none in the file");
+            let status = self.deployment.sidecar.ask("/api/v1/status")?;
+            let heard = findings::count(&status, "/receive/heartbeats")?;
+            ensure!(heard > 0, "none at the sidecar: {status:#}");
+            ensure!(status["receive"]["foreign"] == 0, "{status:#}");
+            Ok(Some(()))
+        })
     }
 
     /// The sidecar has seen every sequence number, too, in spite of the crashes.
