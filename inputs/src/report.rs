@@ -12,7 +12,7 @@ use super::row::Scalar;
 const SHOWN_CHARACTERS_MAX: usize = 60;
 
 /// Why a line or a field was not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The line is longer than the limit.
@@ -36,6 +36,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason as it is written in JSON and in labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LineTooLong => "line_too_long",
+            Self::NotJson => "not_json",
+            Self::NoHeader => "no_header",
+            Self::InvalidHeader => "invalid_header",
+            Self::FieldCount => "field_count",
+            Self::MissingField => "missing_field",
+            Self::InvalidField => "invalid_field",
+            Self::UnusablePacket => "unusable_packet",
+            Self::NotCsv => "not_csv",
+        }
+    }
+
     /// The reason in words, for a summary.
     #[must_use]
     pub const fn text(self) -> &'static str {

@@ -177,20 +177,23 @@ impl Tailed {
         file.read_exact_at(&mut head, 0).is_ok() && head != *known
     }
 
-    fn begin_again(&mut self) {
+    /// Takes the file for another one; false when it cannot be opened now.
+    fn begin_again(&mut self) -> bool {
         if let Ok(mut again) = Self::open(self.path.clone(), self.identity, false) {
             again.listed = self.listed;
             if let (Input::Plain(_), Ok(identity)) = (&again.input, identity(&self.path))
                 && identity == Some(self.identity)
             {
                 *self = again;
+                return true;
             }
         }
+        false
     }
 
     /// Reads up to where the file was told before, and tells nothing.
     pub(super) fn catch_up(&mut self, turn: &mut Turn<'_>) {
-        self.check();
+        turn.status.rotations += u64::from(self.check());
         while !self.is_caught_up(turn) && self.step(turn) {}
     }
 
@@ -249,16 +252,14 @@ impl Tailed {
         end.is_some()
     }
 
-    /// Looks whether the file is still the same.
-    fn check(&mut self) {
+    /// Looks whether the file is still the same; true when it was truncated or written anew.
+    fn check(&mut self) -> bool {
         match &self.input {
             Input::Plain(file) => {
                 let another = file
                     .metadata()
                     .is_ok_and(|data| self.is_another(file, &data));
-                if another {
-                    self.begin_again();
-                }
+                another && self.begin_again()
             }
             Input::Compressed(reader) => {
                 let changed = reader
@@ -270,6 +271,7 @@ impl Tailed {
                 if changed && let Ok(again) = Self::open(self.path.clone(), self.identity, false) {
                     *self = again;
                 }
+                false
             }
         }
     }
@@ -293,6 +295,7 @@ impl Tailed {
             }
             Ok(read) => {
                 self.offset += read as u64;
+                turn.status.bytes_read += read as u64;
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,

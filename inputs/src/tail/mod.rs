@@ -25,7 +25,7 @@ mod discover;
 mod file;
 mod stream;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -91,19 +91,23 @@ pub struct TailedLine {
     pub observation: Option<Observation>,
 }
 
-/// What was done since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+/// What was done since following began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct TailStatus {
     /// Files that are followed now.
     pub files: u64,
+    /// Bytes read, decompressed; also those of lines that were told before.
+    pub bytes_read: u64,
     /// Lines read, blank ones and headers too.
     pub lines: u64,
     /// Lines that gave an observation.
     pub observations: u64,
     /// Lines that were skipped, by reason.
     pub skipped: BTreeMap<Reason, u64>,
-    /// Bytes on disk that are not read yet.
+    /// Bytes on disk that are not read yet; of compressed files none are counted.
     pub lag_bytes: u64,
+    /// Files that another one took the place of, and files that were truncated or written anew.
+    pub rotations: u64,
     /// Files whose format is not known.
     pub files_of_other_kind: u64,
     /// The latest problem in words.
@@ -127,6 +131,8 @@ pub struct Tailer {
     /// How far each file was told: the number of the next line.
     positions: HashMap<Arc<str>, u64>,
     files: Vec<Tailed>,
+    /// Which file each path led to at the last look at which it led to one; only of files that are followed.
+    holders: HashMap<PathBuf, file::Identity>,
     stream: Stream,
     status: TailStatus,
     /// Whether files without a position are new, and not from before the first start.
@@ -151,9 +157,16 @@ impl Tailer {
             read,
             positions,
             files: Vec::new(),
+            holders: HashMap::new(),
             stream: Stream::default(),
             status: TailStatus::default(),
         })
+    }
+
+    /// Bytes on disk that are not read yet, as they are now.
+    #[must_use]
+    pub fn lag_bytes(&self) -> u64 {
+        self.files.iter().map(Tailed::lag_bytes).sum()
     }
 
     /// What was done so far.
@@ -191,10 +204,17 @@ impl Tailer {
             file.read(&mut turn);
         }
         self.files.retain_mut(|file| file.stays(&mut turn));
+        let followed: HashSet<_> = self.files.iter().map(|file| file.identity).collect();
+        self.holders
+            .retain(|_, identity| followed.contains(identity));
+        if self.holders.len() > 2 * FILES_MAX {
+            // Files that are renamed again and again: a rotation may go uncounted.
+            self.holders.clear();
+        }
         polled.more = polled.lines.len() >= lines_max;
         self.begun = true;
         self.status.files = self.files.len() as u64;
-        self.status.lag_bytes = self.files.iter().map(Tailed::lag_bytes).sum();
+        self.status.lag_bytes = self.lag_bytes();
         let other = self.files.iter().filter(|file| file.is_of_other_kind());
         self.status.files_of_other_kind = other.count() as u64;
         polled
@@ -214,19 +234,32 @@ impl Tailer {
             match file::identity(&path) {
                 Ok(None) => {}
                 Ok(Some(identity)) => match self.known(identity) {
-                    Some(known) => known.seen(path),
+                    Some(known) => {
+                        known.seen(path.clone());
+                        self.holders.insert(path, identity);
+                    }
                     None if full => {
                         self.status.last_error =
                             Some(format!("more than {FILES_MAX} files: the others wait"));
                         return;
                     }
-                    None => match Tailed::open(path, identity, !self.begun) {
-                        Ok(file) => self.files.push(file),
-                        Err(problem) => self.status.last_error = Some(problem),
-                    },
+                    None => self.open(path, identity),
                 },
                 Err(problem) => self.status.last_error = Some(problem),
             }
+        }
+    }
+
+    /// Follows a file that was not there at the last look. Where its path led to another one, that one was
+    /// rotated; files that only moved on by one name are known and do not come here.
+    fn open(&mut self, path: PathBuf, identity: file::Identity) {
+        match Tailed::open(path.clone(), identity, !self.begun) {
+            Ok(file) => {
+                self.files.push(file);
+                let rotated = self.holders.insert(path, identity).is_some();
+                self.status.rotations += u64::from(rotated);
+            }
+            Err(problem) => self.status.last_error = Some(problem),
         }
     }
 }

@@ -278,3 +278,42 @@ fn patterns_name_files_and_relative_paths_are_refused() {
         .to_string();
     assert_eq!(error, "logs/*.log: expected a path that begins with /");
 }
+
+#[test]
+fn bytes_and_rotations_are_counted_and_a_file_that_only_moves_on_is_no_rotation() {
+    let (folder, path, mut keeper) = following(Start::Beginning);
+    let rotations = |keeper: &Keeper| keeper.tailer.status().rotations;
+    let text = flows(0..3);
+    append(&path, &text);
+    keeper.read();
+    assert_eq!(rotations(&keeper), 0);
+    let first = folder.path().join("flows.log.1");
+    fs::rename(&path, &first).unwrap();
+    append(&path, &flow(3));
+    assert_eq!(keeper.read(), [3]);
+    assert_eq!(rotations(&keeper), 1, "renamed");
+    fs::rename(&first, folder.path().join("flows.log.2")).unwrap();
+    fs::rename(&path, &first).unwrap();
+    keeper.read();
+    assert_eq!(rotations(&keeper), 1, "nothing new took the place");
+    append(&path, &flow(4));
+    assert_eq!(keeper.read(), [4]);
+    assert_eq!(rotations(&keeper), 2);
+    fs::write(&path, flow(50)).unwrap();
+    assert_eq!(keeper.read(), [50]);
+    assert_eq!(rotations(&keeper), 3, "written anew");
+    let written = text.len() + flow(3).len() + flow(4).len() + flow(50).len();
+    assert_eq!(keeper.tailer.status().bytes_read, written as u64);
+}
+
+#[test]
+fn the_lag_is_what_was_written_and_not_read_yet() {
+    let (_folder, path, mut keeper) = following(Start::Beginning);
+    append(&path, &flow(0));
+    keeper.read();
+    append(&path, &flows(1..4));
+    assert_eq!(keeper.tailer.lag_bytes(), flows(1..4).len() as u64);
+    assert_eq!(keeper.tailer.status().lag_bytes, 0, "as of the last look");
+    keeper.read();
+    assert_eq!(keeper.tailer.lag_bytes(), 0);
+}
