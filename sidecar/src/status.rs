@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use beaconwatch_detector::Timestamp;
+use beaconwatch_inputs::tail::TailStatus;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 use crate::alert::AlertCounts;
 use crate::clock::Clock;
 use crate::deliver::{Deliveries, DestinationStatus};
+use crate::input::Inputs;
 use crate::observe::{ExporterStatus, ObserveStatus, Observer};
 use crate::receive::{Fault, Receiver};
 use crate::store::{Size, Store, StoreError};
@@ -138,7 +140,7 @@ pub struct AllowStatus {
 }
 
 /// What came in by other ways than flow records, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputStatus {
     /// Batches of telemetry.
     pub telemetry_batches: u64,
@@ -148,6 +150,8 @@ pub struct InputStatus {
     pub telemetry_events: u64,
     /// Of these, events that could not be used.
     pub telemetry_events_skipped: u64,
+    /// Files that are followed, by the name of their input: since it began, or changed at a reload.
+    pub followed: BTreeMap<String, TailStatus>,
 }
 
 /// The store.
@@ -172,6 +176,7 @@ pub(crate) struct StatusReporter {
     pub(crate) observer: Observer,
     pub(crate) store: Store,
     pub(crate) deliveries: Deliveries,
+    pub(crate) inputs: Inputs,
     pub(crate) parts: Arc<[Box<dyn StatusSource>]>,
     pub(crate) clock: Clock,
     pub(crate) started: Timestamp,
@@ -261,6 +266,7 @@ impl StatusReporter {
             telemetry_repeated: count(&counters.repeated),
             telemetry_events: count(&counters.events),
             telemetry_events_skipped: count(&counters.events_skipped),
+            followed: self.inputs.statuses(),
         }
     }
 

@@ -78,9 +78,13 @@ impl Instance {
     }
 
     fn config(&self) -> Value {
+        self.ask("/api/v1/config")
+    }
+
+    fn ask(&self, path: &str) -> Value {
         let mut connection = TcpStream::connect(&self.api).unwrap();
         let request = format!(
-            "GET /api/v1/config HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
             self.api
         );
         connection.write_all(request.as_bytes()).unwrap();
@@ -91,15 +95,19 @@ impl Instance {
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        self.until_asked("/api/v1/config", what, holds)
+    }
+
+    fn until_asked(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
-            let config = self.config();
-            if holds(&config) {
-                return config;
+            let answer = self.ask(path);
+            if holds(&answer) {
+                return answer;
             }
             assert!(
                 start.elapsed() < PATIENCE,
-                "waited in vain: {what}: {config}"
+                "waited in vain: {what}: {answer}"
             );
             std::thread::yield_now();
         }
@@ -153,6 +161,31 @@ fn a_hangup_reads_the_file_again_and_a_wrong_file_changes_nothing() {
         "{log}"
     );
     assert!(log.contains("detector.max_series"), "{log}");
+}
+
+#[test]
+fn a_hangup_follows_the_files_that_the_configuration_names_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("beaconwatch.toml");
+    let log = folder.path().join("flows.log");
+    let flow = r#"{"ts":1,"src":"10.0.0.1","sport":1,"dst":"192.0.2.1","dport":443,"proto":"tcp"}"#;
+    fs::write(&log, format!("{flow}\n")).unwrap();
+    fs::write(&file, "").unwrap();
+    let instance = Instance::start(folder.path(), &file);
+    let lines = |status: &Value| status["inputs"]["followed"]["flows"]["lines"].as_u64();
+    assert_eq!(lines(&instance.ask("/api/v1/status")), None);
+    let section = format!(
+        "[sidecar.inputs.flows]\ntype = \"tail\"\nstart = \"beginning\"\npaths = [\"{}\"]\n",
+        log.display()
+    );
+    fs::write(&file, section).unwrap();
+    instance.signal("HUP");
+    let path = "/api/v1/status";
+    instance.until_asked(path, "the line", |status| lines(status) == Some(1));
+    fs::write(&file, "").unwrap();
+    instance.signal("HUP");
+    instance.until_asked(path, "no input", |status| lines(status).is_none());
+    instance.stop();
 }
 
 #[test]

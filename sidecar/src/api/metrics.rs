@@ -1,6 +1,7 @@
 //! The counters of every part as `OpenMetrics` text.
 //!
-//! Names begin with `beaconwatch_`, labels are `destination`, `reason`, `fault` and `field`: each from a small set.
+//! Names begin with `beaconwatch_`, labels are `destination`, `input`, `reason`, `fault`, `field` and `state`: each from a
+//! small set.
 //! Sensors are counted and not named, because anybody who may send records can invent them.
 
 use std::fmt;
@@ -9,6 +10,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use beaconwatch_inputs::tail::TailStatus;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -53,6 +55,7 @@ impl Collector for Snapshot {
         let mut families = Families(encoder);
         families.process(&self.0)?;
         families.receive(&self.0)?;
+        families.followed(&self.0)?;
         families.detector(&self.0)?;
         families.findings(&self.0)?;
         families.destinations(&self.0)?;
@@ -169,6 +172,66 @@ impl Families<'_> {
             )
         });
         self.labelled("receive_rejected", "Flow records refused", rejected)
+    }
+
+    /// Files that are followed, by input.
+    fn followed(&mut self, status: &Status) -> fmt::Result {
+        type Number = fn(&TailStatus) -> u64;
+        let all = &status.inputs.followed;
+        let label = |name: &String| ("input", name.clone());
+        let counters: [(&str, &str, Number); 4] = [
+            (
+                "input_read_bytes",
+                "Bytes read of followed files, decompressed",
+                |it| it.bytes_read,
+            ),
+            ("input_lines", "Lines read of followed files", |it| it.lines),
+            (
+                "input_observations",
+                "Connections in lines of followed files",
+                |it| it.observations,
+            ),
+            (
+                "input_rotations",
+                "Followed files that were rotated or written anew",
+                |it| it.rotations,
+            ),
+        ];
+        for (name, help, number) in counters {
+            let counts = all.iter();
+            let counts = counts.map(|(name, it)| ([label(name)], Count::new(number(it))));
+            self.labelled(name, help, counts)?;
+        }
+        let gauges: [(&str, &str, Number); 3] = [
+            ("input_files", "Files that are followed", |it| it.files),
+            (
+                "input_files_of_other_kind",
+                "Followed files of no known format",
+                |it| it.files_of_other_kind,
+            ),
+            (
+                "input_lag_bytes",
+                "Bytes of followed files that are not read yet",
+                |it| it.lag_bytes,
+            ),
+        ];
+        for (name, help, number) in gauges {
+            let levels = all.iter();
+            let levels = levels.map(|(name, it)| ([label(name)], Level::new(level(number(it)))));
+            self.labelled(name, help, levels)?;
+        }
+        let refused = all.iter().flat_map(|(name, it)| {
+            let reasons = it.skipped.iter();
+            reasons.map(move |(reason, count)| {
+                let reason = ("reason", reason.name().to_owned());
+                ([label(name), reason], Count::new(*count))
+            })
+        });
+        self.labelled(
+            "input_lines_refused",
+            "Lines of followed files that could not be used",
+            refused,
+        )
     }
 
     fn detector(&mut self, status: &Status) -> fmt::Result {

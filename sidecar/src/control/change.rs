@@ -154,6 +154,7 @@ impl Control {
         parts.analysis_interval.send_replace(interval);
         let exchanged = parts.deliveries.apply(prepared, &next.effective).await;
         exchanged.map_err(ConfigError::from)?;
+        parts.inputs.apply(&next.effective.inputs).await;
         *state = next;
         Ok(self.show(state)?)
     }

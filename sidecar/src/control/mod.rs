@@ -26,6 +26,7 @@ use utoipa::ToSchema;
 use crate::api::{Access, AccessError};
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliveries, DestinationError};
+use crate::input::Inputs;
 use crate::observe::Observer;
 use crate::store::{Store, StoreError};
 
@@ -97,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) observer: Observer,
     pub(crate) deliveries: Deliveries,
     pub(crate) access: Access,
+    pub(crate) inputs: Inputs,
     /// Time between two analyses.
     pub(crate) analysis_interval: watch::Sender<Duration>,
 }

@@ -28,6 +28,7 @@ const RELOADABLE: &[Pattern] = &[
     &["allow"],
     &["destinations"],
     &["delivery"],
+    &["inputs"],
     &["api", "tokens"],
 ];
 

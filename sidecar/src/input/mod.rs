@@ -7,168 +7,150 @@
 //!   again until the sidecar stops.
 //! - At the start the scoring thread, which has replayed the journal by then, says how far each file was told; reading
 //!   goes on from there. So a crash neither loses a line nor counts one twice, as long as its file can still be read.
+//! - [`Inputs::apply`] exchanges what is followed while the sidecar runs. An input that changed is stopped, its last
+//!   batch settled, and begun again from where its files were told: positions belong to an input's name. One that is
+//!   taken away keeps them, too, for when it comes back.
 //!
 //! # Limits
 //! Lines of more files than `receive.max_exporters` knows are read again after a restart.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod follower;
 
-use beaconwatch_detector::Timestamp;
-use beaconwatch_inputs::tail::{Polled, TailStatus, TailedLine, Tailer};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use beaconwatch_inputs::tail::TailStatus;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, InputConfig, TailConfig};
+use crate::config::InputConfig;
 use crate::observe::Observer;
-use crate::receive::{Batch, Receiver, Record};
-use crate::status::StatusSource;
+use crate::receive::Receiver;
+use follower::Follower;
 
 /// Begins the identity of every file among the exporters. Exporters over OTLP may not have it.
 pub(crate) const FILE_PREFIX: &str = "file:";
-/// Lines of one batch.
-const LINES_MAX: usize = 2000;
 
-/// What each input did since the start.
+/// What each input did since it began, by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InputStatuses {
-    inputs: Arc<Mutex<BTreeMap<String, TailStatus>>>,
-}
+struct Statuses(Arc<Mutex<BTreeMap<String, TailStatus>>>);
 
-impl InputStatuses {
+impl Statuses {
     fn set(&self, name: &str, status: TailStatus) {
-        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
-        inputs.insert(name.to_owned(), status);
+        let mut statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        statuses.insert(name.to_owned(), status);
+    }
+
+    fn set_lag(&self, name: &str, lag_bytes: u64) {
+        let mut statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        statuses.entry(name.to_owned()).or_default().lag_bytes = lag_bytes;
+    }
+
+    fn remove(&self, name: &str) {
+        let mut statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        statuses.remove(name);
     }
 }
 
-impl StatusSource for InputStatuses {
-    fn name(&self) -> &'static str {
-        "inputs"
-    }
-
-    fn status(&self) -> serde_json::Value {
-        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
-        serde_json::to_value(&*inputs).unwrap_or_default()
-    }
+/// An input that is followed.
+#[derive(Debug)]
+struct Running {
+    config: InputConfig,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
 }
 
-/// Starts to follow all that the configuration names.
-pub(crate) fn start(
-    config: &Config,
-    receiver: &Receiver,
-    observer: &Observer,
-    statuses: &InputStatuses,
-    stop: &CancellationToken,
-) -> Vec<JoinHandle<()>> {
-    let follow = |(name, input): (&String, &InputConfig)| {
-        let InputConfig::Tail(tail) = input;
-        let follower = Follower {
-            name: name.clone(),
-            config: tail.clone(),
-            receiver: receiver.clone(),
-            observer: observer.clone(),
-            statuses: statuses.clone(),
-            stop: stop.clone(),
-        };
-        tokio::spawn(follower.run())
-    };
-    config.inputs.iter().map(follow).collect()
-}
-
-struct Follower {
-    name: String,
-    config: TailConfig,
+/// All inputs, which can be exchanged while they are followed. Clones share everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Inputs {
     receiver: Receiver,
     observer: Observer,
-    statuses: InputStatuses,
+    statuses: Statuses,
     stop: CancellationToken,
+    running: Arc<tokio::sync::Mutex<BTreeMap<String, Running>>>,
 }
 
-impl Follower {
-    async fn run(self) {
-        let prefix = format!("{FILE_PREFIX}{}:", self.name);
-        let Ok(positions) = self.observer.positions(prefix.clone()).await else {
-            return;
+impl Inputs {
+    /// Follows nothing yet, and nothing any more after `stop`.
+    pub(crate) fn new(receiver: Receiver, observer: Observer, stop: CancellationToken) -> Self {
+        Self {
+            receiver,
+            observer,
+            statuses: Statuses::default(),
+            stop,
+            running: Arc::default(),
+        }
+    }
+
+    /// Follows what `wanted` names, and nothing else. What stays as it was is not disturbed, unless it has ended by a
+    /// fault of its own.
+    pub(crate) async fn apply(&self, wanted: &BTreeMap<String, InputConfig>) {
+        let mut running = self.running.lock().await;
+        let stays = |name: &str, it: &Running| {
+            wanted.get(name) == Some(&it.config) && !it.task.is_finished()
         };
-        let told = |(id, next): (Arc<str>, u64)| Some((id.strip_prefix(&prefix)?.into(), next));
-        let positions: HashMap<Arc<str>, u64> = positions.into_iter().filter_map(told).collect();
-        let mut tailer = match Tailer::new(self.config.settings(), positions) {
-            Ok(tailer) => tailer,
-            Err(error) => {
-                tracing::error!(input = self.name, %error, "the input cannot be followed");
-                return;
+        let ended = running.extract_if(.., |name, it| !stays(name, it));
+        let ended: Vec<(String, Running)> = ended.collect();
+        for (_, it) in &ended {
+            it.stop.cancel();
+        }
+        for (name, it) in ended {
+            if let Err(error) = it.task.await {
+                tracing::error!(input = name, %error, "following had failed");
             }
+            self.statuses.remove(&name);
+        }
+        for (name, config) in wanted {
+            if !running.contains_key(name) {
+                running.insert(name.clone(), self.follow(name, config));
+            }
+        }
+    }
+
+    fn follow(&self, name: &str, config: &InputConfig) -> Running {
+        let InputConfig::Tail(tail) = config;
+        let stop = self.stop.child_token();
+        self.statuses.set(name, TailStatus::default());
+        let follower = Follower {
+            name: name.to_owned(),
+            config: tail.clone(),
+            receiver: self.receiver.clone(),
+            observer: self.observer.clone(),
+            statuses: self.statuses.clone(),
+            stop: stop.clone(),
         };
-        let interval = Duration::from_millis(self.config.poll_interval_ms);
-        while !self.stop.is_cancelled() {
-            let read = tokio::task::spawn_blocking(move || {
-                let polled = tailer.poll(LINES_MAX);
-                (tailer, polled)
-            });
-            let Ok((read, polled)) = read.await else {
-                tracing::error!(input = self.name, "reading failed: the input ends");
-                return;
-            };
-            tailer = read;
-            let Polled { lines, more } = polled;
-            if !lines.is_empty() && !self.keep(&prefix, lines).await {
-                return;
-            }
-            // Told only now: what is counted as read is on disk.
-            self.statuses.set(&self.name, tailer.status().clone());
-            if !more {
-                self.pause(interval).await;
+        Running {
+            config: config.clone(),
+            stop,
+            task: tokio::spawn(follower.run()),
+        }
+    }
+
+    /// What each input did since it began, by name.
+    pub(crate) fn statuses(&self) -> BTreeMap<String, TailStatus> {
+        let statuses = self.statuses.0.lock();
+        statuses.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until nothing is followed any more, at the latest until `end`.
+    pub(crate) async fn stopped(&self, end: Instant) {
+        let running = std::mem::take(&mut *self.running.lock().await);
+        for (name, mut it) in running {
+            it.stop.cancel();
+            match tokio::time::timeout_at(end, &mut it.task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(input = name, %error, "following had failed"),
+                Err(_elapsed) => it.task.abort(),
             }
         }
     }
 
-    /// Writes lines to the journal, however often that takes; false when the sidecar stops.
-    async fn keep(&self, prefix: &str, lines: Vec<TailedLine>) -> bool {
-        let batch = batch(prefix, self.receiver.now(), lines);
-        loop {
-            let Err(error) = self.receiver.accept_lines(batch.clone()).await else {
-                return true;
-            };
-            tracing::warn!(input = self.name, %error, "lines wait");
-            self.pause(error.retry_after().unwrap_or(Duration::from_secs(1)))
-                .await;
-            if self.stop.is_cancelled() {
-                return false;
-            }
+    /// Ends everything at once.
+    pub(crate) fn abort(&self) {
+        if let Ok(running) = self.running.try_lock() {
+            running.values().for_each(|it| it.task.abort());
         }
-    }
-
-    async fn pause(&self, pause: Duration) {
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
-fn batch(prefix: &str, received: Timestamp, lines: Vec<TailedLine>) -> Batch {
-    let mut exporters: Vec<Arc<str>> = Vec::new();
-    let mut index: HashMap<Arc<str>, u32> = HashMap::new();
-    let records = lines
-        .into_iter()
-        .map(|line| {
-            let exporter = *index.entry(line.file).or_insert_with_key(|file| {
-                exporters.push(format!("{prefix}{file}").into());
-                u32::try_from(exporters.len() - 1).unwrap_or(u32::MAX)
-            });
-            Record {
-                exporter,
-                sequence: line.number,
-                observation: line.observation,
-            }
-        })
-        .collect();
-    Batch {
-        received,
-        exporters,
-        records,
-        places: Vec::new(),
+        self.stop.cancel();
     }
 }

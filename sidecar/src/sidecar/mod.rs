@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::control::{Control, ControlError, ReloadReport, Reread, View};
 use crate::deliver::Deliveries;
+use crate::input::Inputs;
 use crate::observe::{AnalysisReport, Observer};
 use crate::receive::Receiver;
 use crate::status::{Status, StatusReporter};
@@ -43,8 +44,9 @@ pub struct Sidecar {
     reporter: StatusReporter,
     control: Control,
     deliveries: Deliveries,
+    inputs: Inputs,
     addresses: Addresses,
-    /// Ends the receivers.
+    /// Ends the receivers and the inputs.
     stop_receiving: CancellationToken,
     /// Ends the timer and the API.
     stop_serving: CancellationToken,

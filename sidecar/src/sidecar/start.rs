@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::control::{Control, Parts};
 use crate::deliver::{Deliveries, DestinationError, Prepared};
-use crate::input::{self, InputStatuses};
+use crate::input::Inputs;
 use crate::listen::{self, ListenError, Listener, Tls, TlsError};
 use crate::observe::SharedBoard;
 use crate::receive::{self, LogsServer, Receiver};
@@ -105,7 +105,7 @@ impl Sidecar {
     pub async fn start_with(
         config: Config,
         clock: Clock,
-        mut parts: Vec<Box<dyn StatusSource>>,
+        parts: Vec<Box<dyn StatusSource>>,
     ) -> Result<Self, StartError> {
         config.validate()?;
         make_directory(&config.data_directory)?;
@@ -119,15 +119,15 @@ impl Sidecar {
         let (analysis_interval, interval) = watch::channel(core.config.analysis_interval());
         let receive = core.config.receive.clone();
         let receiver = Receiver::new(receive, core.store.clone(), clock.clone());
-        let inputs = InputStatuses::default();
-        if !core.config.inputs.is_empty() {
-            parts.push(Box::new(inputs.clone()));
-        }
+        let stop_receiving = CancellationToken::new();
+        let observer = core.observer.clone();
+        let inputs = Inputs::new(receiver.clone(), observer, stop_receiving.clone());
         let reporter = StatusReporter {
             receiver: receiver.clone(),
             observer: core.observer.clone(),
             store: core.store.clone(),
             deliveries: deliveries.clone(),
+            inputs: inputs.clone(),
             parts: parts.into(),
             started: clock.now(),
             clock,
@@ -138,6 +138,7 @@ impl Sidecar {
             observer: core.observer.clone(),
             deliveries: deliveries.clone(),
             access: access.clone(),
+            inputs: inputs.clone(),
             analysis_interval,
         };
         let config = core.config.clone();
@@ -150,22 +151,15 @@ impl Sidecar {
             reporter,
             control,
             deliveries,
-            stop_receiving: CancellationToken::new(),
+            inputs,
+            stop_receiving,
             stop_serving: CancellationToken::new(),
             receiving: Vec::new(),
             serving: Vec::new(),
         };
         let doors = Doors { access, tls };
         sidecar.serve(listeners, doors, &config, core.board, interval);
-        let (receiver, observer) = (&sidecar.receiver, &sidecar.observer);
-        let following = input::start(
-            &config,
-            receiver,
-            observer,
-            &inputs,
-            &sidecar.stop_receiving,
-        );
-        sidecar.receiving.extend(following);
+        sidecar.inputs.apply(&config.inputs).await;
         Ok(sidecar)
     }
 

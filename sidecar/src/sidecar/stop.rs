@@ -24,7 +24,9 @@ impl Sidecar {
         self.receiver.stop();
         self.stop_receiving.cancel();
         // Requests that are under way get half of the time: the checkpoint needs some, too.
-        join(&mut self.receiving, Instant::now() + deadline / 2).await;
+        let half = Instant::now() + deadline / 2;
+        join(&mut self.receiving, half).await;
+        self.inputs.stopped(half).await;
         self.stop_serving.cancel();
         let checkpoint_error = match tokio::time::timeout_at(end, self.observer.stop()).await {
             Ok(last) => last.err().map(|error| error.to_string()),
@@ -51,6 +53,7 @@ impl Drop for Sidecar {
         let tasks = self.receiving.iter().chain(&self.serving);
         tasks.for_each(JoinHandle::abort);
         self.deliveries.abort();
+        self.inputs.abort();
         // Each thread holds the other one's channel: neither would see its end.
         self.observer.abandon();
         self.store.abandon();

@@ -19,6 +19,7 @@ mod control;
 mod delivery;
 mod delivery_states;
 mod flows;
+mod followed;
 mod full_disk;
 mod hec_server;
 mod migration;
