@@ -30,6 +30,7 @@ mod sidecar;
 mod status;
 mod store;
 mod time_text;
+mod token;
 mod web;
 
 pub use alert::{AlertCounts, AllowConfig};
@@ -57,3 +58,4 @@ pub use store::{
     Backlog, DeadLetter, FormatError, Purged, SalvageReport, SalvagedTable, StoreError, Totals,
     salvage,
 };
+pub use token::TokenError;

@@ -29,6 +29,8 @@ pub use tls::TlsError;
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most bytes of a request's head.
 const HEAD_BYTES: u32 = 64 << 10;
+/// Silent connections of HTTP/2 are asked this often whether somebody is there.
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// A TLS handshake that is not done by then is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an error of `accept` (for example no file descriptors), the next try is made after this time.
@@ -141,12 +143,6 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl tonic::transport::server::Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) -> Self::ConnectInfo {}
-}
-
 /// Where a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
@@ -218,6 +214,7 @@ impl Served {
         builder
             .http2()
             .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE)
             .max_header_list_size(HEAD_BYTES)
             .max_concurrent_streams(64);
         let (router, peer) = (self.router, self.peer);

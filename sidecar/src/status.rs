@@ -71,6 +71,8 @@ pub struct ReceiveStatus {
     pub requests: u64,
     /// Requests refused for good.
     pub requests_refused: u64,
+    /// Of these, requests without a known token.
+    pub requests_unauthenticated: u64,
     /// Requests that were told to come again.
     pub requests_put_off: u64,
     /// Flow records accepted (also duplicates and those refused for a field).
@@ -248,6 +250,7 @@ impl StatusReporter {
         ReceiveStatus {
             requests: count(&counters.requests),
             requests_refused: count(&counters.requests_refused),
+            requests_unauthenticated: count(&counters.requests_unauthenticated),
             requests_put_off: count(&counters.requests_put_off),
             records: count(&counters.records),
             heartbeats: count(&counters.heartbeats),

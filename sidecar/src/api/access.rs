@@ -1,8 +1,7 @@
 //! Who asks, and what they may do.
 //!
-//! A token has a name and a role: `read` may read, `operate` may do everything. Of tokens only SHA-256 hashes are
-//! kept, and each request is compared with all of them in constant time. What changes something (every method but
-//! GET and HEAD) always needs `operate`; reading needs no token when the API is bound to a loopback address and no
+//! A token ([`crate::token`]) has a name and a role: `read` may read, `operate` may do everything. What changes
+//! something (every method but GET and HEAD) always needs `operate`; reading needs no token when the API is bound to a loopback address and no
 //! token with the role `read` is configured.
 //!
 //! When no token with the role `operate` is configured, the sidecar makes one of its own at the start: 32 random
@@ -16,57 +15,32 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use beaconwatch_destinations::{Secret, SecretError, SecretSource};
+use beaconwatch_destinations::SecretSource;
 use rand::TryRngCore;
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::error::ApiError;
 use crate::config::{ApiConfig, Role};
 use crate::listen::Peer;
+use crate::token::{self, Token, TokenError};
 
 /// Name of the token's file in the data directory.
 pub(crate) const TOKEN_FILE: &str = "api-token";
 /// Name of the token that the sidecar makes.
 const LOCAL: &str = "local";
-/// Shortest token: below this it could be guessed.
-const MIN_BYTES: usize = 16;
+/// Where tokens are configured.
+const SECTION: &str = "api.tokens";
 
 /// Why tokens could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// A configured token cannot be read.
-    #[error("api.tokens.{name}: {source}")]
-    Secret {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: SecretError,
-    },
-    /// A token that could be guessed.
-    #[error("api.tokens.{name} has {found} bytes, expected at least {MIN_BYTES}")]
-    Short {
-        /// Its name.
-        name: String,
-        /// Its length.
-        found: usize,
-    },
-    /// Two tokens are the same: nobody could say who asked.
-    #[error(
-        "api.tokens.{first} and api.tokens.{second} are the same token, expected different ones"
-    )]
-    Same {
-        /// One name.
-        first: String,
-        /// The other.
-        second: String,
-    },
+    /// A configured token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The sidecar's own token cannot be kept.
     #[error("cannot write the API's token to {path}: {source}")]
     Write {
@@ -80,23 +54,16 @@ pub enum AccessError {
     System(String),
 }
 
-/// A token, without the token.
-#[derive(Clone)]
-struct Token {
-    name: Arc<str>,
+/// A token and what its bearer may do.
+#[derive(Clone, Debug)]
+struct Holder {
+    token: Token,
     role: Role,
-    hash: [u8; 32],
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Token({}, {:?})", self.name, self.role)
-    }
 }
 
 /// Tokens that were read and are not in force yet.
 #[derive(Debug)]
-pub(crate) struct Tokens(Vec<Token>);
+pub(crate) struct Tokens(Vec<Holder>);
 
 /// The tokens, shared with those who renew them.
 #[derive(Clone, Debug)]
@@ -108,7 +75,7 @@ pub(crate) struct Access {
 struct Inner {
     data_directory: PathBuf,
     loopback: bool,
-    tokens: RwLock<Vec<Token>>,
+    tokens: RwLock<Vec<Holder>>,
 }
 
 /// Who made a request, for the audit.
@@ -161,8 +128,8 @@ impl Access {
             .tokens
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let Some(given) = bearer(headers)? else {
-            let readers = tokens.iter().any(|token| token.role == Role::Read);
+        let Some(given) = token::bearer(headers).map_err(ApiError::Unauthorized)? else {
+            let readers = tokens.iter().any(|holder| holder.role == Role::Read);
             if writes || readers || !self.inner.loopback {
                 return Err(ApiError::Unauthorized("there is no token"));
             }
@@ -172,91 +139,40 @@ impl Access {
                 remote,
             });
         };
-        let token = find(&tokens, given).ok_or(ApiError::Unauthorized("the token is not known"))?;
-        if writes && token.role != Role::Operate {
-            return Err(ApiError::Forbidden(token.name.to_string()));
+        let found = token::find(tokens.iter().map(|holder| &holder.token), given);
+        let holder = found.and_then(|place| tokens.get(place));
+        let holder = holder.ok_or(ApiError::Unauthorized("the token is not known"))?;
+        if writes && holder.role != Role::Operate {
+            return Err(ApiError::Forbidden(holder.token.name.to_string()));
         }
         Ok(Caller {
-            actor: Arc::clone(&token.name),
-            role: token.role,
+            actor: Arc::clone(&holder.token.name),
+            role: holder.role,
             remote,
         })
     }
 }
 
-/// The token of a request; none when it has no such header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, ApiError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(ApiError::Unauthorized("there is more than one token"));
-    }
-    match value.as_bytes().split_at_checked(7) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
-            Ok(Some(token.trim_ascii()))
-        }
-        _ => Err(ApiError::Unauthorized(
-            "the authorization is no bearer token",
-        )),
-    }
-}
-
-/// The token with this text. Looks at all of them, whichever matches.
-fn find<'a>(tokens: &'a [Token], given: &[u8]) -> Option<&'a Token> {
-    let hash: [u8; 32] = Sha256::digest(given).into();
-    let mut found = u32::MAX;
-    for (index, token) in (0..u32::MAX).zip(tokens) {
-        let same: Choice = token.hash.ct_eq(&hash);
-        found.conditional_assign(&index, same);
-    }
-    tokens.get(usize::try_from(found).ok()?)
-}
-
-fn read_tokens(config: &ApiConfig, data_directory: &Path) -> Result<Vec<Token>, AccessError> {
-    let mut tokens: Vec<Token> = Vec::new();
+fn read_tokens(config: &ApiConfig, data_directory: &Path) -> Result<Vec<Holder>, AccessError> {
+    let mut holders: Vec<Holder> = Vec::new();
     for (name, token) in &config.tokens {
-        tokens.push(read_token(name, token.role, &token.secret)?);
+        holders.push(read_token(name, token.role, &token.secret)?);
     }
-    if !tokens.iter().any(|token| token.role == Role::Operate) {
+    if !holders.iter().any(|holder| holder.role == Role::Operate) {
         let path = data_directory.join(TOKEN_FILE);
         if !path.exists() {
             make_token(&path)?;
         }
         warn_of_readers(&path);
-        tokens.push(read_token(LOCAL, Role::Operate, &SecretSource::File(path))?);
+        holders.push(read_token(LOCAL, Role::Operate, &SecretSource::File(path))?);
     }
-    for (index, token) in tokens.iter().enumerate() {
-        let others = tokens.iter().skip(index + 1);
-        if let Some(other) = others.into_iter().find(|other| other.hash == token.hash) {
-            return Err(AccessError::Same {
-                first: token.name.to_string(),
-                second: other.name.to_string(),
-            });
-        }
-    }
-    Ok(tokens)
+    token::expect_different(SECTION, holders.iter().map(|holder| &holder.token))?;
+    Ok(holders)
 }
 
-fn read_token(name: &str, role: Role, source: &SecretSource) -> Result<Token, AccessError> {
-    let failed = |source| AccessError::Secret {
-        name: name.to_owned(),
-        source,
-    };
-    let secret = Secret::read(source).map_err(failed)?;
-    let text = secret.reveal().as_bytes();
-    if text.len() < MIN_BYTES {
-        return Err(AccessError::Short {
-            name: name.to_owned(),
-            found: text.len(),
-        });
-    }
-    Ok(Token {
-        name: name.into(),
-        role,
-        hash: Sha256::digest(text).into(),
-    })
+fn read_token(name: &str, role: Role, source: &SecretSource) -> Result<Holder, TokenError> {
+    let token = Token::read(SECTION, name, source)?;
+    Ok(Holder { token, role })
 }
 
 /// Writes a new token beside its place and moves it there: the file is whole or not there.
@@ -317,35 +233,6 @@ pub(super) async fn authenticate(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn token(name: &str, role: Role, text: &str) -> Token {
-        Token {
-            name: name.into(),
-            role,
-            hash: Sha256::digest(text).into(),
-        }
-    }
-
-    #[test]
-    fn a_token_is_found_by_its_whole_text_only() {
-        let tokens = [
-            token("first", Role::Read, "0123456789abcdef"),
-            token("second", Role::Operate, "fedcba9876543210"),
-        ];
-        let name =
-            |given: &str| find(&tokens, given.as_bytes()).map(|token| token.name.to_string());
-        assert_eq!(name("0123456789abcdef").as_deref(), Some("first"));
-        assert_eq!(name("fedcba9876543210").as_deref(), Some("second"));
-        for wrong in [
-            "",
-            "0123456789abcde",
-            "0123456789abcdef0",
-            "0123456789ABCDEF",
-        ] {
-            assert_eq!(name(wrong), None, "{wrong}");
-        }
-        assert!(find(&[], b"0123456789abcdef").is_none());
-    }
 
     #[test]
     fn the_made_token_is_private_and_stays_the_same() {

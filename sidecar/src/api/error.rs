@@ -98,6 +98,7 @@ impl From<ControlError> for ApiError {
             ControlError::Config(_)
             | ControlError::Reread(_)
             | ControlError::Access(_)
+            | ControlError::Token(_)
             | ControlError::Destination(_) => Self::Unprocessable(error.to_string()),
         }
     }

@@ -130,6 +130,12 @@ impl Families<'_> {
             refused,
             receive.requests_refused,
         )?;
+        let unauthenticated = "Of these, requests without a known token";
+        self.counter(
+            "receive_requests_unauthenticated",
+            unauthenticated,
+            receive.requests_unauthenticated,
+        )?;
         let put_off = "Requests that were told to come again";
         self.counter(
             "receive_requests_put_off",

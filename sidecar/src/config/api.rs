@@ -79,10 +79,10 @@ pub struct TokenConfig {
     pub secret: SecretSource,
 }
 
-/// TLS of the API. The files are read again when they change and at a reload.
+/// TLS of a listening socket. The files are read again when they change and at a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "ApiTlsConfig")]
+#[schemars(rename = "ServerTlsConfig")]
 pub struct TlsConfig {
     /// PEM file with the certificate and the ones above it.
     pub certificate_file: PathBuf,
@@ -103,7 +103,7 @@ impl ApiConfig {
             .into());
         }
         for name in self.tokens.keys() {
-            check_token_name(name)?;
+            check_token_name("api.tokens", name)?;
         }
         let connections = count(self.max_connections);
         in_range("api.max_connections", connections, 1, 65_536)?;
@@ -117,14 +117,14 @@ impl ApiConfig {
 }
 
 /// Names of tokens stand in the audit; two of them mean what the sidecar itself says there.
-fn check_token_name(name: &str) -> Result<(), ConfigError> {
+pub(super) fn check_token_name(section: &str, name: &str) -> Result<(), ConfigError> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'@');
     let taken = ["local", "anonymous"].contains(&name);
     if (1..=64).contains(&name.len()) && name.bytes().all(fits) && !taken {
         return Ok(());
     }
     Err(SettingError::value(
-        "api.tokens",
+        section,
         name.to_owned(),
         "names of 1 to 64 ASCII letters, digits, '-', '_', '.' and '@', none of them local or anonymous",
     )

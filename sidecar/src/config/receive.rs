@@ -1,11 +1,13 @@
 //! Section `receive`: how flow records come in.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use beaconwatch_destinations::in_range;
+use beaconwatch_destinations::{SecretSource, in_range};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, count, local};
+use super::api::check_token_name;
+use super::{ConfigError, TlsConfig, count, local};
 
 /// Receiving OTLP over gRPC and HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -15,8 +17,13 @@ pub struct ReceiveConfig {
     pub grpc_address: SocketAddr,
     /// Address of the HTTP receiver (path `/v1/logs`); port 0 takes a free one.
     pub http_address: SocketAddr,
-    /// Must be true for addresses that are not loopback: there is no authentication yet.
+    /// Must be true for addresses that are not loopback. Such addresses should have `tokens` and `tls`, too.
     pub allow_remote: bool,
+    /// Who may send, by name: where their bearer tokens are, at least 16 bytes each. Without any token everybody may who
+    /// reaches the addresses.
+    pub tokens: BTreeMap<String, SecretSource>,
+    /// Certificate and key of both receivers; without them they speak plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// Most bytes of a request's body, as it comes and decompressed, 1024..=268435456.
     pub max_body_bytes: usize,
     /// Most log records in a request, 1..=1000000.
@@ -48,6 +55,8 @@ impl Default for ReceiveConfig {
             grpc_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 14317)),
             http_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 14318)),
             allow_remote: false,
+            tokens: BTreeMap::new(),
+            tls: None,
             max_body_bytes: 16 << 20,
             max_records: 50_000,
             max_attributes: 128,
@@ -78,6 +87,9 @@ impl ReceiveConfig {
             self.allow_remote,
             CONSENT,
         )?;
+        for name in self.tokens.keys() {
+            check_token_name("receive.tokens", name)?;
+        }
         in_range(
             "receive.max_body_bytes",
             count(self.max_body_bytes),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Control, ControlError, OVERRIDES, ReloadReport, State, View, none, tree};
 use crate::config::{Config, ConfigError};
 use crate::deliver::Prepared;
+use crate::receive::Senders;
 
 /// The configuration in force at a start, and the overrides that it holds: those of the store, or none
 /// when they do not fit.
@@ -107,6 +108,10 @@ impl Control {
         // The files of tokens may have changed although their places are the same.
         let access = &self.inner.parts.access;
         let tokens = access.read(config.api.clone()).await?;
+        let receive = config.receive.clone();
+        let sender_tokens = tokio::task::spawn_blocking(move || Senders::read(&receive)).await;
+        let sender_tokens =
+            sender_tokens.map_err(|error| ControlError::Reread(error.to_string()))??;
         let mut state = self.inner.state.lock().await;
         let (old, new) = (tree::of(&state.base)?, tree::of(&config)?);
         let (mut base, mut report) = (old.clone(), ReloadReport::default());
@@ -138,6 +143,7 @@ impl Control {
             self.show(&state)?;
         }
         access.replace(tokens);
+        self.inner.parts.senders.replace(sender_tokens);
         Ok(report)
     }
 

@@ -28,7 +28,9 @@ use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliveries, DestinationError};
 use crate::input::Inputs;
 use crate::observe::Observer;
+use crate::receive::Senders;
 use crate::store::{Store, StoreError};
+use crate::token::TokenError;
 
 pub(crate) use change::effective;
 
@@ -54,6 +56,9 @@ pub enum ControlError {
     /// The API's tokens cannot be had.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The receivers' tokens cannot be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -98,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) observer: Observer,
     pub(crate) deliveries: Deliveries,
     pub(crate) access: Access,
+    pub(crate) senders: Senders,
     pub(crate) inputs: Inputs,
     /// Time between two analyses.
     pub(crate) analysis_interval: watch::Sender<Duration>,

@@ -30,6 +30,7 @@ const RELOADABLE: &[Pattern] = &[
     &["delivery"],
     &["inputs"],
     &["api", "tokens"],
+    &["receive", "tokens"],
 ];
 
 /// What neither may change: it sizes memory when the process starts.

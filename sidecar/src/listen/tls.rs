@@ -24,9 +24,11 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{field} {path}: {source}")]
+    #[error("{section}.{field} {path}: {source}")]
     File {
-        /// Dotted name of the setting.
+        /// Dotted name of the section.
+        section: &'static str,
+        /// Name of the setting in it.
         field: &'static str,
         /// The file.
         path: PathBuf,
@@ -34,9 +36,11 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file holds something else.
-    #[error("{field} {path} holds no {expected} in PEM")]
+    #[error("{section}.{field} {path} holds no {expected} in PEM")]
     Pem {
-        /// Dotted name of the setting.
+        /// Dotted name of the section.
+        section: &'static str,
+        /// Name of the setting in it.
         field: &'static str,
         /// The file.
         path: PathBuf,
@@ -78,6 +82,7 @@ pub(crate) struct Tls {
 }
 
 struct Inner {
+    section: &'static str,
     config: TlsConfig,
     current: Mutex<Current>,
 }
@@ -97,13 +102,17 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads certificate and key. Blocks.
-    pub(crate) fn open(config: TlsConfig) -> Result<Self, TlsError> {
+    /// Reads certificate and key of a section of the configuration. Blocks.
+    pub(crate) fn open(section: &'static str, config: TlsConfig) -> Result<Self, TlsError> {
         let stamps = stamps(&config);
-        let acceptor = read(&config)?;
+        let acceptor = read(section, &config)?;
         let current = Mutex::new(Current { acceptor, stamps });
         Ok(Self {
-            inner: Arc::new(Inner { config, current }),
+            inner: Arc::new(Inner {
+                section,
+                config,
+                current,
+            }),
         })
     }
 
@@ -115,7 +124,7 @@ impl Tls {
         let stamps = stamps(config);
         if stamps != current.stamps {
             current.stamps = stamps;
-            match read(config) {
+            match read(self.inner.section, config) {
                 Ok(acceptor) => {
                     tracing::info!(certificate = %config.certificate_file.display(), "the certificate was renewed");
                     current.acceptor = acceptor;
@@ -133,22 +142,24 @@ fn stamps(config: &TlsConfig) -> [Option<Stamp>; 2] {
     [&config.certificate_file, &config.key_file].map(|path| Stamp::of(path))
 }
 
-fn read(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
-    const CERTIFICATE: &str = "api.tls.certificate_file";
-    const KEY: &str = "api.tls.key_file";
+fn read(section: &'static str, config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
+    const CERTIFICATE: &str = "certificate_file";
+    const KEY: &str = "key_file";
     let certificate = &config.certificate_file;
     let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&contents(CERTIFICATE, certificate)?).collect();
+        CertificateDer::pem_slice_iter(&contents(section, CERTIFICATE, certificate)?).collect();
     let chain = chain.unwrap_or_default();
     if chain.is_empty() {
         return Err(TlsError::Pem {
+            section,
             field: CERTIFICATE,
             path: certificate.clone(),
             expected: "certificate",
         });
     }
-    let key = PrivateKeyDer::from_pem_slice(&contents(KEY, &config.key_file)?);
+    let key = PrivateKeyDer::from_pem_slice(&contents(section, KEY, &config.key_file)?);
     let key = key.map_err(|_no_key| TlsError::Pem {
+        section,
         field: KEY,
         path: config.key_file.clone(),
         expected: "private key",
@@ -168,7 +179,7 @@ fn read(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
-fn contents(field: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+fn contents(section: &'static str, field: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let read = || {
         let mut bytes = Vec::new();
         let file = fs::File::open(path)?;
@@ -176,6 +187,7 @@ fn contents(field: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
         Ok(bytes)
     };
     read().map_err(|source| TlsError::File {
+        section,
         field,
         path: path.to_owned(),
         source,

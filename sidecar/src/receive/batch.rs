@@ -44,6 +44,7 @@ pub struct Batch {
 }
 
 /// The journal's values end where an older version, which knew no heartbeats, ended them.
+#[expect(clippy::unnecessary_wraps, reason = "serde calls it")]
 fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Place>, D::Error> {
     Ok(Vec::deserialize(deserializer).unwrap_or_default())
 }

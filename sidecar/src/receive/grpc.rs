@@ -2,43 +2,70 @@
 //!
 //! The message is handed on as bytes (see `wire` for why); tonic frames, decompresses within the limit
 //! and answers. What can be sent again later is `UNAVAILABLE` with a `RetryInfo`, what cannot is
-//! `INVALID_ARGUMENT`. See <https://opentelemetry.io/docs/specs/otlp/#otlpgrpc>.
+//! `INVALID_ARGUMENT`, and what a stranger sends `UNAUTHENTICATED`. See <https://opentelemetry.io/docs/specs/otlp/#otlpgrpc>.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use axum::Router;
 use bytes::{Buf, Bytes};
 use futures::future::BoxFuture;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use tower::Service;
 
-use super::{AcceptError, Receiver};
+use super::{AcceptError, Receiver, Senders};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
+/// The service of the gRPC receiver: it answers every path.
+pub(crate) fn grpc_router(receiver: Receiver, senders: Senders) -> Router {
+    Router::new().fallback_service(LogsServer { receiver, senders })
+}
+
 /// The logs service, without decoding.
 #[derive(Clone, Debug)]
-pub(crate) struct LogsServer {
+struct LogsServer {
     receiver: Receiver,
+    senders: Senders,
 }
 
 impl LogsServer {
-    pub(crate) fn new(receiver: Receiver) -> Self {
-        Self { receiver }
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        if request.uri().path() != EXPORT {
+            return Status::unimplemented("this service has the method Export").into_http();
+        }
+        if let Err(error) = self.senders.admit(request.headers()) {
+            self.receiver.count_unauthenticated();
+            return Status::unauthenticated(error.to_string()).into_http();
+        }
+        let admitted = match self.receiver.admit().await {
+            Ok(admitted) => admitted,
+            Err(error) => return status(&error).into_http(),
+        };
+        let config = self.receiver.config();
+        let timeout = Duration::from_secs(config.request_timeout_s);
+        let mut grpc = Grpc::new(BytesCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(config.max_body_bytes);
+        let receiver = self.receiver.clone();
+        let answered = tokio::time::timeout(timeout, grpc.unary(Export { receiver }, request));
+        let answered = answered.await.unwrap_or_else(|_elapsed| {
+            let late = format!("no request within {} s", timeout.as_secs());
+            Status::deadline_exceeded(late).into_http()
+        });
+        drop(admitted);
+        answered
     }
 }
 
-impl NamedService for LogsServer {
-    const NAME: &'static str = "opentelemetry.proto.collector.logs.v1.LogsService";
-}
-
-impl Service<http::Request<Body>> for LogsServer {
+impl Service<http::Request<axum::body::Body>> for LogsServer {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -47,24 +74,9 @@ impl Service<http::Request<Body>> for LogsServer {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let receiver = self.receiver.clone();
-        Box::pin(async move {
-            if request.uri().path() != EXPORT {
-                return Ok(Status::unimplemented("this service has the method Export").into_http());
-            }
-            let admitted = match receiver.admit().await {
-                Ok(admitted) => admitted,
-                Err(error) => return Ok(status(&error).into_http()),
-            };
-            let limit = receiver.config().max_body_bytes;
-            let mut grpc = Grpc::new(BytesCodec)
-                .accept_compressed(CompressionEncoding::Gzip)
-                .max_decoding_message_size(limit);
-            let response = grpc.unary(Export { receiver }, request).await;
-            drop(admitted);
-            Ok(response)
-        })
+    fn call(&mut self, request: http::Request<axum::body::Body>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move { Ok(server.answer(request.map(Body::new)).await) })
     }
 }
 

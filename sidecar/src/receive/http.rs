@@ -1,7 +1,7 @@
 //! OTLP over HTTP: `POST /v1/logs`, Protocol Buffers or JSON, plain or gzip.
 //!
 //! Answers as the specification asks: the response has the request's encoding; every error carries a
-//! `google.rpc.Status`; 400 is final, 503 comes with `Retry-After`.
+//! `google.rpc.Status`; 400 and 401 are final, 503 comes with `Retry-After`.
 //! See <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
 
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
@@ -20,9 +22,10 @@ use prost::Message;
 use tokio::sync::Semaphore;
 use tonic::Code;
 
+use super::access::Unauthenticated;
 use super::body::{self, BodyError};
 use super::json::{self, JsonError};
-use super::{AcceptError, DecodeError, Receiver};
+use super::{AcceptError, DecodeError, Receiver, Senders};
 
 /// JSON bodies that are read at a time: they take many times their size in memory.
 const JSON_REQUESTS: usize = 2;
@@ -30,16 +33,18 @@ const JSON_REQUESTS: usize = 2;
 #[derive(Clone, Debug)]
 struct Logs {
     receiver: Receiver,
+    senders: Senders,
     json_requests: Arc<Semaphore>,
 }
 
 /// The routes of the HTTP receiver.
-pub(crate) fn router(receiver: Receiver) -> Router {
+pub(crate) fn http_router(receiver: Receiver, senders: Senders) -> Router {
     let json_requests = Arc::new(Semaphore::new(JSON_REQUESTS));
     Router::new()
         .route("/v1/logs", post(export))
         .with_state(Logs {
             receiver,
+            senders,
             json_requests,
         })
 }
@@ -77,6 +82,8 @@ impl Encoding {
 /// Why a request is answered with an error.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
+    #[error(transparent)]
+    Unauthenticated(#[from] Unauthenticated),
     #[error("content type is {0:?}, expected application/x-protobuf or application/json")]
     ContentType(String),
     #[error("content encoding is {0:?}, expected gzip or identity")]
@@ -94,6 +101,7 @@ enum ExportError {
 impl ExportError {
     fn status(&self) -> (StatusCode, Code) {
         match self {
+            Self::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
             Self::ContentType(_) | Self::ContentEncoding(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument)
             }
@@ -125,9 +133,11 @@ async fn export(State(logs): State<Logs>, request: Request) -> Response {
     match accept(&logs, encoding, request).await {
         Ok((encoding, response)) => success(encoding, &response),
         Err(error) => {
-            // The receiver counts what it refuses itself.
-            if !matches!(error, ExportError::Accept(_)) {
-                logs.receiver.count_refused();
+            match error {
+                // The receiver counts what it refuses itself.
+                ExportError::Accept(_) => {}
+                ExportError::Unauthenticated(_) => logs.receiver.count_unauthenticated(),
+                _ => logs.receiver.count_refused(),
             }
             failure(encoding.unwrap_or(Encoding::Json), &error)
         }
@@ -139,6 +149,7 @@ async fn accept(
     encoding: Option<Encoding>,
     request: Request,
 ) -> Result<(Encoding, ExportLogsServiceResponse), ExportError> {
+    logs.senders.admit(request.headers())?;
     let encoding = encoding
         .ok_or_else(|| ExportError::ContentType(header(request.headers(), &CONTENT_TYPE)))?;
     let _admitted = logs.receiver.admit().await?;
@@ -227,6 +238,10 @@ fn failure(encoding: Encoding, error: &ExportError) -> Response {
             .into(),
     };
     let mut response = respond(status, encoding, body);
+    if matches!(error, ExportError::Unauthenticated(_)) {
+        let challenge = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     if let Some(after) = error.retry_after() {
         response
             .headers_mut()

@@ -4,6 +4,7 @@
 //! answer. A request is refused as retryable when more records wait than the limit, when more requests
 //! are worked on than the limit, or when the store cannot write.
 
+mod access;
 mod batch;
 mod body;
 mod decode;
@@ -27,12 +28,13 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use access::Senders;
 pub use batch::{Batch, Decoded, Fault, Place, Record, Rejection, Rejections};
 pub use beaconwatch_inputs::telemetry::DecodeError as TelemetryError;
 pub(crate) use body::{BodyError, gunzip};
 pub use decode::{DecodeError, DecodeLimits, decode};
-pub(crate) use grpc::LogsServer;
-pub(crate) use http::router;
+pub(crate) use grpc::grpc_router;
+pub(crate) use http::http_router;
 pub(crate) use telemetry::{Posted, Poster};
 pub use wire::WireError;
 
@@ -108,6 +110,7 @@ impl AcceptError {
 pub(crate) struct ReceiveCounters {
     pub(crate) requests: AtomicU64,
     pub(crate) requests_refused: AtomicU64,
+    pub(crate) requests_unauthenticated: AtomicU64,
     pub(crate) requests_put_off: AtomicU64,
     pub(crate) records: AtomicU64,
     pub(crate) heartbeats: AtomicU64,
@@ -313,6 +316,15 @@ impl Receiver {
         self.inner
             .counters
             .requests_put_off
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request of somebody who may not send.
+    fn count_unauthenticated(&self) {
+        self.count_refused();
+        self.inner
+            .counters
+            .requests_unauthenticated
             .fetch_add(1, Ordering::Relaxed);
     }
 

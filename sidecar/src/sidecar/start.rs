@@ -8,19 +8,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
-use super::tasks::{analyse_regularly, serve_grpc, watch_parts};
+use super::tasks::{analyse_regularly, watch_parts};
 use super::{Addresses, Sidecar};
 use crate::api::{self, Access, AccessError, Api, Readers};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, TlsConfig};
 use crate::control::{Control, Parts};
 use crate::deliver::{Deliveries, DestinationError, Prepared};
 use crate::input::Inputs;
 use crate::listen::{self, ListenError, Listener, Tls, TlsError};
 use crate::observe::SharedBoard;
-use crate::receive::{self, LogsServer, Receiver};
+use crate::receive::{self, Receiver, Senders};
 use crate::status::{StatusReporter, StatusSource};
 use crate::store::StoreError;
+use crate::token::TokenError;
 
 /// Why a sidecar did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,10 @@ pub enum StartError {
     /// The API's tokens cannot be had.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// The API's certificate cannot be used.
+    /// The receivers' tokens cannot be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// A destination cannot be made.
@@ -89,10 +93,28 @@ impl Listeners {
     }
 }
 
-/// Who may come in to the API, and how.
+/// Who may come in, and how.
 struct Doors {
     access: Access,
     tls: Option<Tls>,
+    senders: Senders,
+    receive_tls: Option<Tls>,
+}
+
+impl Doors {
+    /// Blocks.
+    fn open(config: &Config) -> Result<Self, StartError> {
+        let open = |section, tls: &Option<TlsConfig>| {
+            let tls = tls.clone();
+            tls.map(|tls| Tls::open(section, tls)).transpose()
+        };
+        Ok(Self {
+            access: Access::open(&config.api, &config.data_directory)?,
+            tls: open("api.tls", &config.api.tls)?,
+            senders: Senders::open(&config.receive)?,
+            receive_tls: open("receive.tls", &config.receive.tls)?,
+        })
+    }
 }
 
 impl Sidecar {
@@ -109,8 +131,7 @@ impl Sidecar {
     ) -> Result<Self, StartError> {
         config.validate()?;
         make_directory(&config.data_directory)?;
-        let access = Access::open(&config.api, &config.data_directory)?;
-        let tls = config.api.tls.clone().map(Tls::open).transpose()?;
+        let doors = Doors::open(&config)?;
         let listeners = Listeners::bind(&config).await?;
         let destinations = Prepared::first(&config)?;
         let core = Core::start_blocking(config, clock.clone()).await?;
@@ -137,7 +158,8 @@ impl Sidecar {
             store: core.store.clone(),
             observer: core.observer.clone(),
             deliveries: deliveries.clone(),
-            access: access.clone(),
+            access: doors.access.clone(),
+            senders: doors.senders.clone(),
             inputs: inputs.clone(),
             analysis_interval,
         };
@@ -157,7 +179,6 @@ impl Sidecar {
             receiving: Vec::new(),
             serving: Vec::new(),
         };
-        let doors = Doors { access, tls };
         sidecar.serve(listeners, doors, &config, core.board, interval);
         sidecar.inputs.apply(&config.inputs).await;
         Ok(sidecar)
@@ -192,12 +213,12 @@ impl Sidecar {
             tokio::spawn(watch_parts(self.failure(), self.receiver.clone(), stop())),
         ];
         let stop = || self.stop_receiving.clone();
-        let router = receive::router(self.receiver.clone());
-        let server = LogsServer::new(self.receiver.clone());
-        let timeout = Duration::from_secs(config.receive.request_timeout_s);
+        let http = receive::http_router(self.receiver.clone(), doors.senders.clone());
+        let grpc = receive::grpc_router(self.receiver.clone(), doors.senders);
+        let tls = || doors.receive_tls.clone();
         self.receiving = vec![
-            tokio::spawn(listen::serve(listeners.http, router, None, stop())),
-            tokio::spawn(serve_grpc(listeners.grpc, server, timeout, stop())),
+            tokio::spawn(listen::serve(listeners.http, http, tls(), stop())),
+            tokio::spawn(listen::serve(listeners.grpc, grpc, tls(), stop())),
         ];
     }
 }
@@ -205,9 +226,16 @@ impl Sidecar {
 /// What is open to other hosts is so by consent, and still worth a line in the log.
 fn warn_of_reach(config: &Config) {
     let reachable = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
-    for address in [config.receive.grpc_address, config.receive.http_address] {
-        if reachable(address) {
-            tracing::warn!(%address, "other hosts can reach this receiver, and it asks nobody who they are");
+    let receive = &config.receive;
+    for address in [receive.grpc_address, receive.http_address] {
+        if !reachable(address) {
+            continue;
+        }
+        if receive.tokens.is_empty() {
+            tracing::warn!(%address, "other hosts can reach this receiver, and it asks nobody who they are: see receive.tokens");
+        }
+        if receive.tls.is_none() {
+            tracing::warn!(%address, "other hosts can reach this receiver, and flows and tokens go over the network in clear: see receive.tls");
         }
     }
     if reachable(config.api.address) && config.api.tls.is_none() {

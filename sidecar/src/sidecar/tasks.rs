@@ -5,11 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 
-use crate::listen::Listener;
 use crate::observe::Observer;
-use crate::receive::{LogsServer, Receiver};
+use crate::receive::Receiver;
 use crate::store::StoreError;
 
 /// Ends receiving when a thread has ended: what would be acknowledged then might never be scored.
@@ -50,26 +48,5 @@ pub(super) async fn analyse_regularly(
         }
         // One that took longer than the interval is not made up for.
         next = (next + *interval.borrow()).max(Instant::now());
-    }
-}
-
-pub(super) async fn serve_grpc(
-    listener: Listener,
-    server: LogsServer,
-    timeout: Duration,
-    stop: CancellationToken,
-) {
-    let connections = futures::stream::unfold(listener, |listener| async {
-        let connection = listener.accept().await;
-        Some((Ok::<_, std::io::Error>(connection), listener))
-    });
-    let ended = Server::builder()
-        .timeout(timeout)
-        .max_concurrent_streams(64)
-        .http2_keepalive_interval(Some(Duration::from_mins(1)))
-        .add_service(server)
-        .serve_with_incoming_shutdown(connections, stop.cancelled_owned());
-    if let Err(error) = ended.await {
-        tracing::error!(%error, "the gRPC receiver ended");
     }
 }

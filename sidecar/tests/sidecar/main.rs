@@ -25,5 +25,6 @@ mod hec_server;
 mod migration;
 mod persistence;
 mod receive;
+mod receive_access;
 mod running;
 mod sensors;
