@@ -270,6 +270,11 @@ impl Detector {
         (shown.collect(), hidden)
     }
 
+    /// Makes room for so many series, as far as the settings allow them: before many are restored.
+    pub fn reserve(&mut self, series: usize) {
+        self.table.reserve(series);
+    }
+
     /// Takes a series back as [`Self::take_changes`] gave it. A series that waited to be analysed waits
     /// again. When there is no room, the series goes that matters least, as in [`Self::observe`].
     pub fn restore(&mut self, key: SeriesKey, state: SeriesState) -> Result<(), RestoreError> {

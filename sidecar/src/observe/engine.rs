@@ -144,7 +144,10 @@ impl Engine {
             Restored::Counters {
                 applied,
                 last_document,
+                series,
             } => {
+                self.detector
+                    .reserve(usize::try_from(series).unwrap_or(usize::MAX));
                 (self.applied, self.saved_through) = (applied, applied);
                 self.judge.restore_last_document(last_document);
             }

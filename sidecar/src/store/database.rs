@@ -109,9 +109,11 @@ impl Tables {
     ) -> Result<(), StoreError> {
         let transaction = self.database.begin_read()?;
         let meta = transaction.open_table(META)?;
+        let series = transaction.open_table(SERIES)?;
         restored(Restored::Counters {
             applied: read(&meta, META_APPLIED)?,
             last_document: read(&meta, META_DOCUMENT)?,
+            series: series.len()?,
         })?;
         for entry in transaction.open_table(SETTINGS)?.iter()? {
             let (name, value) = entry?;
@@ -120,7 +122,7 @@ impl Tables {
                 value: value.value(),
             })?;
         }
-        for entry in transaction.open_table(SERIES)?.iter()? {
+        for entry in series.iter()? {
             let (key, state) = entry?;
             restored(Restored::Series {
                 key: key.value(),

@@ -146,7 +146,12 @@ from_engine!(
 
 /// One saved value, as [`Store::open`] hands it out.
 pub(crate) enum Restored<'a> {
-    Counters { applied: u64, last_document: u64 },
+    Counters {
+        applied: u64,
+        last_document: u64,
+        /// Series that follow.
+        series: u64,
+    },
     Series { key: &'a [u8], state: &'a [u8] },
     Exporter { id: &'a str, tracker: &'a [u8] },
     Finding { finding: &'a [u8] },

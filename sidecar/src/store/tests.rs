@@ -38,6 +38,7 @@ impl Found {
             Restored::Counters {
                 applied,
                 last_document,
+                ..
             } => {
                 (self.applied, self.last_document) = (applied, last_document);
             }
