@@ -38,6 +38,9 @@ fn print(
             text::harmless(&table.name),
             text::thousands(table.kept)
         )?;
+        if table.damaged > 0 {
+            write!(out, ", {} damaged", text::thousands(table.damaged))?;
+        }
         if table.dropped > 0 {
             write!(out, ", {} dropped", text::thousands(table.dropped))?;
         }

@@ -16,6 +16,17 @@ pub(crate) struct Actor {
     pub(crate) remote: String,
 }
 
+impl Actor {
+    /// Whoever runs this process and asks without the API.
+    pub(crate) fn in_process(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            role: Role::Operate,
+            remote: "this process".to_owned(),
+        }
+    }
+}
+
 /// What can be done with an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {

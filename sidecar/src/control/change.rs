@@ -13,11 +13,11 @@ use crate::receive::Senders;
 
 /// The configuration in force at a start, and the overrides that it holds: those of the store, or none
 /// when they do not fit.
-pub(crate) fn effective(base: &Config, stored: Option<&str>) -> (Config, Value) {
+pub(crate) fn effective(base: &Config, stored: Option<&[u8]>) -> (Config, Value) {
     let Some(stored) = stored else {
         return (base.clone(), none());
     };
-    let fitting = serde_json::from_str::<Value>(stored)
+    let fitting = serde_json::from_slice::<Value>(stored)
         .map_err(|error| error.to_string())
         .and_then(|overrides| {
             let config = combine(base, &overrides).map_err(|error| error.to_string())?;

@@ -31,6 +31,8 @@ pub(crate) use connections::{ConnectionBook, ConnectionQuery, ConnectionSort};
 pub(crate) use engine::{Engine, EngineSettings};
 pub(crate) use handle::{Books, Observer};
 pub(crate) use life::Rules;
+#[cfg(test)]
+pub(crate) use sequence::Sequences;
 pub(crate) use sequence::{Sensor, Tracker};
 pub(crate) use series_id::SeriesId;
 

@@ -61,7 +61,7 @@ impl Core {
             &mut |restored| match restored {
                 Restored::Setting { name, value } => {
                     stored = (name == OVERRIDES)
-                        .then(|| value.to_owned())
+                        .then(|| value.to_vec())
                         .or(stored.take());
                     Ok(())
                 }

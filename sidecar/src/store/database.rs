@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | meta | name | schema version, positions |
+//! | meta | name | schema version, positions and their checksum |
 //! | journal | position | a batch that is not in the saved state yet |
 //! | series | series key (postcard) | detector state (postcard) |
 //! | exporters | exporter id | its sequence tracker |
@@ -11,36 +11,41 @@
 //! | state | name | small values: allow-list, simulations |
 //! | settings | name | what was set while the sidecar ran (JSON) |
 //!
-//! The outbox has tables of its own ([`super::outbox`]).
+//! The outbox has tables of its own ([`super::outbox`]). Behind each value stands a checksum ([`super::seal`]).
 //!
 //! Every function is one transaction with one `fsync`: all of it is there after a crash, or none.
 
 use std::path::Path;
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
     WriteTransaction,
 };
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Changes, Checkpoint, Restored, StoreError, ledger, migration, outbox};
+use super::seal::{put, unseal};
+use super::{Changes, Checkpoint, FormatError, Restored, StoreError, ledger, migration, outbox};
 
 /// Version of the tables' layout. A store of an older version is converted when it is opened, one of a newer
 /// version is refused.
-pub(super) const SCHEMA_VERSION: u64 = 2;
+pub(super) const SCHEMA_VERSION: u64 = 3;
+
+/// A table whose values have a checksum.
+pub(super) type Values<K> = TableDefinition<'static, K, &'static [u8]>;
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
-pub(super) const SERIES: TableDefinition<'_, &'static [u8], &'static [u8]> =
-    TableDefinition::new("series");
-pub(super) const EXPORTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("exporters");
-pub(super) const ALERTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("alerts");
-pub(super) const SETTINGS: TableDefinition<'_, &str, &str> = TableDefinition::new("settings");
+pub(super) const JOURNAL: Values<u64> = TableDefinition::new("journal");
+pub(super) const SERIES: Values<&[u8]> = TableDefinition::new("series");
+pub(super) const EXPORTERS: Values<&str> = TableDefinition::new("exporters");
+pub(super) const ALERTS: Values<&[u8; 16]> = TableDefinition::new("alerts");
 
 pub(super) const META_SCHEMA: &str = "schema_version";
 /// Journal up to here is in the saved state.
 const META_APPLIED: &str = "applied_position";
 /// Largest document number ever written: writing a checkpoint twice adds its documents once.
-pub(super) const META_DOCUMENT: &str = "last_document";
+const META_DOCUMENT: &str = "last_document";
+/// Checksum of these two.
+const META_CHECKSUM: &str = "positions_checksum";
 
 /// The open database.
 pub(super) struct Tables {
@@ -49,7 +54,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Opens or creates the database file and checks every page of it.
+    /// Opens or creates the database file and checks every page of it that is in use.
     pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         restrict(path)?;
         Self::of(builder(cache_bytes).create(path)?)
@@ -73,11 +78,13 @@ impl Tables {
             match version {
                 None => {
                     meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
+                    Positions::default().write(&mut meta)?;
                 }
                 Some(SCHEMA_VERSION) => {}
-                Some(1) => {
-                    migration::from_version_1(&transaction)?;
+                Some(version @ 1..SCHEMA_VERSION) => {
+                    migration::migrate(version, &self.database.begin_read()?, &transaction)?;
                     meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
+                    Positions::unchecked(&meta)?.write(&mut meta)?;
                 }
                 Some(found) => {
                     return Err(StoreError::Schema {
@@ -86,14 +93,13 @@ impl Tables {
                     });
                 }
             }
-            let applied = read(&meta, META_APPLIED)?;
+            let Positions { applied, .. } = Positions::read(&meta)?;
             let journal = transaction.open_table(JOURNAL)?;
             let last = journal.last()?.map_or(0, |(position, _)| position.value());
             self.next_position = applied.max(last).saturating_add(1);
             transaction.open_table(SERIES)?;
             transaction.open_table(EXPORTERS)?;
             transaction.open_table(ALERTS)?;
-            transaction.open_table(SETTINGS)?;
             ledger::prepare(&transaction)?;
             outbox::open_tables(&transaction)?;
         }
@@ -109,37 +115,31 @@ impl Tables {
     ) -> Result<(), StoreError> {
         let transaction = self.database.begin_read()?;
         let meta = transaction.open_table(META)?;
+        let Positions { applied, document } = Positions::read(&meta)?;
         let series = transaction.open_table(SERIES)?;
         restored(Restored::Counters {
-            applied: read(&meta, META_APPLIED)?,
-            last_document: read(&meta, META_DOCUMENT)?,
+            applied,
+            last_document: document,
             series: series.len()?,
         })?;
-        for entry in transaction.open_table(SETTINGS)?.iter()? {
-            let (name, value) = entry?;
-            restored(Restored::Setting {
-                name: name.value(),
-                value: value.value(),
-            })?;
-        }
         for entry in series.iter()? {
             let (key, state) = entry?;
             restored(Restored::Series {
                 key: key.value(),
-                state: state.value(),
+                state: unseal::<&[u8]>("series", &key.value(), state.value())?,
             })?;
         }
         for entry in transaction.open_table(EXPORTERS)?.iter()? {
             let (id, tracker) = entry?;
             restored(Restored::Exporter {
                 id: id.value(),
-                tracker: tracker.value(),
+                tracker: unseal::<&str>("exporter", &id.value(), tracker.value())?,
             })?;
         }
         for entry in transaction.open_table(ALERTS)?.iter()? {
-            let (_, finding) = entry?;
+            let (id, finding) = entry?;
             restored(Restored::Finding {
-                finding: finding.value(),
+                finding: unseal::<&[u8; 16]>("finding", &id.value(), finding.value())?,
             })?;
         }
         self.restore_ledger(restored)?;
@@ -147,7 +147,7 @@ impl Tables {
             let (position, batch) = entry?;
             restored(Restored::Batch {
                 position: position.value(),
-                batch: batch.value(),
+                batch: unseal::<u64>("batch", &position.value(), batch.value())?,
             })?;
         }
         Ok(())
@@ -156,7 +156,10 @@ impl Tables {
     /// Writes a setting of the running sidecar.
     pub(super) fn save_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
-        transaction.open_table(SETTINGS)?.insert(name, value)?;
+        {
+            let mut settings = transaction.open_table(ledger::SETTINGS)?;
+            put(&mut settings, name, value.as_bytes())?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -169,7 +172,7 @@ impl Tables {
         {
             let mut journal = transaction.open_table(JOURNAL)?;
             for batch in batches {
-                journal.insert(position, *batch)?;
+                put(&mut journal, position, batch)?;
                 position += 1;
             }
         }
@@ -187,31 +190,31 @@ impl Tables {
             let mut alerts = transaction.open_table(ALERTS)?;
             for (id, finding) in &checkpoint.findings {
                 match finding {
-                    Some(finding) => alerts.insert(id.bytes(), finding.as_slice())?,
-                    None => alerts.remove(id.bytes())?,
-                };
+                    Some(finding) => put(&mut alerts, id.bytes(), finding)?,
+                    None => drop(alerts.remove(id.bytes())?),
+                }
             }
         }
         {
             let mut exporters = transaction.open_table(EXPORTERS)?;
             for (id, tracker) in &checkpoint.exporters {
                 match tracker {
-                    Some(tracker) => exporters.insert(id.as_str(), tracker.as_slice())?,
-                    None => exporters.remove(id.as_str())?,
-                };
+                    Some(tracker) => put(&mut exporters, id, tracker)?,
+                    None => drop(exporters.remove(id.as_str())?),
+                }
             }
         }
-        let last = {
-            let meta = transaction.open_table(META)?;
-            read(&meta, META_DOCUMENT)?
-        };
-        let last = outbox::queue_documents(&transaction, checkpoint.documents.iter(), last)?;
         {
             let mut journal = transaction.open_table(JOURNAL)?;
             journal.retain_in(..=checkpoint.through, |_, _| false)?;
             let mut meta = transaction.open_table(META)?;
-            meta.insert(META_APPLIED, checkpoint.through)?;
-            meta.insert(META_DOCUMENT, last)?;
+            let last = Positions::read(&meta)?.document;
+            let documents = checkpoint.documents.iter();
+            let positions = Positions {
+                applied: checkpoint.through,
+                document: outbox::queue_documents(&transaction, documents, last)?,
+            };
+            positions.write(&mut meta)?;
         }
         transaction.commit()?;
         Ok(())
@@ -221,6 +224,53 @@ impl Tables {
     pub(super) fn journal_batches(&self) -> Result<u64, StoreError> {
         let transaction = self.database.begin_read()?;
         Ok(transaction.open_table(JOURNAL)?.len()?)
+    }
+}
+
+/// How far journal and documents have come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Positions {
+    applied: u64,
+    pub(super) document: u64,
+}
+
+impl Positions {
+    /// Reads them and checks their checksum.
+    pub(super) fn read(meta: &impl ReadableTable<&'static str, u64>) -> Result<Self, StoreError> {
+        let found = Self::unchecked(meta)?;
+        let checksum = meta.get(META_CHECKSUM)?.map(|sum| sum.value());
+        if checksum != Some(found.checksum()) {
+            return Err(FormatError::Damaged {
+                what: "position",
+                key: META_CHECKSUM.to_owned(),
+            }
+            .into());
+        }
+        Ok(found)
+    }
+
+    /// Reads them as they are; 0 where there is none.
+    pub(super) fn unchecked(
+        meta: &impl ReadableTable<&'static str, u64>,
+    ) -> Result<Self, StoreError> {
+        let read = |name: &'static str| -> Result<u64, StoreError> {
+            Ok(meta.get(name)?.map_or(0, |value| value.value()))
+        };
+        Ok(Self {
+            applied: read(META_APPLIED)?,
+            document: read(META_DOCUMENT)?,
+        })
+    }
+
+    pub(super) fn write(self, meta: &mut Table<'_, &'static str, u64>) -> Result<(), StoreError> {
+        meta.insert(META_APPLIED, self.applied)?;
+        meta.insert(META_DOCUMENT, self.document)?;
+        meta.insert(META_CHECKSUM, self.checksum())?;
+        Ok(())
+    }
+
+    fn checksum(self) -> u64 {
+        xxh3_64_with_seed(&self.applied.to_le_bytes(), self.document)
     }
 }
 
@@ -246,21 +296,17 @@ fn restrict(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn read(meta: &impl ReadableTable<&'static str, u64>, name: &str) -> Result<u64, StoreError> {
-    Ok(meta.get(name)?.map_or(0, |value| value.value()))
-}
-
 fn write_changes(
     transaction: &WriteTransaction,
-    definition: TableDefinition<'_, &'static [u8], &'static [u8]>,
+    definition: Values<&'static [u8]>,
     changes: &Changes,
 ) -> Result<(), StoreError> {
     let mut table = transaction.open_table(definition)?;
     for (key, value) in changes {
         match value {
-            Some(value) => table.insert(key.as_slice(), value.as_slice())?,
-            None => table.remove(key.as_slice())?,
-        };
+            Some(value) => put(&mut table, key, value)?,
+            None => drop(table.remove(key.as_slice())?),
+        }
     }
     Ok(())
 }

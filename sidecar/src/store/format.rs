@@ -18,6 +18,14 @@ pub enum FormatError {
         /// Kind of value.
         what: &'static str,
     },
+    /// Something else than this program has altered them.
+    #[error("a stored {what} ({key}) is damaged: it does not fit its checksum")]
+    Damaged {
+        /// Kind of value.
+        what: &'static str,
+        /// The beginning of its key.
+        key: String,
+    },
     /// Another version wrote them.
     #[error("a stored {what} has version {found}, this program reads version {VALUE_VERSION}")]
     Version {

@@ -7,16 +7,19 @@ use redb::{
     ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
 };
 
-use super::database::Tables;
-use super::{Restored, Store, StoreError, format};
+use super::database::{Tables, Values};
+use super::seal::{put, unseal};
+use super::{Restored, Store, StoreError, seal};
 use crate::alert::{AuditEntry, AuditPage};
 
 /// Number of the entry, counted from 1 → entry.
-pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
+pub(super) const AUDIT: Values<u64> = TableDefinition::new("audit");
 /// Name → value.
-pub(super) const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+pub(super) const STATE: Values<&str> = TableDefinition::new("state");
+/// Name → what was set while the sidecar ran (JSON).
+pub(super) const SETTINGS: Values<&str> = TableDefinition::new("settings");
 
-/// New entries of the audit.
+/// New entries of the audit, and what they tell of.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// By number; numbers only grow.
@@ -25,12 +28,14 @@ pub(crate) struct Ledger {
     pub(crate) audit_limit: Option<u64>,
     /// Named values; no value means removed.
     pub(crate) state: BTreeMap<String, Option<Vec<u8>>>,
+    /// What was set, by name.
+    pub(crate) settings: BTreeMap<&'static str, String>,
 }
 
 impl Ledger {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.audit.is_empty() && self.state.is_empty()
+        self.audit.is_empty() && self.state.is_empty() && self.settings.is_empty()
     }
 }
 
@@ -38,6 +43,7 @@ impl Ledger {
 pub(super) fn prepare(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(AUDIT)?;
     transaction.open_table(STATE)?;
+    transaction.open_table(SETTINGS)?;
     Ok(())
 }
 
@@ -49,13 +55,17 @@ pub(super) fn write(transaction: &WriteTransaction, ledger: &Ledger) -> Result<(
     let mut state = transaction.open_table(STATE)?;
     for (name, value) in &ledger.state {
         match value {
-            Some(value) => state.insert(name.as_str(), value.as_slice())?,
-            None => state.remove(name.as_str())?,
-        };
+            Some(value) => put(&mut state, name, value)?,
+            None => drop(state.remove(name.as_str())?),
+        }
+    }
+    let mut settings = transaction.open_table(SETTINGS)?;
+    for (name, value) in &ledger.settings {
+        put(&mut settings, name, value.as_bytes())?;
     }
     let mut audit = transaction.open_table(AUDIT)?;
     for (number, entry) in &ledger.audit {
-        audit.insert(number, format::encode("audit entry", entry)?.as_slice())?;
+        seal::write(&mut audit, *number, "audit entry", entry)?;
     }
     if let Some(limit) = ledger.audit_limit {
         while audit.len()? > limit {
@@ -66,12 +76,19 @@ pub(super) fn write(transaction: &WriteTransaction, ledger: &Ledger) -> Result<(
 }
 
 impl Tables {
-    /// Hands out every named value, and the number of the last entry of the audit.
+    /// Hands out every setting and named value, and the number of the last entry of the audit.
     pub(super) fn restore_ledger(
         &self,
         restored: &mut dyn FnMut(Restored<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let transaction = self.database.begin_read()?;
+        for entry in transaction.open_table(SETTINGS)?.iter()? {
+            let (name, value) = entry?;
+            restored(Restored::Setting {
+                name: name.value(),
+                value: unseal::<&str>("setting", &name.value(), value.value())?,
+            })?;
+        }
         let audit = transaction.open_table(AUDIT)?;
         restored(Restored::Audit {
             last: audit.last()?.map_or(0, |(number, _)| number.value()),
@@ -80,7 +97,7 @@ impl Tables {
             let (name, value) = entry?;
             restored(Restored::State {
                 name: name.value(),
-                value: value.value(),
+                value: unseal::<&str>("named value", &name.value(), value.value())?,
             })?;
         }
         Ok(())
@@ -98,10 +115,9 @@ impl Tables {
                 next = entries.last().map(|(number, _)| *number);
                 break;
             }
-            entries.push((
-                number.value(),
-                format::decode("audit entry", value.value())?,
-            ));
+            let number = number.value();
+            let entry = seal::read::<u64, _>("audit entry", &number, value.value())?;
+            entries.push((number, entry));
         }
         Ok(AuditPage { entries, next })
     }

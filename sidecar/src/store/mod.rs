@@ -26,6 +26,7 @@ mod ledger;
 mod migration;
 mod outbox;
 mod salvage;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -152,13 +153,32 @@ pub(crate) enum Restored<'a> {
         /// Series that follow.
         series: u64,
     },
-    Series { key: &'a [u8], state: &'a [u8] },
-    Exporter { id: &'a str, tracker: &'a [u8] },
-    Finding { finding: &'a [u8] },
-    Audit { last: u64 },
-    State { name: &'a str, value: &'a [u8] },
-    Batch { position: u64, batch: &'a [u8] },
-    Setting { name: &'a str, value: &'a str },
+    Series {
+        key: &'a [u8],
+        state: &'a [u8],
+    },
+    Exporter {
+        id: &'a str,
+        tracker: &'a [u8],
+    },
+    Finding {
+        finding: &'a [u8],
+    },
+    Audit {
+        last: u64,
+    },
+    State {
+        name: &'a str,
+        value: &'a [u8],
+    },
+    Batch {
+        position: u64,
+        batch: &'a [u8],
+    },
+    Setting {
+        name: &'a str,
+        value: &'a [u8],
+    },
 }
 
 /// A series key as the store has it.

@@ -2,15 +2,14 @@
 //!
 //! # Contract
 //! - The damaged file is never written: it is copied first, and the copy is opened and removed again.
-//! - Every table is read from both ends up to where it cannot be read any further. A value that does not
-//!   decode is left behind and counted.
+//! - Every table is read from both ends up to where it cannot be read any further. A value that does not fit its
+//!   checksum is left behind and counted as damaged, one that does not decode as dropped.
 //! - The new file is a whole store: indices that point at documents that are gone are left behind, too, and
 //!   the positions are such that nothing is counted twice.
 //!
 //! # Limits
-//! The database engine checks no checksums on this way in: a value whose bytes were altered and that still
-//! decodes is taken. A file that was not closed and is damaged in its roots may not open at all. Stores of
-//! an older schema are not salvaged: the engine must be able to convert them.
+//! A file that was not closed and is damaged in its roots may not open at all. A store of schema version 2 has no
+//! checksums: what decodes of it is taken. Stores of version 1 are not salvaged.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,17 +17,18 @@ use std::path::{Path, PathBuf};
 
 use beaconwatch_detector::{SeriesKey, SeriesState};
 use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value,
+    Database, Key, ReadTransaction, ReadableDatabase, TableDefinition, TableHandle as _, Value,
     WriteTransaction,
 };
 use serde::Serialize;
 
 use super::database::{
-    ALERTS, EXPORTERS, JOURNAL, META, META_DOCUMENT, META_SCHEMA, SCHEMA_VERSION, SERIES, SETTINGS,
-    Tables,
+    ALERTS, EXPORTERS, JOURNAL, META, META_SCHEMA, Positions, SCHEMA_VERSION, SERIES, Tables,
+    Values,
 };
-use super::ledger::{AUDIT, STATE};
-use super::{StoreError, decode, outbox};
+use super::ledger::{AUDIT, SETTINGS, STATE};
+use super::migration::OLD_SETTINGS;
+use super::{StoreError, decode, outbox, seal};
 use crate::alert::{AuditEntry, Finding};
 use crate::observe::Tracker;
 use crate::receive::Batch;
@@ -47,10 +47,21 @@ pub struct SalvagedTable {
     pub name: String,
     /// Entries in the new store.
     pub kept: u64,
+    /// Entries that were read and do not fit their checksum: their bytes were altered.
+    pub damaged: u64,
     /// Entries that were read and make no sense.
     pub dropped: u64,
     /// Why part of the table could not be read; none when all of it was.
     pub error: Option<String>,
+}
+
+impl SalvagedTable {
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 impl SalvageReport {
@@ -59,7 +70,7 @@ impl SalvageReport {
     pub fn is_whole(&self) -> bool {
         self.tables
             .iter()
-            .all(|table| table.dropped == 0 && table.error.is_none())
+            .all(|table| table.damaged == 0 && table.dropped == 0 && table.error.is_none())
     }
 }
 
@@ -123,12 +134,14 @@ fn into_new(copy: &Path, out: &Path) -> Result<SalvageReport, StoreError> {
     let new = Database::create(out)?;
     let to = new.begin_write()?;
     let mut report = SalvageReport::default();
-    all_tables(&from, &to, copy, &mut report)?;
+    let version = guarded(copy, || version_of(&from)).unwrap_or(SCHEMA_VERSION);
+    all_tables(&from, &to, version, copy, &mut report)?;
     let newest = outbox::drop_loose_ends(&to)?;
     {
         let mut meta = to.open_table(META)?;
-        let last = meta.get(META_DOCUMENT)?.map_or(0, |last| last.value());
-        meta.insert(META_DOCUMENT, last.max(newest))?;
+        let mut positions = Positions::unchecked(&meta)?;
+        positions.document = positions.document.max(newest);
+        positions.write(&mut meta)?;
         meta.insert(META_SCHEMA, SCHEMA_VERSION)?;
     }
     to.commit()?;
@@ -138,61 +151,162 @@ fn into_new(copy: &Path, out: &Path) -> Result<SalvageReport, StoreError> {
     Ok(report)
 }
 
+/// The schema version that the store says it has; the current one when it says none.
+fn version_of(from: &ReadTransaction) -> Result<u64, StoreError> {
+    let said = from.open_table(META)?.get(META_SCHEMA)?;
+    Ok(said.map_or(SCHEMA_VERSION, |version| version.value()))
+}
+
 fn all_tables(
     from: &ReadTransaction,
     to: &WriteTransaction,
+    version: u64,
     path: &Path,
     report: &mut SalvageReport,
 ) -> Result<(), StoreError> {
+    if !(2..=SCHEMA_VERSION).contains(&version) {
+        let (found, expected) = (version, SCHEMA_VERSION);
+        return Err(StoreError::Schema { found, expected });
+    }
     let mut rescue = Rescue {
         from,
         to,
+        has_checksums: version > 2,
         path,
         report,
     };
-    rescue.table(META, |_, _| true)?;
-    rescue.table(SETTINGS, |_, value| {
-        serde_json::from_str::<serde_json::Value>(value).is_ok()
-    })?;
-    rescue.table(JOURNAL, |_, value| decode::<Batch>("batch", value).is_ok())?;
-    rescue.table(SERIES, |key, value| {
+    rescue.positions()?;
+    if rescue.has_checksums {
+        rescue.values(SETTINGS, |_, value| is_json(value))?;
+    } else {
+        rescue.old_settings()?;
+    }
+    rescue.values(JOURNAL, |_, value| decode::<Batch>("batch", value).is_ok())?;
+    rescue.values(SERIES, |key, value| {
         decode::<SeriesKey>("series key", key).is_ok()
             && decode::<SeriesState>("series", value).is_ok()
     })?;
-    rescue.table(EXPORTERS, |_, value| {
+    rescue.values(EXPORTERS, |_, value| {
         decode::<Tracker>("exporter", value).is_ok()
     })?;
-    rescue.table(ALERTS, |_, value| {
+    rescue.values(ALERTS, |_, value| {
         decode::<Finding>("finding", value).is_ok()
     })?;
-    rescue.table(AUDIT, |_, value| {
+    rescue.values(AUDIT, |_, value| {
         decode::<AuditEntry>("audit entry", value).is_ok()
     })?;
-    rescue.table(STATE, |_, _| true)?;
+    rescue.values(STATE, |_, _| true)?;
     outbox::rescue(&mut rescue)
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// A way from one database into another.
 pub(super) struct Rescue<'a> {
     from: &'a ReadTransaction,
     to: &'a WriteTransaction,
+    has_checksums: bool,
     path: &'a Path,
     report: &'a mut SalvageReport,
 }
 
+/// What becomes of an entry.
+enum Verdict {
+    /// It is in the new store; whether it had been there before.
+    Kept {
+        before: bool,
+    },
+    Damaged,
+    Senseless,
+}
+
 impl Rescue<'_> {
-    /// Takes over the entries of a table that make sense.
-    pub(super) fn table<K: Key + 'static, V: Value + 'static>(
+    /// Takes over the entries of a table that fit their checksum and make sense.
+    pub(super) fn values<K: Key + 'static>(
+        &mut self,
+        definition: Values<K>,
+        makes_sense: impl Fn(&K::SelfType<'_>, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut new = self.to.open_table(definition)?;
+        let has_checksums = self.has_checksums;
+        self.entries(definition, |key: K::SelfType<'_>, stored: &[u8]| {
+            let value = if has_checksums {
+                let Ok(value) = seal::unseal::<K>("value", &key, stored) else {
+                    return Ok(Verdict::Damaged);
+                };
+                value
+            } else {
+                stored
+            };
+            if !makes_sense(&key, value) {
+                return Ok(Verdict::Senseless);
+            }
+            let sealed = seal::seal(K::as_bytes(&key).as_ref(), value);
+            let before = new.insert(key, sealed.as_slice())?.is_some();
+            Ok(Verdict::Kept { before })
+        });
+        Ok(())
+    }
+
+    /// Takes over the keys of an index.
+    pub(super) fn keys<K: Key + 'static>(
+        &mut self,
+        definition: TableDefinition<'_, K, ()>,
+    ) -> Result<(), StoreError> {
+        let mut new = self.to.open_table(definition)?;
+        self.entries(definition, |key: K::SelfType<'_>, ()| {
+            let before = new.insert(key, ())?.is_some();
+            Ok(Verdict::Kept { before })
+        });
+        Ok(())
+    }
+
+    /// What schema version 2 kept as text.
+    fn old_settings(&mut self) -> Result<(), StoreError> {
+        let mut new = self.to.open_table(SETTINGS)?;
+        self.entries(OLD_SETTINGS, |name: &str, value: &str| {
+            if !is_json(value.as_bytes()) {
+                return Ok(Verdict::Senseless);
+            }
+            seal::put(&mut new, name, value.as_bytes())?;
+            Ok(Verdict::Kept { before: false })
+        });
+        Ok(())
+    }
+
+    /// Takes over the positions. When they are damaged, those of the journal and of the outbox take their place.
+    fn positions(&mut self) -> Result<(), StoreError> {
+        let mut found = SalvagedTable::named(META.name());
+        let mut new = self.to.open_table(META)?;
+        let read = guarded(self.path, || {
+            let meta = self.from.open_table(META)?;
+            if self.has_checksums {
+                Positions::read(&meta)
+            } else {
+                Positions::unchecked(&meta)
+            }
+        });
+        match read {
+            Ok(positions) => {
+                positions.write(&mut new)?;
+                found.kept = 1;
+            }
+            Err(StoreError::Format(_)) => found.damaged = 1,
+            Err(error) => found.error = Some(error.to_string()),
+        }
+        self.report.tables.push(found);
+        Ok(())
+    }
+
+    /// Reads a table from both ends and counts what becomes of its entries.
+    fn entries<K: Key + 'static, V: Value + 'static>(
         &mut self,
         definition: TableDefinition<'_, K, V>,
-        makes_sense: impl Fn(K::SelfType<'_>, V::SelfType<'_>) -> bool,
-    ) -> Result<(), StoreError> {
-        use redb::TableHandle as _;
-        let mut found = SalvagedTable {
-            name: definition.name().to_owned(),
-            ..SalvagedTable::default()
-        };
-        let mut new = self.to.open_table(definition)?;
+        mut take: impl FnMut(K::SelfType<'_>, V::SelfType<'_>) -> Result<Verdict, StoreError>,
+    ) {
+        let mut found = SalvagedTable::named(definition.name());
         for backwards in [false, true] {
             let read = guarded(self.path, || {
                 let old = match self.from.open_table(definition) {
@@ -208,11 +322,10 @@ impl Rescue<'_> {
                     };
                     let Some(entry) = next else { return Ok(()) };
                     let (key, value) = entry?;
-                    if makes_sense(key.value(), value.value()) {
-                        let before = new.insert(key.value(), value.value())?;
-                        found.kept += u64::from(before.is_none());
-                    } else {
-                        found.dropped += 1;
+                    match take(key.value(), value.value())? {
+                        Verdict::Kept { before } => found.kept += u64::from(!before),
+                        Verdict::Damaged => found.damaged += 1,
+                        Verdict::Senseless => found.dropped += 1,
                     }
                 }
             });
@@ -222,6 +335,5 @@ impl Rescue<'_> {
             }
         }
         self.report.tables.push(found);
-        Ok(())
     }
 }

@@ -28,6 +28,7 @@ struct Found {
     exporters: BTreeMap<String, Vec<u8>>,
     findings: Vec<Vec<u8>>,
     state: BTreeMap<String, Vec<u8>>,
+    settings: BTreeMap<String, Vec<u8>>,
     last_audit: u64,
     journal: Vec<(u64, Batch)>,
 }
@@ -57,7 +58,9 @@ impl Found {
                 self.journal
                     .push((position, decode("batch", batch).unwrap()));
             }
-            Restored::Setting { .. } => {}
+            Restored::Setting { name, value } => {
+                self.settings.insert(name.to_owned(), value.to_vec());
+            }
         }
     }
 }

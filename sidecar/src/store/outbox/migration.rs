@@ -1,15 +1,15 @@
-//! From the layout of schema version 1: documents held the number of destinations left, what became of
+//! From the layout of schema version 2, which had no checksums, and of version 1: there documents held the number of destinations left, what became of
 //! them was not remembered, and waiting documents were counted by looking at all of them.
 
 use std::collections::BTreeMap;
 
 use beaconwatch_destinations::{Document, Stream};
 use beaconwatch_detector::Timestamp;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use serde::Deserialize;
 
-use super::super::{StoreError, format};
-use super::tables::Outbox;
+use super::super::{StoreError, decode, migration};
+use super::tables::{DEAD, DELIVERIES, DOCUMENTS, Outbox, TOTALS};
 use super::{Account, Backlog, DeadLetter, DeliveryRecord, DeliveryState, Totals};
 
 #[derive(Deserialize)]
@@ -64,6 +64,17 @@ impl From<OldTotals> for Totals {
     }
 }
 
+/// Puts the checksums behind the values of schema version 2.
+pub(in super::super) fn add_checksums(
+    old: &ReadTransaction,
+    new: &WriteTransaction,
+) -> Result<(), StoreError> {
+    migration::add_checksums(old, new, DOCUMENTS)?;
+    migration::add_checksums(old, new, DELIVERIES)?;
+    migration::add_checksums(old, new, DEAD)?;
+    migration::add_checksums(old, new, TOTALS)
+}
+
 /// Rewrites the outbox of schema version 1, as part of the transaction that raises the version.
 pub(in super::super) fn migrate(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let mut outbox = Outbox::open(transaction)?;
@@ -93,7 +104,7 @@ fn migrate_documents(
         let Some(queued) = outbox.documents.remove(number)? else {
             continue;
         };
-        let old: OldQueued = format::decode("document", queued.value())?;
+        let old: OldQueued = decode("document", queued.value())?;
         drop(queued);
         let document: Document = old.document.into();
         let destinations = waiting.remove(&number).unwrap_or_default();
@@ -128,7 +139,7 @@ fn migrate_letters(
         let Some(letter) = outbox.dead.remove((destination.as_str(), number))? else {
             continue;
         };
-        let old: OldDeadLetter = format::decode("dead letter", letter.value())?;
+        let old: OldDeadLetter = decode("dead letter", letter.value())?;
         drop(letter);
         let letter = DeadLetter {
             document: old.document.into(),
@@ -148,7 +159,7 @@ fn migrate_totals(
     let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
     for entry in outbox.totals.iter()? {
         let (destination, totals) = entry?;
-        let old: OldTotals = format::decode("counter set", totals.value())?;
+        let old: OldTotals = decode("counter set", totals.value())?;
         let account = accounts.entry(destination.value().to_owned()).or_default();
         account.totals = old.into();
     }

@@ -12,9 +12,12 @@
 //! of an alert and for [`KEPT_RECORDS`] settled documents in all; for those that wait, always. Dead letters
 //! per destination are limited by their setting.
 
+mod letters;
 mod migration;
+mod records;
 mod salvage;
 mod tables;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,9 +28,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 
-pub(super) use migration::migrate;
+pub(super) use migration::{add_checksums, migrate};
 pub(super) use salvage::{drop_loose_ends, rescue};
-pub(super) use tables::{open_tables, queue_documents};
+pub(super) use tables::open_tables;
+#[cfg(test)]
+pub(super) use tables::{DEAD, DELIVERIES, DOCUMENTS, TOTALS};
+pub(super) use waiting::queue_documents;
 
 /// Newest documents of an alert whose deliveries are remembered.
 const KEPT_PER_ALERT: usize = 32;

@@ -6,27 +6,27 @@ use beaconwatch_destinations::Document;
 use redb::{ReadableTable, WriteTransaction};
 
 use super::super::salvage::Rescue;
-use super::super::{StoreError, decode};
+use super::super::{StoreError, decode, seal};
 use super::tables::{ALERTS, DEAD, DELIVERIES, DOCUMENTS, Outbox, PENDING, TOTALS};
 use super::{Account, Backlog, DeadLetter, DeliveryRecord, DeliveryState};
 
 /// Takes over all tables of the outbox.
 pub(in super::super) fn rescue(rescue: &mut Rescue<'_>) -> Result<(), StoreError> {
-    rescue.table(DOCUMENTS, |_, value| {
+    rescue.values(DOCUMENTS, |_, value| {
         decode::<Document>("document", value).is_ok()
     })?;
-    rescue.table(DELIVERIES, |_, value| {
+    rescue.values(DELIVERIES, |_, value| {
         decode::<DeliveryRecord>("delivery record", value).is_ok()
     })?;
-    rescue.table(DEAD, |_, value| {
+    rescue.values(DEAD, |_, value| {
         decode::<DeadLetter>("dead letter", value).is_ok()
     })?;
-    rescue.table(TOTALS, |_, value| {
+    rescue.values(TOTALS, |_, value| {
         decode::<Account>("counter set", value).is_ok()
     })?;
     // Both are made anew from the records.
-    rescue.table(ALERTS, |_, ()| true)?;
-    rescue.table(PENDING, |_, ()| true)
+    rescue.keys(ALERTS)?;
+    rescue.keys(PENDING)
 }
 
 /// Makes the indices anew, and leaves behind what waits without its other half; the largest document number.
@@ -41,8 +41,9 @@ pub(in super::super) fn drop_loose_ends(transaction: &WriteTransaction) -> Resul
     let mut records: BTreeMap<u64, DeliveryRecord> = BTreeMap::new();
     for entry in outbox.deliveries.iter()? {
         let (number, record) = entry?;
-        let record = decode("delivery record", record.value())?;
-        records.insert(number.value(), record);
+        let number = number.value();
+        let record = seal::read::<u64, _>("delivery record", &number, record.value())?;
+        records.insert(number, record);
     }
     let newest = documents.last().max(records.keys().next_back()).copied();
     let mut backlogs: BTreeMap<String, Backlog> = BTreeMap::new();
@@ -83,9 +84,11 @@ fn recount(
     let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
     for entry in outbox.totals.iter()? {
         let (destination, account) = entry?;
-        let mut account: Account = decode("counter set", account.value())?;
-        account.backlog = backlogs.remove(destination.value()).unwrap_or_default();
-        accounts.insert(destination.value().to_owned(), account);
+        let destination = destination.value();
+        let mut account: Account =
+            seal::read::<&str, _>("counter set", &destination, account.value())?;
+        account.backlog = backlogs.remove(destination).unwrap_or_default();
+        accounts.insert(destination.to_owned(), account);
     }
     for (destination, backlog) in backlogs {
         accounts.entry(destination).or_default().backlog = backlog;

@@ -29,13 +29,13 @@ fn a_newer_schema_is_refused_with_both_versions() {
     transaction
         .open_table(meta)
         .unwrap()
-        .insert("schema_version", 3)
+        .insert("schema_version", 4)
         .unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = error_of(&path).to_string();
     assert!(
-        error.contains("schema version 3") && error.contains("version 2"),
+        error.contains("schema version 4") && error.contains("version 3"),
         "{error}"
     );
 }
