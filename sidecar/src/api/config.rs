@@ -39,10 +39,7 @@ pub(super) async fn change(
     Body(Patch(patch)): Body<Patch>,
 ) -> Result<Answer<View>, ApiError> {
     let patch = Value::Object(seed_config::in_our_words(patch)?);
-    let view = api.control.change(&patch, &caller.actor).await?;
-    let said = patch.to_string();
-    api.audit(&caller, "config.change", "configuration", &said)
-        .await?;
+    let view = api.control.change(&patch, &(&caller).into()).await?;
     Ok(Answer((*view).clone()))
 }
 
@@ -64,9 +61,5 @@ pub(super) async fn reload(
     caller: Caller,
     OptionalBody(Reload {}): OptionalBody<Reload>,
 ) -> Result<Answer<ReloadReport>, ApiError> {
-    let report = api.control.reread().await?;
-    let said = report.applied.join(", ");
-    api.audit(&caller, "config.reload", "configuration", &said)
-        .await?;
-    Ok(Answer(report))
+    Ok(Answer(api.control.reread(Some(&(&caller).into())).await?))
 }

@@ -7,8 +7,10 @@ use beaconwatch_destinations::SettingError;
 use serde_json::Value;
 
 use super::{Control, ControlError, OVERRIDES, ReloadReport, State, View, none, tree};
+use crate::alert::{Actor, AuditEntry};
 use crate::config::{Config, ConfigError};
 use crate::deliver::Prepared;
+use crate::observe::Record;
 use crate::receive::Senders;
 
 /// The configuration in force at a start, and the overrides that it holds: those of the store, or none
@@ -63,12 +65,40 @@ fn unreadable(base: &Value, overrides: &Value, error: &serde_json::Error) -> Con
     .into()
 }
 
+/// What a reload of `config` comes to: what can be changed is changed, the rest stays as it was.
+fn reloaded(state: &State, config: &Config) -> Result<(State, ReloadReport), ConfigError> {
+    let (old, new) = (tree::of(&state.base)?, tree::of(config)?);
+    let (mut base, mut report) = (old.clone(), ReloadReport::default());
+    for path in tree::differences(&old, &new) {
+        if !tree::is_reloadable(&path) {
+            report.needs_restart.push(path.join("."));
+            continue;
+        }
+        tree::copy(&mut base, &path, &new);
+        report.applied.push(path.join("."));
+    }
+    let base = tree::read(base).map_err(|error| {
+        SettingError::value(
+            "configuration",
+            error.to_string(),
+            "values that fit together",
+        )
+    })?;
+    let next = State {
+        effective: combine(&base, &state.overrides)?,
+        base,
+        overrides: state.overrides.clone(),
+        restart_needed: report.needs_restart.clone(),
+    };
+    Ok((next, report))
+}
+
 impl Control {
     /// Changes overrides by a merge patch (RFC 7396): `null` removes one.
     pub(crate) async fn change(
         &self,
         patch: &Value,
-        actor: &str,
+        actor: &Actor,
     ) -> Result<Arc<View>, ControlError> {
         let mut state = self.inner.state.lock().await;
         tree::check_patch(patch, &tree::of(&state.base)?)?;
@@ -84,26 +114,45 @@ impl Control {
             .map(|(path, value)| format!("{} = {value}", path.join(".")))
             .collect();
         tracing::info!(
-            actor,
+            actor = actor.name,
             changes = keys.join(", "),
             "the configuration was changed"
         );
-        self.apply(&mut state, next).await
+        let setting = Some((OVERRIDES, next.overrides.to_string()));
+        let entry = self.entry(actor, "config.change", &patch.to_string());
+        let record = Some(Record { setting, entry });
+        self.apply(&mut state, next, record).await
     }
 
-    /// Reads all layers of the configuration again and reloads.
-    pub(crate) async fn reread(&self) -> Result<ReloadReport, ControlError> {
+    fn entry(&self, actor: &Actor, action: &str, detail: &str) -> AuditEntry {
+        let now = self.inner.parts.clock.now();
+        AuditEntry::new(now, actor, action, "configuration", detail)
+    }
+
+    async fn record(&self, record: Option<Record>) -> Result<(), ControlError> {
+        match record {
+            Some(record) => Ok(self.inner.parts.observer.record(record).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads all layers of the configuration again and reloads; an actor is noted in the audit.
+    pub(crate) async fn reread(&self, actor: Option<&Actor>) -> Result<ReloadReport, ControlError> {
         let reread = self.inner.reread.get().cloned();
         let reread = reread.ok_or(ControlError::NothingToReread)?;
         let read = tokio::task::spawn_blocking(move || reread()).await;
         let config = read
             .map_err(|error| ControlError::Reread(error.to_string()))?
             .map_err(ControlError::Reread)?;
-        self.reload(config).await
+        self.reload(config, actor).await
     }
 
     /// Takes another base: what a reload can change is applied, the rest stays as it was.
-    pub(crate) async fn reload(&self, config: Config) -> Result<ReloadReport, ControlError> {
+    pub(crate) async fn reload(
+        &self,
+        config: Config,
+        actor: Option<&Actor>,
+    ) -> Result<ReloadReport, ControlError> {
         config.validate()?;
         // The files of tokens may have changed although their places are the same.
         let access = &self.inner.parts.access;
@@ -113,47 +162,34 @@ impl Control {
         let sender_tokens =
             sender_tokens.map_err(|error| ControlError::Reread(error.to_string()))??;
         let mut state = self.inner.state.lock().await;
-        let (old, new) = (tree::of(&state.base)?, tree::of(&config)?);
-        let (mut base, mut report) = (old.clone(), ReloadReport::default());
-        for path in tree::differences(&old, &new) {
-            if !tree::is_reloadable(&path) {
-                report.needs_restart.push(path.join("."));
-                continue;
-            }
-            tree::copy(&mut base, &path, &new);
-            report.applied.push(path.join("."));
-        }
-        let base = tree::read(base).map_err(|error| {
-            SettingError::value(
-                "configuration",
-                error.to_string(),
-                "values that fit together",
-            )
-        })?;
-        let next = State {
-            effective: combine(&base, &state.overrides)?,
-            base,
-            overrides: state.overrides.clone(),
-            restart_needed: report.needs_restart.clone(),
-        };
-        if !report.applied.is_empty() {
-            self.apply(&mut state, next).await?;
-        } else if next.restart_needed != state.restart_needed {
+        let (next, report) = reloaded(&state, &config)?;
+        let record = actor.map(|actor| Record {
+            setting: None,
+            entry: self.entry(actor, "config.reload", &report.applied.join(", ")),
+        });
+        if report.applied.is_empty() {
+            self.record(record).await?;
             *state = next;
             self.show(&state)?;
+        } else {
+            self.apply(&mut state, next, record).await?;
         }
         access.replace(tokens);
         self.inner.parts.senders.replace(sender_tokens);
         Ok(report)
     }
 
-    /// Writes a change to the store, then puts it in force.
-    async fn apply(&self, state: &mut State, next: State) -> Result<Arc<View>, ControlError> {
+    /// Writes what is kept of a change, then puts it in force.
+    async fn apply(
+        &self,
+        state: &mut State,
+        next: State,
+        record: Option<Record>,
+    ) -> Result<Arc<View>, ControlError> {
         let parts = &self.inner.parts;
         let (old, new) = (&state.effective, &next.effective);
         let prepared = Prepared::between(old, new)?;
-        let overrides = next.overrides.to_string();
-        parts.store.save_setting(OVERRIDES, overrides).await?;
+        self.record(record).await?;
         let scored = parts.observer.configure(next.effective.scoring()).await?;
         scored.map_err(ConfigError::from)?;
         let interval = Duration::from_secs(next.effective.analysis_interval_s);

@@ -4,8 +4,8 @@
 //! - The configuration in force is the *base* (file, environment, flags, as they were read) with the
 //!   *overrides* over it (what the API was told). Overrides are in the store: they survive a restart, and
 //!   a reload of the base leaves them above it.
-//! - A change is checked as a whole, then written to the store, then applied (the API writes
-//!   the entry of the audit after that); what fails before that changes nothing. Changes come one after the other.
+//! - A change is checked as a whole, then written to the store together with its entry of the audit, then
+//!   applied; what fails before that changes nothing. Changes come one after the other.
 //! - What the API may change and what a reload may change are lists in [`tree`]. The rest waits for a
 //!   restart and is said so. Addresses, paths and secrets are not in the API's list.
 //! - Overrides that do not fit the base at the start (a destination that is gone) are set aside with
@@ -24,12 +24,13 @@ use tokio::sync::{Mutex, watch};
 use utoipa::ToSchema;
 
 use crate::api::{Access, AccessError};
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::deliver::{Deliveries, DestinationError};
 use crate::input::Inputs;
 use crate::observe::Observer;
 use crate::receive::Senders;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::token::TokenError;
 
 pub(crate) use change::effective;
@@ -99,7 +100,7 @@ pub struct ReloadReport {
 
 /// The parts of a sidecar that can be changed.
 pub(crate) struct Parts {
-    pub(crate) store: Store,
+    pub(crate) clock: Clock,
     pub(crate) observer: Observer,
     pub(crate) deliveries: Deliveries,
     pub(crate) access: Access,

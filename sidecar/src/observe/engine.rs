@@ -342,6 +342,7 @@ impl Engine {
                 self.audit_change(entry);
                 drop(reply.send(self.save_changes(store).map_err(AlertError::from)));
             }
+            Message::Record(record, reply) => drop(reply.send(self.record(store, *record))),
             Message::Configure(scoring, reply) => drop(reply.send(self.configure(*scoring))),
             Message::Status(reply) => {
                 self.publish_series();

@@ -7,7 +7,8 @@ use beaconwatch_detector::SettingsError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    AllowEffect, AnalysisReport, ConnectionBook, Message, ObserveStatus, Scoring, SeriesDetail,
+    AllowEffect, AnalysisReport, ConnectionBook, Message, ObserveStatus, Record, Scoring,
+    SeriesDetail,
 };
 use crate::alert::{
     Action, Actor, AlertBook, AlertError, AllowBook, AllowConfig, AllowEntry, AuditEntry, Finding,
@@ -164,9 +165,16 @@ impl Observer {
         .await?
     }
 
-    /// Writes an entry into the audit: for changes that are made elsewhere.
+    /// Writes an entry into the audit: for changes that were made elsewhere.
     pub(crate) async fn audit(&self, entry: AuditEntry) -> Result<(), AlertError> {
         self.ask(|reply| Message::Audit(entry, reply)).await?
+    }
+
+    /// Writes a change that is about to be made elsewhere, in one transaction. After an error nothing is
+    /// written, now or later.
+    pub(crate) async fn record(&self, record: Record) -> Result<(), StoreError> {
+        let record = Box::new(record);
+        self.ask(|reply| Message::Record(record, reply)).await?
     }
 
     /// Takes other settings; with the next analysis every series is scored by them. After an error of the

@@ -149,6 +149,14 @@ pub(crate) struct Scoring {
     pub(crate) outbox_limit: u64,
 }
 
+/// A change that somebody is about to make, with what is kept of it: both are written, or none.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Name and value of a setting.
+    pub(crate) setting: Option<(&'static str, String)>,
+    pub(crate) entry: AuditEntry,
+}
+
 /// What became of a request to change something.
 pub(crate) type Changed<T> = oneshot::Sender<Result<T, AlertError>>;
 
@@ -185,6 +193,7 @@ pub(crate) enum Message {
         reply: Changed<()>,
     },
     Audit(AuditEntry, Changed<()>),
+    Record(Box<Record>, oneshot::Sender<Result<(), StoreError>>),
     Status(oneshot::Sender<ObserveStatus>),
     /// One more than the largest sequence number of each exporter whose identity begins so.
     Positions(String, oneshot::Sender<Vec<(Arc<str>, u64)>>),

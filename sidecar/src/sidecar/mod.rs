@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::alert::Actor;
 use crate::config::Config;
 use crate::control::{Control, ControlError, ReloadReport, Reread, View};
 use crate::deliver::Deliveries;
@@ -61,7 +62,7 @@ pub struct Reloader(Control);
 impl Reloader {
     /// As [`Sidecar::reread`] does.
     pub async fn reread(&self) -> Result<ReloadReport, ControlError> {
-        self.0.reread().await
+        self.0.reread(None).await
     }
 }
 
@@ -113,12 +114,12 @@ impl Sidecar {
         patch: &serde_json::Value,
         actor: &str,
     ) -> Result<Arc<View>, ControlError> {
-        self.control.change(patch, actor).await
+        self.control.change(patch, &Actor::in_process(actor)).await
     }
 
     /// Reads the configuration again, in the way of [`Self::reread_with`], and reloads.
     pub async fn reread(&self) -> Result<ReloadReport, ControlError> {
-        self.control.reread().await
+        self.control.reread(None).await
     }
 
     /// Reads the configuration again, also while somebody else holds the sidecar.
@@ -130,7 +131,7 @@ impl Sidecar {
     /// Takes another configuration while running: what can be changed is applied, the rest stays as it was
     /// and is named. An error changes nothing.
     pub async fn reload(&self, config: Config) -> Result<ReloadReport, ControlError> {
-        self.control.reload(config).await
+        self.control.reload(config, None).await
     }
 
     /// Says how the configuration is read again, for a reload by the API. Only the first call counts.

@@ -155,7 +155,7 @@ impl Sidecar {
             analysis_interval: interval.clone(),
         };
         let controlled = Parts {
-            store: core.store.clone(),
+            clock: reporter.clock.clone(),
             observer: core.observer.clone(),
             deliveries: deliveries.clone(),
             access: doors.access.clone(),

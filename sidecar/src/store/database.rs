@@ -153,17 +153,6 @@ impl Tables {
         Ok(())
     }
 
-    /// Writes a setting of the running sidecar.
-    pub(super) fn save_setting(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut settings = transaction.open_table(ledger::SETTINGS)?;
-            put(&mut settings, name, value.as_bytes())?;
-        }
-        transaction.commit()?;
-        Ok(())
-    }
-
     /// Appends batches to the journal; the first one's position.
     pub(super) fn append(&mut self, batches: &[&[u8]]) -> Result<u64, StoreError> {
         let first = self.next_position;

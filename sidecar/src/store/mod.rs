@@ -314,16 +314,6 @@ impl Store {
         self.checkpoints.clone()
     }
 
-    /// Writes a setting of the running sidecar; it is handed out again at the next opening.
-    pub(crate) async fn save_setting(
-        &self,
-        name: &'static str,
-        value: String,
-    ) -> Result<(), StoreError> {
-        self.run(move |tables| tables.save_setting(name, &value))
-            .await
-    }
-
     /// Size of the store.
     pub(crate) async fn size(&self) -> Result<Size, StoreError> {
         let path = Arc::clone(&self.path);

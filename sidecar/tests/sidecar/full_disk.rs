@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 
 use beaconwatch_sidecar::AcceptError;
 
+use crate::asking::Asking;
 use crate::flows::{START, beacon, request};
-use crate::running::{Hands, config_without_destinations, start, until};
+use crate::running::{Hands, PATIENCE, config_without_destinations, start, until};
 
 #[test]
 fn a_full_disk_puts_requests_off_until_there_is_room_again() {
@@ -60,6 +61,11 @@ async fn inside_the_limit() {
     assert!(status.store.error.is_some());
     assert_eq!(status.receive.requests_put_off, 1);
 
+    let patch = serde_json::json!({"detector": {"seed": {"alert_threshold": 0.99}}});
+    let changed = sidecar.change_configuration(&patch, "tester").await;
+    let overrides = sidecar.configuration().overrides.clone();
+    assert_eq!(overrides == patch, changed.is_ok(), "{changed:?}");
+
     let raised = Command::new("prlimit")
         .args([
             "--fsize=unlimited",
@@ -76,4 +82,14 @@ async fn inside_the_limit() {
     let status = sidecar.status().await.unwrap();
     assert_eq!(status.detector.observations, acknowledged + 500);
     assert_eq!((status.store.error, status.exporters[0].missing), (None, 0));
+
+    // A change that was refused comes to nothing, also in what was written later.
+    sidecar.stop(PATIENCE).await;
+    let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
+    assert_eq!(sidecar.configuration().overrides, overrides);
+    let audit = Asking::of(&sidecar, folder.path())
+        .read("/api/v1/audit")
+        .await;
+    let entries = audit["entries"].as_array().unwrap().len();
+    assert_eq!(entries, usize::from(changed.is_ok()), "{audit}");
 }

@@ -4,7 +4,7 @@
 
 use std::sync::PoisonError;
 
-use super::super::SeriesId;
+use super::super::{Record, SeriesId};
 use super::{Engine, POSTED};
 use crate::alert::AuditEntry;
 use crate::store::{Checkpoint, FormatError, Store, StoreError, encode, encode_key};
@@ -55,6 +55,20 @@ impl Engine {
     pub(in super::super) fn audit_change(&mut self, entry: AuditEntry) {
         self.last_audit += 1;
         self.unsaved.ledger.audit.insert(self.last_audit, entry);
+    }
+
+    /// Writes a change that is about to be made elsewhere. When it cannot be written it is not made: then
+    /// nothing of it may be part of a later checkpoint.
+    pub(super) fn record(&mut self, store: &Store, record: Record) -> Result<(), StoreError> {
+        self.audit_change(record.entry);
+        self.unsaved.ledger.settings.extend(record.setting);
+        let written = self.save_changes(store);
+        if written.is_err() {
+            // The number stays used: an error does not prove that nothing was written.
+            self.unsaved.ledger.audit.remove(&self.last_audit);
+            self.unsaved.ledger.settings.clear();
+        }
+        written
     }
 
     /// Tells those who read of restored findings and series.

@@ -7,6 +7,7 @@ use redb::StorageBackend;
 
 use super::super::database::{Tables, builder};
 use super::*;
+use crate::alert::{Actor, AuditEntry};
 
 /// A disk in memory. Writes that are not synced may or may not be there after a failure, each page for
 /// itself; after the last write that it lives to see it takes no more.
@@ -112,8 +113,14 @@ impl StorageBackend for Disk {
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Append(u64),
-    Checkpoint { documents: u64 },
-    Settle { dead: bool },
+    Checkpoint {
+        documents: u64,
+    },
+    Settle {
+        dead: bool,
+    },
+    /// A change of the configuration and its entry in the audit.
+    Configure,
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -121,6 +128,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (1_u64..5).prop_map(Operation::Append),
         2 => (0_u64..4).prop_map(|documents| Operation::Checkpoint { documents }),
         2 => any::<bool>().prop_map(|dead| Operation::Settle { dead }),
+        1 => Just(Operation::Configure),
     ]
 }
 
@@ -179,6 +187,7 @@ fn perform(tables: &mut Tables, before: &State, operation: Operation) -> Result<
                 ..Checkpoint::default()
             })
         }
+        Operation::Configure => tables.checkpoint(&change(before)),
         Operation::Settle { dead } => {
             let settled = before.pending.first().into_iter().flatten().map(|number| {
                 let settled = if dead {
@@ -202,6 +211,27 @@ fn perform(tables: &mut Tables, before: &State, operation: Operation) -> Result<
             tables.settle(&settlement).map(drop)
         }
     }
+}
+
+/// The setting says the number of its entry in the audit.
+fn change(before: &State) -> Checkpoint {
+    let number = before.found.last_audit + 1;
+    let at = Timestamp::from_unix_nanos(1);
+    let actor = Actor::in_process("tester");
+    let entry = AuditEntry::new(at, &actor, "config.change", "configuration", "");
+    let mut change = Checkpoint {
+        through: before.found.applied,
+        ..Checkpoint::default()
+    };
+    change.ledger.audit.insert(number, entry);
+    change.ledger.settings.insert("changed", number.to_string());
+    change
+}
+
+/// The number of the audit's entry that the setting tells of.
+fn told(state: &State) -> u64 {
+    let setting = state.found.settings.get("changed");
+    setting.map_or(0, |text| String::from_utf8_lossy(text).parse().unwrap())
 }
 
 fn on(disk: &Disk) -> Result<Tables, StoreError> {
@@ -252,6 +282,7 @@ proptest! {
                         is_new || possible.contains(&known),
                         "{known:?} is none of {possible:?}"
                     );
+                    prop_assert_eq!(told(&known), known.found.last_audit);
                 }
                 // A file that was being made when the power went is no store yet.
                 Err(error) => {
