@@ -132,6 +132,7 @@ async fn hour() -> Result<Value, Failure> {
     sidecar.stop(Duration::from_mins(2)).await;
     Ok(json!({
         "measurement": "memory_over_an_hour",
+        "clock": "simulated",
         "records": 3600 * CONNECTIONS_PER_S,
         "series": HOUR_SERIES,
         "findings": status.findings.known,
