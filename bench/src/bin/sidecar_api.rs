@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use beaconwatch_bench::flows::{self, Load};
-use beaconwatch_sidecar::{Config, DestinationConfig, Sidecar};
+use beaconwatch_sidecar::{Config, DestinationConfig, Receiver, Sidecar};
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ const BEATS: u64 = 12;
 const RECORDS_PER_REQUEST: u64 = 2000;
 const CLIENTS: usize = 4;
 const ANSWERS_PER_CLIENT: usize = 250;
+const RETRY: Duration = Duration::from_millis(50);
 
 const REQUESTS: &[&str] = &[
     "/api/v1/alerts?limit=100",
@@ -51,6 +52,16 @@ fn config(folder: &Path) -> Config {
     config
 }
 
+/// Sends a request again for as long as the receiver puts it off.
+async fn accept(receiver: &Receiver, request: &[u8]) -> Result<(), Failure> {
+    loop {
+        match receiver.accept_encoded(request).await {
+            Err(error) if error.is_retryable() => tokio::time::sleep(RETRY).await,
+            outcome => return Ok(outcome.map(drop)?),
+        }
+    }
+}
+
 async fn fill(sidecar: &Sidecar) -> Result<(), Failure> {
     let interval = Duration::from_mins(5);
     let ago = interval.as_secs() * (BEATS + 1) * 1_000_000_000;
@@ -65,7 +76,7 @@ async fn fill(sidecar: &Sidecar) -> Result<(), Failure> {
         .map(|first| {
             let receiver = receiver.clone();
             let request = load.request(first..first + RECORDS_PER_REQUEST);
-            async move { receiver.accept_encoded(&request.encode_to_vec()).await }
+            async move { accept(&receiver, &request.encode_to_vec()).await }
         })
         .buffer_unordered(4)
         .try_collect::<Vec<_>>()
