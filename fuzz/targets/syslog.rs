@@ -136,7 +136,7 @@ fn check(format: SyslogFormat, destination: &dyn Destination, document: &Documen
             let mut pairs = attributes
                 .split('\t')
                 .map(|pair| pair.split_once('=').expect("a pair"));
-            let mut of = |key: &str| {
+            let of = |key: &str| {
                 pairs
                     .clone()
                     .find(|pair| pair.0 == key)
