@@ -51,7 +51,10 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(decoded) => {
             let records = decoded.batch.records.iter();
             let good = records.filter(|it| it.observation.is_some()).count() as u64;
-            assert_eq!(good + decoded.rejected() + decoded.foreign, sent as u64);
+            assert_eq!(
+                good + decoded.heartbeats + decoded.rejected() + decoded.foreign,
+                sent as u64
+            );
         }
         Err(DecodeError::TooManyRecords { .. }) => assert!(sent > LIMITS.records),
         // Groups are deprecated, and the generated types pass over them.
