@@ -14,14 +14,15 @@ use std::path::PathBuf;
 use beaconwatch_exporter::otlp::connection::Protocol;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use instance::{InstanceArguments, ListArguments, ListPrintArguments, PrintArguments};
+pub(crate) use instance::{
+    AskArguments, InstanceArguments, ListArguments, ListPrintArguments, PrintArguments,
+};
 pub(crate) use life::{
     AlertArguments, AlertCommand, AlertListArguments, AlertsArguments, AllowAddArguments,
     AllowArguments, AllowCommand, AllowRemoveArguments,
 };
 pub(crate) use lists::{
-    AnalyzeArguments, AuditArguments, BeaconsArguments, ConnectionOrder, ConnectionsArguments,
-    Ends, LongConnsArguments, StatusArguments,
+    BeaconsArguments, ConnectionOrder, ConnectionsArguments, Ends, LongConnsArguments,
 };
 pub(crate) use places::{
     DeadLetterChoice, DeadLetterCommand, DeadLetterListArguments, DeadLetterShowArguments,
@@ -72,7 +73,7 @@ pub(crate) enum Command {
     /// Score files: captures, Zeek and Suricata logs, flow NDJSON, tables of connections
     Score(ScoreArguments),
     /// Show what a running instance does
-    Status(StatusArguments),
+    Status(AskArguments),
     /// Show the series that a running instance has scored, best first
     Beacons(BeaconsArguments),
     /// Show the series that have lasted longest
@@ -84,7 +85,7 @@ pub(crate) enum Command {
     /// Show sensors: what they sent, what is missing, who fell silent
     Sensors(ListArguments),
     /// Show who changed what through the API, newest first
-    Audit(AuditArguments),
+    Audit(ListArguments),
     /// Look at findings and settle them
     Alerts(AlertsArguments),
     /// Show and change what is allowed to beacon
@@ -96,7 +97,7 @@ pub(crate) enum Command {
     /// Prove the whole chain with a harmless beacon to a listener of this program's own
     Simulate(SimulateArguments),
     /// Score everything now instead of at the next interval
-    Analyze(AnalyzeArguments),
+    Analyze(AskArguments),
     /// Work on a store that no instance has open
     Store(StoreArguments),
     /// Print what a shell needs to complete this program's command lines

@@ -1,7 +1,7 @@
 //! The configuration: sections `[exporter]`, `[detector]` and `[sidecar]` of one file.
 //!
 //! Layers, each over the one before: built-in defaults, the file (TOML, or YAML, also that of the seed:
-//! [`seed`]), the standard `OTEL_EXPORTER_OTLP_*` variables (for the exporter),
+//! `beaconwatch_settings`), the standard `OTEL_EXPORTER_OTLP_*` variables (for the exporter),
 //! `BEACONWATCH_<SECTION>__<KEY>` (two underscores nest), flags. Unknown keys are refused with the place that
 //! they stand in: file and line, or variable, or flag.
 
@@ -9,9 +9,7 @@ mod check;
 mod file;
 mod flags;
 mod layers;
-mod node;
 mod schema;
-mod seed;
 mod tree;
 
 use std::path::{Path, PathBuf};

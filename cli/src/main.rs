@@ -16,6 +16,7 @@ mod reload;
 mod watch;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -90,19 +91,21 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Store(store) => command::store::run(&store),
         Command::Completions(it) => command::manual::completions(&it),
         Command::Man(man) => command::manual::man(&man),
-        Command::Config(config) => match config.command {
-            ConfigCommand::Check { file: named } => {
-                command::config::check(named.as_deref().or(file))
-            }
-            ConfigCommand::Show(show) => {
-                let shown_as = if show.json {
-                    ShownAs::Json
-                } else {
-                    ShownAs::Toml
-                };
-                command::config::show(show.file.as_deref().or(file), show.effective, shown_as)
-            }
-            ConfigCommand::Schema => command::config::schema(),
-        },
+        Command::Config(config) => configure(config.command, file),
+    }
+}
+
+fn configure(command: ConfigCommand, file: Option<&Path>) -> Result<(), Error> {
+    match command {
+        ConfigCommand::Check { file: named } => command::config::check(named.as_deref().or(file)),
+        ConfigCommand::Show(show) => {
+            let shown_as = if show.json {
+                ShownAs::Json
+            } else {
+                ShownAs::Toml
+            };
+            command::config::show(show.file.as_deref().or(file), show.effective, shown_as)
+        }
+        ConfigCommand::Schema => command::config::schema(),
     }
 }

@@ -14,6 +14,7 @@ mod feed;
 mod plot;
 mod row;
 mod screen;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod view;

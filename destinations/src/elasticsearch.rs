@@ -15,7 +15,7 @@
 //! ([`crate::http_client`]): the crate's own transport reads answers whole, of whatever length, and follows
 //! redirects. Answers are reduced to what is needed (`filter_path`) and read up to [`MAX_ANSWER_BYTES`].
 
-mod bulk;
+pub(crate) mod bulk;
 
 use std::time::Duration;
 

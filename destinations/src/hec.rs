@@ -22,7 +22,7 @@
 //! tried again later.
 
 mod acknowledgement;
-mod answer;
+pub(crate) mod answer;
 mod envelope;
 
 use std::io::Write;

@@ -16,6 +16,8 @@ mod document;
 mod elasticsearch;
 mod fields;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod hec;
 mod http_client;

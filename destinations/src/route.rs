@@ -303,11 +303,23 @@ fn conditions(all: &[Condition], field: &str) -> Result<Vec<Test>, SettingError>
         .collect()
 }
 
+/// IPv4 addresses in IPv6 are the IPv4 addresses that they are, as in what is compared with them.
 fn parse_network(text: &str) -> Option<IpNet> {
     let address = || text.parse::<IpAddr>().map(|it| it.to_canonical().into());
-    text.parse::<IpNet>()
+    let network = text
+        .parse::<IpNet>()
         .or_else(|_not_a_network| address())
-        .ok()
+        .ok()?;
+    let mapped = match network.addr() {
+        IpAddr::V6(address) => address.to_ipv4_mapped(),
+        IpAddr::V4(_) => None,
+    };
+    let Some(address) = mapped else {
+        return Some(network);
+    };
+    // Their bits count from the start of the IPv6 address.
+    let bits = network.prefix_len().checked_sub(96)?;
+    IpNet::new(address.into(), bits).ok()
 }
 
 /// Whether `text` is `pattern`, where `*` stands for any number of bytes. Takes at most the product of both

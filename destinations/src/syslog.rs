@@ -217,6 +217,16 @@ impl Destination for Syslog {
         };
         Ok(made.into_iter().map(outcome).collect())
     }
+
+    fn rendered(&self, documents: &[Document]) -> Result<String, String> {
+        // What is only shown takes no sequence number.
+        let mut messages = self.messages.clone();
+        let made = documents.iter().map(|document| {
+            let message = messages.make(&Fields::read(document)?, document)?;
+            String::from_utf8(message).map_err(|error| error.to_string())
+        });
+        Ok(made.collect::<Result<Vec<_>, String>>()?.join("\n"))
+    }
 }
 
 #[cfg(test)]

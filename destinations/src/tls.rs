@@ -127,7 +127,10 @@ impl TlsConfig {
             tracing::warn!(
                 "TLS without verification: anybody on the way can read and change what is sent"
             );
-            return Ok(Arc::new(Anyone(Arc::clone(provider))));
+            return Ok(Arc::new(Verifier {
+                provider: Arc::clone(provider),
+                accepts: Accepts::Anyone,
+            }));
         }
         let roots = self.roots()?;
         let inner =
@@ -140,7 +143,10 @@ impl TlsConfig {
                 let name = ServerName::try_from(name.clone()).map_err(|error| {
                     BuildError::Client(format!("server_name {name:?}: {error}"))
                 })?;
-                Ok(Arc::new(Named { inner, name }))
+                Ok(Arc::new(Verifier {
+                    provider: Arc::clone(provider),
+                    accepts: Accepts::Named(inner, name),
+                }))
             }
         }
     }
@@ -187,14 +193,24 @@ fn not_pem(path: &Path, error: &rustls::pki_types::pem::Error, expected: &str) -
     BuildError::Client(format!("{}: {error}, expected {expected}", path.display()))
 }
 
-/// Verifies for another name than the address has.
+/// Verifies by something else than the name in the address. That the server holds the key of its certificate is checked
+/// in any case: a broken handshake shows as one.
 #[derive(Debug)]
-struct Named {
-    inner: Arc<WebPkiServerVerifier>,
-    name: ServerName<'static>,
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    accepts: Accepts,
 }
 
-impl ServerCertVerifier for Named {
+/// Which certificates are taken.
+#[derive(Debug)]
+enum Accepts {
+    /// Those for this name, which is not the address's.
+    Named(Arc<WebPkiServerVerifier>, ServerName<'static>),
+    /// Every one (`verify = false`).
+    Anyone,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -203,8 +219,12 @@ impl ServerCertVerifier for Named {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let inner = &self.inner;
-        inner.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+        match &self.accepts {
+            Accepts::Named(inner, name) => {
+                inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+            }
+            Accepts::Anyone => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -213,49 +233,7 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let inner = &self.inner;
-        inner.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let inner = &self.inner;
-        inner.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// Takes every certificate (`verify = false`). That the server holds the certificate's key is checked all
-/// the same: a broken handshake shows as one.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -265,12 +243,13 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 

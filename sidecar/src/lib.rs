@@ -22,6 +22,8 @@ mod clock;
 mod config;
 mod control;
 mod deliver;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod input;
 mod listen;
 mod observe;

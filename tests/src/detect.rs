@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::otlp_json::{self, Connection};
 use crate::process::Process;
 use crate::{deployment, http, wait};
 
@@ -19,6 +20,7 @@ const INTERVAL_S: u64 = 60;
 /// Log records of one request.
 const RECORDS_IN_REQUEST: usize = 1000;
 const SECOND_NS: u64 = 1_000_000_000;
+const HOST_ID: &str = "8f14e45fceea167a5a36dedd4bea2543";
 
 /// A sidecar with one destination, `siem`.
 #[derive(Debug)]
@@ -37,6 +39,19 @@ pub struct Beacon {
     pub source: String,
     /// Name of its process.
     pub process: String,
+}
+
+impl Beacon {
+    fn connection(&self, sequence: u64, start_ns: u64) -> Connection<'_> {
+        Connection {
+            exporter: "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d",
+            sequence,
+            source: &self.source,
+            destination: "198.51.100.7",
+            process: &self.process,
+            start_ns,
+        }
+    }
 }
 
 impl Detect {
@@ -93,13 +108,13 @@ impl Detect {
         for beacon in beacons {
             for number in 0..CONNECTIONS {
                 let start = (begin + number * INTERVAL_S) * SECOND_NS;
-                records.push(connection(beacon, self.sequence, start));
+                records.push(beacon.connection(self.sequence, start).record());
                 self.sequence += 1;
             }
         }
         let url = format!("http://127.0.0.1:{}/v1/logs", self.ports[1]);
         for part in records.chunks(RECORDS_IN_REQUEST) {
-            http::post(&url, &request(part))?.expect_success(&url)?;
+            http::post(&url, &otlp_json::request(HOST_ID, "web-3", part))?.expect_success(&url)?;
         }
         Ok(())
     }
@@ -192,58 +207,4 @@ max_backoff_s = 1
         Ok((http::get(&health)?.status == 200).then_some(()))
     })?;
     Ok(process)
-}
-
-/// The log record of one whole connection, as the field reference describes it.
-fn connection(beacon: &Beacon, sequence: u64, start_ns: u64) -> Value {
-    let end_ns = start_ns + SECOND_NS / 10;
-    let texts = [
-        (
-            "beaconwatch.exporter.id",
-            "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d",
-        ),
-        ("beaconwatch.flow.event", "end"),
-        ("beaconwatch.flow.role", "client"),
-        ("source.address", &beacon.source),
-        ("destination.address", "198.51.100.7"),
-        ("network.transport", "tcp"),
-        ("network.type", "ipv4"),
-        ("process.executable.name", &beacon.process),
-    ];
-    let flow = format!("{sequence:032x}");
-    let numbers = [
-        ("beaconwatch.exporter.sequence", sequence),
-        ("beaconwatch.flow.record", 0),
-        ("beaconwatch.flow.start", start_ns),
-        ("beaconwatch.flow.end", end_ns),
-        ("beaconwatch.flow.source.bytes", 500),
-        ("beaconwatch.flow.source.bytes_delta", 500),
-        ("beaconwatch.flow.source.packets", 5),
-        ("beaconwatch.flow.source.packets_delta", 5),
-        ("beaconwatch.flow.destination.bytes", 1500),
-        ("beaconwatch.flow.destination.bytes_delta", 1500),
-        ("beaconwatch.flow.destination.packets", 4),
-        ("beaconwatch.flow.destination.packets_delta", 4),
-        ("source.port", 40_000 + sequence % 20_000),
-        ("destination.port", 443),
-        ("process.pid", 4711),
-    ];
-    let mut attributes = vec![
-        json!({"key": "beaconwatch.flow.id", "value": {"stringValue": flow}}),
-        json!({"key": "beaconwatch.flow.established", "value": {"boolValue": true}}),
-    ];
-    attributes.extend(texts.map(|(key, text)| json!({"key": key, "value": {"stringValue": text}})));
-    attributes.extend(
-        numbers.map(|(key, number)| json!({"key": key, "value": {"intValue": number.to_string()}})),
-    );
-    json!({"timeUnixNano": end_ns.to_string(), "eventName": "beaconwatch.network.flow", "attributes": attributes})
-}
-
-fn request(records: &[Value]) -> Value {
-    let resource = [
-        ("host.id", "8f14e45fceea167a5a36dedd4bea2543"),
-        ("host.name", "web-3"),
-    ]
-    .map(|(key, text)| json!({"key": key, "value": {"stringValue": text}}));
-    json!({"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [{"logRecords": records}]}]})
 }

@@ -7,6 +7,7 @@ pub mod elasticsearch;
 pub mod hec;
 pub mod opensearch;
 pub mod rsyslog;
+pub mod syslog;
 pub mod syslog_ng;
 
 use std::path::PathBuf;
@@ -23,9 +24,9 @@ pub struct Servers {
     /// Elasticsearch and the runtime that it runs on.
     pub elasticsearch: elasticsearch::Installed,
     /// rsyslog.
-    pub rsyslog: rsyslog::Installed,
+    pub rsyslog: syslog::Installed,
     /// syslog-ng.
-    pub syslog_ng: syslog_ng::Installed,
+    pub syslog_ng: syslog::Installed,
     /// The browser and what drives it.
     pub browser: chromium::Installed,
     /// The ECS field table as JSON.
@@ -41,8 +42,8 @@ impl Servers {
             ecs_schema: ecs_schema::install(progress)?,
             opensearch: opensearch::install(progress)?,
             elasticsearch: elasticsearch::install(progress)?,
-            rsyslog: rsyslog::install(progress)?,
-            syslog_ng: syslog_ng::install(progress)?,
+            rsyslog: rsyslog::RSYSLOG.install(progress)?,
+            syslog_ng: syslog_ng::SYSLOG_NG.install(progress)?,
             collector: collector::install(progress)?,
         })
     }

@@ -1,7 +1,7 @@
 //! A pseudo-terminal with a program in it: what it shows, what is typed (`tests/programs/terminal.py`).
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::wait::wait_for;
-use crate::{cache, tools};
+use crate::{cache, python, tools};
 
 /// Python packages that work out what a terminal shows.
 const PACKAGES: [&str; 2] = ["pyte==0.8.2", "wcwidth==0.2.13"];
@@ -49,9 +49,7 @@ impl Shown {
 impl Terminal {
     /// Starts `command` (its program, arguments and changes of the environment) in a terminal.
     pub fn start(columns: u16, lines: u16, command: &Command) -> Result<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/terminal.py");
-        let mut python = Command::new(tools::python()?);
-        python.arg("-B").arg(script);
+        let mut python = python::command("terminal.py")?;
         python.args([columns.to_string(), lines.to_string()]);
         python.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {

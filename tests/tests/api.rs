@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use beaconwatch_tests::process::Process;
-use beaconwatch_tests::{deployment, http, tools, wait};
+use beaconwatch_tests::{deployment, http, python, tools, wait};
 use serde_json::{Value, json};
 
 const SCHEMATHESIS: &[&str] = &["schemathesis==4.32.5", "hypothesis==6.170.15"];
@@ -269,9 +269,7 @@ fn parsed_metrics(server: &Server) -> Result<Value> {
         .body_mut()
         .read_to_string()
         .context("reading the metrics")?;
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/openmetrics.py");
-    let mut parser = Command::new(tools::python()?)
-        .arg(program)
+    let mut parser = python::command("openmetrics.py")?
         .env("PYTHONPATH", packages)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::detect::{DEADLINE, Detect, beacons};
 use beaconwatch_tests::process::Process;
 use beaconwatch_tests::servers::collector;
 use beaconwatch_tests::servers::hec::{self, Hec};
-use beaconwatch_tests::{deployment, findings, tools, wait};
+use beaconwatch_tests::{deployment, findings, python, wait};
 use serde_json::Value;
 
 const FINDINGS: u32 = 60;
@@ -132,28 +131,6 @@ fn expect_webhooks(file: &Path, refused: &str) -> Result<usize> {
     Ok(lines.len() - ids.len())
 }
 
-/// Starts a Python program that writes its address to a file.
-fn start_program(
-    program: &str,
-    address_file: &Path,
-    arguments: &[&str],
-) -> Result<(Process, String)> {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    let mut command = Command::new(tools::python()?);
-    command
-        .arg("-B")
-        .arg(programs.join(program))
-        .arg(address_file)
-        .args(arguments);
-    let log = address_file.with_added_extension("log");
-    let mut process = Process::start(program, &command, None, &log)?;
-    let address = wait::wait_for(program, DEADLINE, || {
-        process.expect_running()?;
-        Ok(fs::read_to_string(address_file).ok())
-    })?;
-    Ok((process, address))
-}
-
 /// The network that misbehaves.
 struct Proxy {
     address: String,
@@ -164,7 +141,8 @@ struct Proxy {
 impl Proxy {
     fn start(folder: &Path, name: &str, server: &str) -> Result<Self> {
         let file = folder.join(format!("proxy-{name}"));
-        let (process, address) = start_program("fault_proxy.py", &file, &[server, FAULTS, SEED])?;
+        let (process, address) =
+            python::listening("fault_proxy.py", &file, &[server, FAULTS, SEED])?;
         Ok(Self {
             address,
             counts: file.with_added_extension("faults"),
@@ -196,7 +174,7 @@ impl Receiver {
         let documents = folder.join("webhooks.ndjson");
         let arguments = [&documents, secret].map(|path| path.display().to_string());
         let [documents_argument, secret] = arguments.each_ref().map(String::as_str);
-        let (process, address) = start_program(
+        let (process, address) = python::listening(
             "webhook_receiver.py",
             &folder.join("webhook-receiver"),
             &[documents_argument, secret, refused],

@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::certificates::Certificates;
 use beaconwatch_tests::deployment;
 use beaconwatch_tests::detect::{AWKWARD_NAME, DEADLINE, Detect, beacons};
-use beaconwatch_tests::servers::rsyslog::{self, Rsyslog};
-use beaconwatch_tests::servers::syslog_ng::{self, SyslogNg};
+use beaconwatch_tests::servers::rsyslog::RSYSLOG;
+use beaconwatch_tests::servers::syslog::SyslogServer;
+use beaconwatch_tests::servers::syslog_ng::SYSLOG_NG;
 use beaconwatch_tests::wait::wait_for;
 use serde_json::Value;
 
@@ -71,9 +72,9 @@ fn deliver(folder: &Path, name: &str, destination: &str) -> Result<Value> {
 #[test]
 fn syslog_ng_understands_every_message_over_udp_tcp_tls_and_the_local_socket() -> Result<()> {
     deployment::in_folder(|folder| {
-        let installed = syslog_ng::install(&mut |_progress| ())?;
+        let installed = SYSLOG_NG.install(&mut |_progress| ())?;
         let certificates = Certificates::make(&folder.join("certificates"))?;
-        let mut server = SyslogNg::start(&installed, &folder.join("syslog-ng"), &certificates)?;
+        let mut server = SyslogServer::start(&installed, &folder.join("syslog-ng"), &certificates)?;
         let [udp, tcp, tls_port] = server.ports;
         for (way, port, more, confirmed) in [
             ("udp", udp, String::new(), false),
@@ -123,9 +124,9 @@ fn syslog_ng_understands_every_message_over_udp_tcp_tls_and_the_local_socket() -
 #[test]
 fn rsyslog_understands_every_message_over_udp_tcp_and_tls() -> Result<()> {
     deployment::in_folder(|folder| {
-        let installed = rsyslog::install(&mut |_progress| ())?;
+        let installed = RSYSLOG.install(&mut |_progress| ())?;
         let certificates = Certificates::make(&folder.join("certificates"))?;
-        let mut server = Rsyslog::start(&installed, &folder.join("rsyslog"), &certificates)?;
+        let mut server = SyslogServer::start(&installed, &folder.join("rsyslog"), &certificates)?;
         let [udp, tcp, tls_port] = server.ports;
         for (way, port, format, begins, more) in [
             ("udp", udp, "cef", "CEF:0|Beaconwatch|", String::new()),
@@ -155,10 +156,10 @@ fn rsyslog_understands_every_message_over_udp_tcp_and_tls() -> Result<()> {
 #[test]
 fn a_receiver_that_refuses_our_certificate_gets_the_findings_when_it_takes_it() -> Result<()> {
     deployment::in_folder(|folder| {
-        let installed = syslog_ng::install(&mut |_progress| ())?;
+        let installed = SYSLOG_NG.install(&mut |_progress| ())?;
         let certificates = Certificates::make(&folder.join("certificates"))?;
         let strangers = Certificates::make(&folder.join("strangers"))?;
-        let mut server = SyslogNg::start(&installed, &folder.join("syslog-ng"), &certificates)?;
+        let mut server = SyslogServer::start(&installed, &folder.join("syslog-ng"), &certificates)?;
         let destination = |client: &Certificates| {
             let [certificate, key] = client.pair("client");
             format!(

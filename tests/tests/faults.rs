@@ -14,8 +14,9 @@ use beaconwatch_tests::process::Process;
 use beaconwatch_tests::servers::Servers;
 use beaconwatch_tests::servers::hec::{self, Hec};
 use beaconwatch_tests::servers::opensearch::Node;
-use beaconwatch_tests::servers::syslog_ng::{self, SyslogNg};
-use beaconwatch_tests::{findings, http, tools, wait};
+use beaconwatch_tests::servers::syslog::SyslogServer;
+use beaconwatch_tests::servers::syslog_ng::SYSLOG_NG;
+use beaconwatch_tests::{findings, http, python, tools, wait};
 use serde_json::Value;
 
 const KILLS: u64 = 200;
@@ -37,8 +38,8 @@ fn every_acknowledged_beacon_arrives_everywhere_across_200_kills() -> Result<()>
         let webhook = Webhook::start(folder)?;
         let hec = Hec::start(&servers.collector, &folder.join("collector"))?;
         let certificates = Certificates::make(&folder.join("certificates"))?;
-        let mut syslog = SyslogNg::start(
-            &syslog_ng::install(&mut |progress| println!("{progress}"))?,
+        let mut syslog = SyslogServer::start(
+            &SYSLOG_NG.install(&mut |progress| println!("{progress}"))?,
             &folder.join("syslog"),
             &certificates,
         )?;
@@ -173,18 +174,13 @@ struct Webhook {
 
 impl Webhook {
     fn start(folder: &Path) -> Result<Self> {
-        let address_file = folder.join("webhook.address");
-        let mut command = python("faulty_receiver.py")?;
-        command
-            .arg(&address_file)
-            .arg(folder.join("webhook.ndjson"))
-            .args([FAULTS, &SEED.to_string()]);
-        let log = folder.join("webhook.log");
-        let mut process = Process::start("the receiver of webhooks", &command, None, &log)?;
-        let address = wait::wait_for("the receiver of webhooks", DEADLINE, || {
-            process.expect_running()?;
-            Ok(fs::read_to_string(&address_file).ok())
-        })?;
+        let documents = folder.join("webhook.ndjson");
+        let documents = documents.to_str().context("a folder with a name")?;
+        let (process, address) = python::listening(
+            "faulty_receiver.py",
+            &folder.join("webhook.address"),
+            &[documents, FAULTS, &SEED.to_string()],
+        )?;
         Ok(Self {
             address,
             _process: process,
@@ -192,16 +188,9 @@ impl Webhook {
     }
 }
 
-fn python(program: &str) -> Result<Command> {
-    let mut command = Command::new(tools::python()?);
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    command.arg(programs.join(program));
-    Ok(command)
-}
-
 /// Sends beacons with a pause of so many seconds between them.
 fn sender(sidecar: &Sidecar, truth: &Path, pause_s: &str) -> Result<Process> {
-    let mut command = python("otlp_beacons.py")?;
+    let mut command = python::command("otlp_beacons.py")?;
     command
         .arg(format!("http://127.0.0.1:{}/v1/logs", sidecar.http_port))
         .arg(truth)

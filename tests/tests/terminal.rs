@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::deployment::{self, SIDECAR_SCALE};
+use beaconwatch_tests::otlp_json::{self, Connection};
 use beaconwatch_tests::process::Process;
 use beaconwatch_tests::terminal::{Shown, Terminal};
 use beaconwatch_tests::wait::wait_for;
 use beaconwatch_tests::{http, tools};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const SIGNAL_HANG_UP: i32 = 1;
@@ -98,34 +99,24 @@ fn launch(folder: &Path, api_port: u16, otlp_port: u16) -> Result<Process> {
 /// Connections of a program with a hostile name, as an exporter tells of them.
 fn flows(destination: &str, interval_s: u64, count: u64) -> Result<Value> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
-    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
-    let number =
-        |key: &str, value: u128| json!({"key": key, "value": {"intValue": value.to_string()}});
+    let now = u64::try_from(now).context("a time before 2554")?;
     let exporter = format!("{now:032x}");
     let records: Vec<Value> = (0..count)
         .rev()
-        .map(|beat| {
-            let start = now - u128::from(beat * interval_s) * 1_000_000_000 - 1_000_000_000;
-            let id = format!("{start:032x}");
-            let end = start + 200_000_000;
-            json!({
-                "timeUnixNano": end.to_string(), "eventName": "beaconwatch.network.flow", "attributes": [
-                    text("beaconwatch.exporter.id", &exporter),
-                    number("beaconwatch.exporter.sequence", u128::from(count - 1 - beat)),
-                    text("beaconwatch.flow.id", &id), text("beaconwatch.flow.event", "end"),
-                    number("beaconwatch.flow.record", 0), text("beaconwatch.flow.role", "client"),
-                    number("beaconwatch.flow.start", start), number("beaconwatch.flow.end", end),
-                    text("source.address", "10.20.0.5"), number("source.port", u128::from(40_000 + beat)),
-                    text("destination.address", destination), number("destination.port", 443),
-                    text("network.transport", "tcp"), text("network.type", "ipv4"),
-                    number("process.pid", 4711), text("process.executable.name", "im\u{1b}[31mplant"),
-                    text("process.creation.time", "2026-01-02T03:04:05Z"),
-                ],
-            })
+        .zip(0..)
+        .map(|(beat, sequence)| {
+            let connection = Connection {
+                exporter: &exporter,
+                sequence,
+                source: "10.20.0.5",
+                destination,
+                process: "im\u{1b}[31mplant",
+                start_ns: now - (beat * interval_s + 1) * 1_000_000_000,
+            };
+            connection.record()
         })
         .collect();
-    let resource = json!({"attributes": [text("host.id", "h"), text("host.name", "ws-14")]});
-    Ok(json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]}))
+    Ok(otlp_json::request("h", "ws-14", &records))
 }
 
 /// Shows a screen to whoever reads the test's output.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace;
 
@@ -18,36 +18,30 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
 
+/// What no input may take, and what is said of the run.
+const LIMITS: &[&str] = &[
+    "-max_len=65536",
+    "-timeout=10",
+    "-rss_limit_mb=1024",
+    "-verbosity=0",
+    "-print_final_stats=1",
+];
+
 /// Builds all targets and runs each, or the one named, for so many seconds.
 pub(crate) fn run(only: Option<&str>, seconds: u32) -> Result<()> {
-    let mut build = workspace::cargo_command();
-    build
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--manifest-path",
-            MANIFEST,
-        ])
-        .args(["--target", TARGET, "--target-dir", "fuzz/target"])
-        .env("RUSTFLAGS", COVERAGE);
-    if only == Some("otlp") {
-        build.args(["--features", "sidecar"]);
+    let mut names = targets()?;
+    if let Some(only) = only {
+        ensure!(
+            names.iter().any(|name| name == only),
+            "no target {only}, expected one of {}",
+            names.join(", ")
+        );
+        names.retain(|name| name == only);
     }
-    workspace::run(&mut build)?;
-    let mut ran = 0;
-    for name in targets()? {
-        let named = only.is_none_or(|only| only == name);
-        let program = Path::new("fuzz/target")
-            .join(TARGET)
-            .join("release")
-            .join(&name);
-        if named && program.is_file() {
-            fuzz(&name, &program, seconds)?;
-            ran += 1;
-        }
+    build(&names)?;
+    for name in &names {
+        fuzz(name, seconds)?;
     }
-    ensure!(ran > 0, "no such target: {}", only.unwrap_or_default());
     Ok(())
 }
 
@@ -62,14 +56,26 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
+fn build(names: &[String]) -> Result<()> {
+    let mut build = workspace::cargo_command();
+    build
+        .args(["build", "--release", "--locked"])
+        .args(["--manifest-path", MANIFEST])
+        .args(["--target", TARGET, "--target-dir", "fuzz/target"])
+        .args(names.iter().flat_map(|name| ["--bin", name]))
+        .env("RUSTFLAGS", COVERAGE);
+    workspace::run(&mut build)
+}
+
 /// What is found new stays in the folder of builds: the seeds are what is committed.
-fn fuzz(name: &str, program: &Path, seconds: u32) -> Result<()> {
+fn fuzz(name: &str, seconds: u32) -> Result<()> {
     let corpus = Path::new("fuzz/target/corpus").join(name);
     let findings = Path::new("fuzz/target/findings").join(name);
     for folder in [&corpus, &findings] {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    let mut command = Command::new(program);
+    let programs = Path::new("fuzz/target").join(TARGET).join("release");
+    let mut command = Command::new(programs.join(name));
     command.arg(&corpus);
     // Some targets need none.
     let seeds = Path::new("fuzz/seeds").join(name);
@@ -78,14 +84,32 @@ fn fuzz(name: &str, program: &Path, seconds: u32) -> Result<()> {
     }
     command
         .arg(format!("-max_total_time={seconds}"))
-        .args([
-            "-max_len=65536",
-            "-timeout=10",
-            "-rss_limit_mb=1024",
-            "-verbosity=0",
-        ])
-        .arg("-print_final_stats=1")
+        .args(LIMITS)
         .arg(format!("-artifact_prefix={}/", findings.display()));
-    println!("-- {name}");
-    workspace::run(&mut command)
+    let said = said(&mut command).with_context(|| format!("fuzz target {name}"))?;
+    let inputs = tried(&said).context("libFuzzer did not say how many inputs it tried")?;
+    println!("{name}: {inputs} inputs");
+    Ok(())
+}
+
+/// What a command said; all of it is shown when it fails. Of a run that found nothing the log would be long (libFuzzer
+/// ends with the dictionary that it has made) and say nothing.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("starting {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        println!("FAILED\n{}{said}", String::from_utf8_lossy(&output.stdout));
+        bail!("{command:?} ended with {}", output.status);
+    }
+    Ok(said)
+}
+
+/// The number of inputs, from libFuzzer's statistics.
+fn tried(said: &str) -> Option<&str> {
+    let mut lines = said.lines();
+    lines
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+        .map(str::trim)
 }

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("beaconwatch-detector", &["beaconwatch-schema"]),
     ("beaconwatch-destinations", &["beaconwatch-schema"]),
     ("beaconwatch-inputs", &["beaconwatch-detector"]),
+    ("beaconwatch-settings", &[]),
     (
         "beaconwatch-sidecar",
         &[
@@ -39,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-exporter",
             "beaconwatch-sidecar",
             "beaconwatch-inputs",
+            "beaconwatch-settings",
             "beaconwatch-detector",
         ],
     ),
@@ -79,6 +81,7 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ),
     ("beaconwatch-destinations", &["aya", "redb", "rustfft"]),
     ("beaconwatch-inputs", &["tokio", "reqwest", "aya", "redb"]),
+    ("beaconwatch-settings", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-sidecar", &["aya"]),
     ("beaconwatch-exporter", &["redb", "rustfft"]),
 ];

@@ -30,11 +30,9 @@ pub(crate) fn run(steps: &mut Steps) {
 
 fn format() -> Result<()> {
     workspace::cargo(&["fmt", "--all", "--check"])?;
-    workspace::cargo(&[
-        "fmt",
-        "--manifest-path",
-        "exporter-ebpf/Cargo.toml",
-        "--all",
-        "--check",
-    ])
+    // The workspaces of their own.
+    for manifest in ["exporter-ebpf/Cargo.toml", "fuzz/Cargo.toml"] {
+        workspace::cargo(&["fmt", "--manifest-path", manifest, "--all", "--check"])?;
+    }
+    Ok(())
 }

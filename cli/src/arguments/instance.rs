@@ -80,6 +80,15 @@ pub(crate) struct ListPrintArguments {
     pub(crate) print: PrintArguments,
 }
 
+/// A question without anything of its own.
+#[derive(Debug, Args)]
+pub(crate) struct AskArguments {
+    #[command(flatten)]
+    pub(crate) print: PrintArguments,
+    #[command(flatten)]
+    pub(crate) instance: InstanceArguments,
+}
+
 /// A list without any filter of its own.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ListArguments {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::instance::{InstanceArguments, ListPrintArguments, PrintArguments};
+use super::instance::{AskArguments, InstanceArguments};
 use super::lists::{Severity, network};
 
 /// `alerts`.
@@ -115,9 +115,7 @@ pub(crate) struct AlertListArguments {
     #[arg(long, value_enum)]
     pub(crate) sort: Option<AlertOrder>,
     #[command(flatten)]
-    pub(crate) list: ListPrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) list: super::ListArguments,
 }
 
 /// One finding.
@@ -127,9 +125,7 @@ pub(crate) struct AlertArguments {
     #[arg(value_parser = alert_id)]
     pub(crate) id: String,
     #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) ask: AskArguments,
 }
 
 /// `alerts acknowledge`.
@@ -237,9 +233,7 @@ pub(crate) struct AllowAddArguments {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) ask: AskArguments,
 }
 
 /// `allow remove`.

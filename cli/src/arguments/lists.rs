@@ -1,19 +1,10 @@
-//! `status` and the lists of what an instance knows.
+//! The lists of what an instance knows.
 
 use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 
-use super::instance::{InstanceArguments, ListPrintArguments, PrintArguments};
-
-/// `status`.
-#[derive(Debug, Args)]
-pub(crate) struct StatusArguments {
-    #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
-}
+use super::instance::ListArguments;
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,9 +49,7 @@ pub(crate) struct BeaconsArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) server_name: Option<String>,
     #[command(flatten)]
-    pub(crate) list: ListPrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) list: ListArguments,
 }
 
 /// From where, and to where.
@@ -86,9 +75,7 @@ pub(crate) struct LongConnsArguments {
     #[command(flatten)]
     pub(crate) ends: Ends,
     #[command(flatten)]
-    pub(crate) list: ListPrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) list: ListArguments,
 }
 
 /// Order of a list of connection series.
@@ -126,27 +113,7 @@ pub(crate) struct ConnectionsArguments {
     #[command(flatten)]
     pub(crate) ends: Ends,
     #[command(flatten)]
-    pub(crate) list: ListPrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
-}
-
-/// `audit`.
-#[derive(Debug, Args)]
-pub(crate) struct AuditArguments {
-    #[command(flatten)]
-    pub(crate) list: ListPrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
-}
-
-/// `analyze`.
-#[derive(Debug, Args)]
-pub(crate) struct AnalyzeArguments {
-    #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) list: ListArguments,
 }
 
 /// A score from 0 to 1.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::instance::{InstanceArguments, ListPrintArguments, PrintArguments};
+use super::instance::AskArguments;
 
 /// `destinations`.
 #[derive(Debug, Args)]
@@ -34,9 +34,7 @@ pub(crate) struct DestinationTestArguments {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) ask: AskArguments,
 }
 
 /// `destinations purge`.
@@ -45,9 +43,7 @@ pub(crate) struct DestinationPurgeArguments {
     /// Name of the destination
     pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) ask: AskArguments,
 }
 
 /// `dead-letters`.
@@ -80,9 +76,7 @@ pub(crate) struct DeadLetterListArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) destination: Option<String>,
     #[command(flatten)]
-    pub(crate) list: ListPrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) list: super::ListArguments,
 }
 
 /// `dead-letters show`.
@@ -93,9 +87,7 @@ pub(crate) struct DeadLetterShowArguments {
     /// Number of the dead letter
     pub(crate) number: u64,
     #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) ask: AskArguments,
 }
 
 /// Which dead letters.
@@ -110,7 +102,5 @@ pub(crate) struct DeadLetterChoice {
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) print: PrintArguments,
-    #[command(flatten)]
-    pub(crate) instance: InstanceArguments,
+    pub(crate) ask: AskArguments,
 }

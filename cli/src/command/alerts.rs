@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::instance::{self, Instance, segment};
+use super::lists;
 use crate::arguments::{AlertArguments, AlertCommand, AlertListArguments, AlertsArguments};
 use crate::client::Query;
 use crate::error::Error;
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: AlertsArguments, config: Option<&Path>) -> Result<(
         Some(AlertCommand::Show(arguments)) => {
             let (instance, path) = found(&arguments, config)?;
             let alert = instance.get(&path, &Query::new())?;
-            instance::print_lines(&arguments.print, &alert, show::print)
+            instance::print_lines(&arguments.ask.print, &alert, show::print)
         }
         Some(AlertCommand::Acknowledge(it)) => change(&it.alert, config, |instance, path| {
             let path = format!("{path}/acknowledge");
@@ -90,9 +91,7 @@ fn list(arguments: &AlertListArguments, config: Option<&Path>) -> Result<(), Err
         query.extend(value.clone().map(|value| (name, value)));
     }
     query.extend(arguments.sort.map(|it| ("sort", it.name().to_owned())));
-    let instance = Instance::of(&arguments.instance, config)?;
-    let answer = instance.list(PATH, &query, ALERTS.key, arguments.list.limit)?;
-    ALERTS.print(&arguments.list, &answer)
+    lists::show(&ALERTS, PATH, &query, &arguments.list, config)
 }
 
 /// Changes a finding and says in which state it is now.
@@ -103,7 +102,7 @@ fn change(
 ) -> Result<(), Error> {
     let (instance, path) = found(arguments, config)?;
     let alert = act(&instance, &path)?;
-    instance::print(&arguments.print, &alert, |out, it| {
+    instance::print(&arguments.ask.print, &alert, |out, it| {
         writeln!(
             out,
             "{} {}: {}",
@@ -116,7 +115,7 @@ fn change(
 
 /// The instance, and the path of the one finding that `id` is the beginning of.
 fn found(arguments: &AlertArguments, config: Option<&Path>) -> Result<(Instance, String), Error> {
-    let instance = Instance::of(&arguments.instance, config)?;
+    let instance = Instance::of(&arguments.ask.instance, config)?;
     let id = whole_id(&instance, &arguments.id)?;
     Ok((instance, format!("{PATH}/{}", segment(&id))))
 }
@@ -219,7 +218,7 @@ const ALERTS: Listing = Listing {
         Column::text("WHAT", |it| {
             let details = &it["details"];
             match details.pointer("/src_ip") {
-                Some(_) => super::lists::narrow_ends(details),
+                Some(_) => lists::narrow_ends(details),
                 None => word(it, "/title"),
             }
         }),

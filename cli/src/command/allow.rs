@@ -62,9 +62,9 @@ fn add(arguments: &AllowAddArguments, config: Option<&Path>) -> Result<(), Error
     if arguments.dry_run {
         query.push(("dry_run", "true".to_owned()));
     }
-    let instance = Instance::of(&arguments.instance, config)?;
+    let instance = Instance::of(&arguments.ask.instance, config)?;
     let answer = instance.post_with(PATH, &query, &Value::Object(entry))?;
-    instance::print(&arguments.print, &answer, |out, it| {
+    instance::print(&arguments.ask.print, &answer, |out, it| {
         print_effect(out, it, arguments.dry_run)
     })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::instance::{self, Instance, segment};
-use super::lists::cut;
+use super::lists::{self, cut};
 use crate::arguments::{
     DeadLetterChoice, DeadLetterCommand, DeadLetterListArguments, DeadLetterShowArguments,
     DeadLettersArguments, DestinationCommand, DestinationPurgeArguments, DestinationTestArguments,
@@ -43,16 +43,20 @@ fn test(arguments: &DestinationTestArguments, config: Option<&Path>) -> Result<(
     if arguments.dry_run {
         query.push(("dry_run", "true".to_owned()));
     }
-    let instance = Instance::of(&arguments.instance, config)?;
+    let instance = Instance::of(&arguments.ask.instance, config)?;
     let path = format!("{PATH}/{}/test", segment(&arguments.name));
     let answer = instance.post_with(&path, &query, &json!({}))?;
     if arguments.dry_run {
-        return instance::print(&arguments.print, &answer, |out, it| match &it["document"] {
-            Value::String(body) => writeln!(out, "{}", text::harmless_lines(body)),
-            other => json_text::pretty(out, other),
-        });
+        return instance::print(
+            &arguments.ask.print,
+            &answer,
+            |out, it| match &it["document"] {
+                Value::String(body) => writeln!(out, "{}", text::harmless_lines(body)),
+                other => json_text::pretty(out, other),
+            },
+        );
     }
-    instance::print(&arguments.print, &answer, print_outcome)?;
+    instance::print(&arguments.ask.print, &answer, print_outcome)?;
     match answer["outcome"].as_str() {
         Some("delivered" | "unconfirmed") => Ok(()),
         _ => Err(Error::Destination(text::harmless(&arguments.name))),
@@ -60,9 +64,9 @@ fn test(arguments: &DestinationTestArguments, config: Option<&Path>) -> Result<(
 }
 
 fn purge(arguments: &DestinationPurgeArguments, config: Option<&Path>) -> Result<(), Error> {
-    let instance = Instance::of(&arguments.instance, config)?;
+    let instance = Instance::of(&arguments.ask.instance, config)?;
     let answer = instance.delete(&format!("{PATH}/{}", segment(&arguments.name)))?;
-    instance::print(&arguments.print, &answer, |out, it| {
+    instance::print(&arguments.ask.print, &answer, |out, it| {
         writeln!(
             out,
             "{} and {} of {} dropped.",
@@ -110,10 +114,13 @@ fn list_dead_letters(
         .iter()
         .map(|name| ("destination", name.clone()))
         .collect();
-    let instance = Instance::of(&arguments.instance, config)?;
-    let limit = arguments.list.limit;
-    let answer = instance.list(DEAD_LETTERS_PATH, &query, DEAD_LETTERS.key, limit)?;
-    DEAD_LETTERS.print(&arguments.list, &answer)
+    lists::show(
+        &DEAD_LETTERS,
+        DEAD_LETTERS_PATH,
+        &query,
+        &arguments.list,
+        config,
+    )
 }
 
 fn show(arguments: &DeadLetterShowArguments, config: Option<&Path>) -> Result<(), Error> {
@@ -121,7 +128,7 @@ fn show(arguments: &DeadLetterShowArguments, config: Option<&Path>) -> Result<()
         ("destination", arguments.destination.clone()),
         ("full", "true".to_owned()),
     ];
-    let instance = Instance::of(&arguments.instance, config)?;
+    let instance = Instance::of(&arguments.ask.instance, config)?;
     let letter = instance.find(DEAD_LETTERS_PATH, &query, DEAD_LETTERS.key, |it| {
         it["number"] == arguments.number
     })?;
@@ -132,7 +139,7 @@ fn show(arguments: &DeadLetterShowArguments, config: Option<&Path>) -> Result<()
             list: "beaconwatch dead-letters",
         });
     };
-    instance::print(&arguments.print, &letter, |out, it| {
+    instance::print(&arguments.ask.print, &letter, |out, it| {
         writeln!(
             out,
             "{} {}, document {}, {} UTC\n{}\n",
@@ -156,9 +163,9 @@ fn settle(
     if !arguments.all {
         body["numbers"] = arguments.numbers.clone().into();
     }
-    let instance = Instance::of(&arguments.instance, config)?;
+    let instance = Instance::of(&arguments.ask.instance, config)?;
     let answer = instance.post(&format!("{DEAD_LETTERS_PATH}/{action}"), &body)?;
-    instance::print(&arguments.print, &answer, |out, it| {
+    instance::print(&arguments.ask.print, &answer, |out, it| {
         let settled = text::counted(number(it, "/count"), "dead letter", "dead letters");
         let to = text::harmless(&arguments.destination);
         writeln!(out, "{settled} of {to} {done}.")

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::instance::{self, Instance};
 use crate::arguments::{
-    AnalyzeArguments, AuditArguments, BeaconsArguments, ConnectionOrder, ConnectionsArguments,
-    Ends, ListArguments, LongConnsArguments,
+    AskArguments, BeaconsArguments, ConnectionOrder, ConnectionsArguments, Ends, ListArguments,
+    LongConnsArguments,
 };
 use crate::client::Query;
 use crate::error::Error;
@@ -35,13 +35,7 @@ pub(crate) fn beacons(arguments: &BeaconsArguments, config: Option<&Path>) -> Re
     query.extend(arguments.process.clone().map(|it| ("process", it)));
     query.extend(arguments.server_name.clone().map(|it| ("server_name", it)));
     ends(&mut query, &arguments.ends);
-    let answer = Instance::of(&arguments.instance, config)?.list(
-        "/api/v1/beacons",
-        &query,
-        BEACONS.key,
-        arguments.list.limit,
-    )?;
-    BEACONS.print(&arguments.list, &answer)
+    show(&BEACONS, "/api/v1/beacons", &query, &arguments.list, config)
 }
 
 /// Series by how long they last.
@@ -54,13 +48,13 @@ pub(crate) fn long_conns(
         ("min_duration", arguments.min_duration.to_string()),
     ];
     ends(&mut query, &arguments.ends);
-    let answer = Instance::of(&arguments.instance, config)?.list(
+    show(
+        &LONG_CONNS,
         "/api/v1/connections",
         &query,
-        LONG_CONNS.key,
-        arguments.list.limit,
-    )?;
-    LONG_CONNS.print(&arguments.list, &answer)
+        &arguments.list,
+        config,
+    )
 }
 
 /// All series.
@@ -76,13 +70,13 @@ pub(crate) fn connections(
             .map(|it| ("min_duration", it.to_string())),
     );
     ends(&mut query, &arguments.ends);
-    let answer = Instance::of(&arguments.instance, config)?.list(
+    show(
+        &CONNECTIONS,
         "/api/v1/connections",
         &query,
-        CONNECTIONS.key,
-        arguments.list.limit,
-    )?;
-    CONNECTIONS.print(&arguments.list, &answer)
+        &arguments.list,
+        config,
+    )
 }
 
 /// Who sends.
@@ -95,18 +89,12 @@ pub(crate) fn sensors(arguments: &ListArguments, config: Option<&Path>) -> Resul
 }
 
 /// Who changed what.
-pub(crate) fn audit(arguments: &AuditArguments, config: Option<&Path>) -> Result<(), Error> {
-    let answer = Instance::of(&arguments.instance, config)?.list(
-        "/api/v1/audit",
-        &Query::new(),
-        AUDIT.key,
-        arguments.list.limit,
-    )?;
-    AUDIT.print(&arguments.list, &answer)
+pub(crate) fn audit(arguments: &ListArguments, config: Option<&Path>) -> Result<(), Error> {
+    show(&AUDIT, "/api/v1/audit", &Query::new(), arguments, config)
 }
 
 /// Scores everything now.
-pub(crate) fn analyze(arguments: &AnalyzeArguments, config: Option<&Path>) -> Result<(), Error> {
+pub(crate) fn analyze(arguments: &AskArguments, config: Option<&Path>) -> Result<(), Error> {
     let instance = Instance::of(&arguments.instance, config)?;
     let answer = instance.post("/api/v1/analyze", &Value::Object(serde_json::Map::new()))?;
     instance::print(&arguments.print, &answer, |out, it| {
@@ -120,6 +108,19 @@ pub(crate) fn analyze(arguments: &AnalyzeArguments, config: Option<&Path>) -> Re
             text::counted(number(it, "/documents"), "document", "documents"),
         )
     })
+}
+
+/// Asks for a list in pieces and prints it.
+pub(super) fn show(
+    listing: &Listing,
+    path: &str,
+    query: &Query,
+    arguments: &ListArguments,
+    config: Option<&Path>,
+) -> Result<(), Error> {
+    let instance = Instance::of(&arguments.instance, config)?;
+    let answer = instance.list(path, query, listing.key, arguments.list.limit)?;
+    listing.print(&arguments.list, &answer)
 }
 
 fn ends(query: &mut Query, ends: &Ends) {

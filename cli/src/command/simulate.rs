@@ -51,12 +51,7 @@ pub(crate) fn run(arguments: &SimulateArguments, config: Option<&Path>) -> Resul
 }
 
 async fn simulate(arguments: &SimulateArguments, client: &Client) -> Result<Chain, Error> {
-    let gates = match client.get("/api/v1/config", &Query::new()).await {
-        Ok(answer) => Gates::of(&answer),
-        // An older instance has the defaults, as far as anybody knows.
-        Err(error) if error.status() == Some(404) => Gates::default(),
-        Err(error) => return Err(error.into()),
-    };
+    let gates = gates(client).await?;
     let plan = Plan::of(arguments, &gates).map_err(Error::Plan)?;
     let traffic = Traffic::listen(arguments.address).await?;
     let place = Place(traffic.address());
@@ -91,15 +86,19 @@ async fn simulate(arguments: &SimulateArguments, client: &Client) -> Result<Chai
             break;
         }
     }
-    wait(
-        &mut chain,
-        client,
-        &mut progress,
-        Duration::from_secs(arguments.wait),
-    )
-    .await?;
+    let patience = Duration::from_secs(arguments.wait);
+    wait(&mut chain, client, &mut progress, patience).await?;
     progress.end()?;
     Ok(chain)
+}
+
+async fn gates(client: &Client) -> Result<Gates, Error> {
+    match client.get("/api/v1/config", &Query::new()).await {
+        Ok(answer) => Ok(Gates::of(&answer)),
+        // An older instance has the defaults, as far as anybody knows.
+        Err(error) if error.status() == Some(404) => Ok(Gates::default()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits until nothing is missing any more, at most so long.

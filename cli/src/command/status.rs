@@ -6,13 +6,13 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::instance::{self, Instance};
-use crate::arguments::StatusArguments;
+use crate::arguments::AskArguments;
 use crate::error::Error;
 use crate::output::answer::{count, items, moment, number, optional, real, word};
 use crate::output::text;
 
 /// Asks and prints.
-pub(crate) fn run(arguments: &StatusArguments, config: Option<&Path>) -> Result<(), Error> {
+pub(crate) fn run(arguments: &AskArguments, config: Option<&Path>) -> Result<(), Error> {
     let instance = Instance::of(&arguments.instance, config)?;
     let answer = instance.get("/api/v1/status", &Vec::new())?;
     instance::print_lines(&arguments.print, &answer, print_status)

@@ -93,34 +93,40 @@ pub(super) fn whole(view: &View, row: &Row, width: usize) -> Vec<Line<'static>> 
     lines.push(Line::default());
     lines.extend(plots(view, row, width));
     if let Some(detail) = known(view, row) {
-        lines.extend(list("history", items(detail, "/history"), faint, |it| {
-            let by = optional(it, "/actor").map_or_else(String::new, |by| format!(" by {by}"));
-            let said = optional(it, "/text").map_or_else(String::new, |it| format!(": {it}"));
-            format!("{} {}{by}{said}", moment(it, "/at"), word(it, "/event"))
-        }));
-        lines.extend(list(
-            "deliveries",
-            items(detail, "/deliveries"),
-            faint,
-            |it| {
-                let why = optional(it, "/reason").map_or_else(String::new, |it| format!(": {it}"));
-                format!(
-                    "{} {} {}{why}",
-                    word(it, "/destination"),
-                    word(it, "/state"),
-                    word(it, "/event_id")
-                )
-            },
-        ));
-        lines.extend(list("comments", items(detail, "/comments"), faint, |it| {
-            format!(
-                "{} {}: {}",
-                moment(it, "/at"),
-                word(it, "/by"),
-                word(it, "/text")
-            )
-        }));
+        lines.extend(so_far(detail, faint));
     }
+    lines
+}
+
+/// What became of it, where it was delivered, and what people said.
+fn so_far(detail: &Value, faint: Style) -> Vec<Line<'static>> {
+    let mut lines = list("history", items(detail, "/history"), faint, |it| {
+        let by = optional(it, "/actor").map_or_else(String::new, |by| format!(" by {by}"));
+        let said = optional(it, "/text").map_or_else(String::new, |it| format!(": {it}"));
+        format!("{} {}{by}{said}", moment(it, "/at"), word(it, "/event"))
+    });
+    lines.extend(list(
+        "deliveries",
+        items(detail, "/deliveries"),
+        faint,
+        |it| {
+            let why = optional(it, "/reason").map_or_else(String::new, |it| format!(": {it}"));
+            format!(
+                "{} {} {}{why}",
+                word(it, "/destination"),
+                word(it, "/state"),
+                word(it, "/event_id")
+            )
+        },
+    ));
+    lines.extend(list("comments", items(detail, "/comments"), faint, |it| {
+        format!(
+            "{} {}: {}",
+            moment(it, "/at"),
+            word(it, "/by"),
+            word(it, "/text")
+        )
+    }));
     lines
 }
 

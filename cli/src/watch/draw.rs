@@ -209,16 +209,32 @@ fn draw_foot(view: &View, frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(line, area);
 }
 
+/// Columns of the table, without the process.
+const COLUMNS: [(&str, Constraint); 8] = [
+    ("SCORE", Constraint::Length(5)),
+    ("SEVERITY", Constraint::Length(8)),
+    ("SOURCE", Constraint::Length(15)),
+    ("DESTINATION", Constraint::Fill(1)),
+    (" COUNT", Constraint::Length(6)),
+    ("  EVERY", Constraint::Length(7)),
+    ("   SEEN", Constraint::Length(7)),
+    ("STATE", Constraint::Length(5)),
+];
+
+fn draw_why_empty(view: &View, frame: &mut Frame<'_>, area: Rect) {
+    let why = match (view.tab, view.all().is_empty()) {
+        (_, false) => "Nothing fits the filter: Esc clears it.",
+        (Tab::Findings, true) => "No findings yet. 2 shows the series that were scored.",
+        (Tab::Beacons, true) => "No series has been scored yet.",
+    };
+    let line = Line::styled(format!(" {why}"), view.palette.faint());
+    frame.render_widget(Paragraph::new(vec![Line::default(), line]), area);
+}
+
 fn draw_table(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let shown = view.shown();
     if shown.is_empty() {
-        let why = match (view.tab, view.all().is_empty()) {
-            (_, false) => "Nothing fits the filter: Esc clears it.",
-            (Tab::Findings, true) => "No findings yet. 2 shows the series that were scored.",
-            (Tab::Beacons, true) => "No series has been scored yet.",
-        };
-        let line = Line::styled(format!(" {why}"), view.palette.faint());
-        frame.render_widget(Paragraph::new(vec![Line::default(), line]), area);
+        draw_why_empty(view, frame, area);
         return;
     }
     let with_process = area.width >= PROCESS_FROM;
@@ -230,30 +246,11 @@ fn draw_table(view: &View, frame: &mut Frame<'_>, area: Rect) {
     let rows = shown
         .iter()
         .map(|row| table_row(view, row, room, with_process));
-    let mut widths = vec![
-        Constraint::Length(5),
-        Constraint::Length(8),
-        Constraint::Length(15),
-        Constraint::Fill(1),
-        Constraint::Length(6),
-        Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Length(5),
-    ];
-    let mut head = vec![
-        "SCORE",
-        "SEVERITY",
-        "SOURCE",
-        "DESTINATION",
-        " COUNT",
-        "  EVERY",
-        "   SEEN",
-        "STATE",
-    ];
+    let mut columns = COLUMNS.to_vec();
     if with_process {
-        widths.insert(4, Constraint::Length(PROCESS_WIDTH));
-        head.insert(4, "PROCESS");
+        columns.insert(4, ("PROCESS", Constraint::Length(PROCESS_WIDTH)));
     }
+    let (head, widths): (Vec<&str>, Vec<Constraint>) = columns.into_iter().unzip();
     let table = Table::new(rows, widths)
         .header(TableRow::new(head).style(view.palette.faint()))
         .column_spacing(1)

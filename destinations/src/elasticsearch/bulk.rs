@@ -48,7 +48,7 @@ struct ItemError {
 }
 
 /// What became of each document.
-pub(super) fn outcomes(body: &[u8], expected: usize) -> Result<Vec<Outcome>, AttemptError> {
+pub(crate) fn outcomes(body: &[u8], expected: usize) -> Result<Vec<Outcome>, AttemptError> {
     let answer: BulkAnswer = serde_json::from_slice(body)
         .map_err(|error| AttemptError::new(format!("the answer is no bulk answer: {error}")))?;
     if answer.items.len() != expected {

@@ -8,7 +8,7 @@ use crate::http_client::{Answer, shorten};
 
 /// What an answer says of the documents of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// All are taken, with the number of the acknowledgement.
     Taken(Option<u64>),
     /// None is taken now.
@@ -33,7 +33,7 @@ struct Body {
 }
 
 /// Reads the answer to a request with so many documents.
-pub(super) fn judge(answer: &Answer, documents: usize) -> Verdict {
+pub(crate) fn judge(answer: &Answer, documents: usize) -> Verdict {
     let body: Option<Body> = serde_json::from_slice(&answer.body).ok();
     let later = || Verdict::Later(answer.clone().into_error());
     let Some(Body {
@@ -72,7 +72,7 @@ pub(super) fn judge(answer: &Answer, documents: usize) -> Verdict {
 }
 
 /// Reads which numbers are acknowledged.
-pub(super) fn acknowledged(answer: Answer) -> Result<Vec<u64>, AttemptError> {
+pub(crate) fn acknowledged(answer: Answer) -> Result<Vec<u64>, AttemptError> {
     #[derive(Deserialize)]
     struct Acks {
         acks: BTreeMap<String, bool>,

@@ -91,6 +91,18 @@ fn addresses_are_held_against_networks_also_when_mapped() {
     assert!(only("destination.ip", &["10.0.0.0/8", "198.51.100.7"]));
     assert!(!only("destination.ip", &["198.51.100.8"]));
     assert!(only("source.ip", &["192.0.2.0/24"]));
+    assert!(only("destination.ip", &["::ffff:198.51.100.0/120"]));
+    assert!(!only("destination.ip", &["::ffff:198.51.101.0/120"]));
+}
+
+#[test]
+fn a_mapped_network_wider_than_all_of_ipv4_is_refused() {
+    let config = |network| RouteConfig {
+        only: vec![condition("source.ip", &[network])],
+        ..RouteConfig::default()
+    };
+    assert!(config("::ffff:0.0.0.0/96").compile("route").is_ok());
+    assert!(config("::ffff:0.0.0.0/95").compile("route").is_err());
 }
 
 #[test]

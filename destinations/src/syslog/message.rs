@@ -49,7 +49,7 @@ pub(super) enum Form {
 }
 
 /// Makes messages.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Messages {
     form: Form,
     format: SyslogFormat,
@@ -212,15 +212,17 @@ fn parameter_value(text: &str) -> String {
     value
 }
 
-/// The same JSON with what is not ASCII as `\u` escapes. Outside of its strings JSON is ASCII.
+/// The same JSON with what is not ASCII as `\u` escapes, and the one control character that JSON leaves as it is (DEL).
+/// Outside of its strings JSON has neither.
 fn ascii_json(json: &str) -> String {
-    if json.is_ascii() {
+    let stays = |c: char| c.is_ascii() && c != '\u{7f}';
+    if json.chars().all(stays) {
         return json.to_owned();
     }
     let mut ascii = String::with_capacity(json.len() + 64);
     let mut units = [0; 2];
     for c in json.chars() {
-        if c.is_ascii() {
+        if stays(c) {
             ascii.push(c);
         } else {
             for unit in c.encode_utf16(&mut units) {

@@ -78,6 +78,34 @@ fn a_finding_becomes_a_message_with_its_severity_action_and_identity() {
 }
 
 #[test]
+fn what_is_shown_is_the_message_that_would_be_sent_and_takes_no_number() {
+    let document = document(&finding("shown"));
+    let config = config(SyslogFormat::Cef);
+    let destination = Syslog::new(&config, Some("detector 1")).unwrap();
+    let sent = make(&config, &document).unwrap();
+    for _ in 0..2 {
+        let shown = destination.rendered(std::slice::from_ref(&document));
+        assert_eq!(shown.unwrap().into_bytes(), sent);
+    }
+    let nothing = Document {
+        body: "[]".to_owned(),
+        ..document
+    };
+    assert!(destination.rendered(&[nothing]).is_err());
+}
+
+#[test]
+fn no_control_character_of_a_document_is_sent_as_it_is() {
+    // JSON escapes those below the space, and neither DEL nor those above ASCII.
+    let controls: String = ('\0'..=' ').chain('\u{7f}'..='\u{9f}').collect();
+    let finding = finding(&controls);
+    let parsed = parse(&make(&config(SyslogFormat::Ecs), &document(&finding)).unwrap());
+    assert!(!parsed.text.contains(char::is_control), "{:?}", parsed.text);
+    let carried: serde_json::Value = serde_json::from_str(&parsed.text).unwrap();
+    assert_eq!(carried, finding);
+}
+
+#[test]
 fn text_that_is_not_ascii_declares_itself_as_utf8() {
     let plain = parse(&make(&config(SyslogFormat::Text), &document(&finding("plain"))).unwrap());
     assert!(!plain.has_byte_order_mark);

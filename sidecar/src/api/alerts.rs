@@ -99,7 +99,7 @@ pub(super) struct WholeAlert {
 }
 
 impl AlertsQuery {
-    fn read(&self) -> Result<AlertQuery, ApiError> {
+    pub(super) fn read(&self) -> Result<AlertQuery, ApiError> {
         let states = self.state.as_deref().map(|states| {
             let states = states.split(',').map(FromStr::from_str);
             states.collect::<Result<Vec<_>, AlertError>>()

@@ -111,7 +111,7 @@ pub(super) async fn connections(
 }
 
 impl ConnectionsQuery {
-    fn read(&self) -> Result<ConnectionQuery, ApiError> {
+    pub(super) fn read(&self) -> Result<ConnectionQuery, ApiError> {
         if !(0.0..=1e9).contains(&self.min_duration) {
             return Err(ApiError::Parameter(format!(
                 "min_duration is {}, expected 0 to 1e9 seconds",

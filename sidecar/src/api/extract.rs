@@ -130,7 +130,7 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, ApiErr
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // A list would be taken for the values of an object's fields in their order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         let reason = "the body cannot be taken: it is a list, expected an object".to_owned();

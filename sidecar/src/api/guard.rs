@@ -70,7 +70,7 @@ impl Guard {
         same_origin(headers, host)
     }
 
-    fn accepts(&self, host: &str) -> bool {
+    pub(super) fn accepts(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,

@@ -37,6 +37,8 @@ mod destinations;
 mod error;
 mod events;
 mod extract;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod metrics;

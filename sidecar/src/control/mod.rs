@@ -12,6 +12,8 @@
 //!   an error in the log, and stay in the store.
 
 mod change;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod tree;
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};

@@ -77,7 +77,9 @@ impl FromStr for ConnectionPlace {
                 id: id.parse().ok()?,
             })
         };
-        place().ok_or_else(|| AlertError::invalid("cursor", text, "the `next` of an answer"))
+        // A place is written in one way.
+        let place = place().filter(|place| place.to_string() == text);
+        place.ok_or_else(|| AlertError::invalid("cursor", text, "the `next` of an answer"))
     }
 }
 

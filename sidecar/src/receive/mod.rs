@@ -9,6 +9,8 @@ mod batch;
 mod body;
 mod decode;
 mod flow_record;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod grpc;
 mod http;
 mod json;

@@ -22,6 +22,8 @@
 
 mod database;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod ledger;
 mod migration;
 mod outbox;

@@ -119,7 +119,13 @@ async fn filters_narrow_lists_and_their_totals() {
 async fn parameters_that_cannot_be_are_refused_on_every_list() {
     let folder = tempfile::tempdir().unwrap();
     let (_sidecar, asking) = running(&folder).await;
+    // The same numbers, written otherwise than the API writes them.
+    let signed = format!("%2B{}", "0".repeat(15));
+    let alerts = format!("alerts?cursor={signed}{}", "0".repeat(48));
+    let connections = format!("connections?cursor={signed}{}", "0".repeat(32));
     for path in [
+        alerts.as_str(),
+        &connections,
         "beacons?destination=nowhere",
         "beacons?cursor=00",
         "beacons?port=65536",

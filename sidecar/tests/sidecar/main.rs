@@ -12,6 +12,7 @@ mod api_access;
 mod api_changes;
 mod api_lists;
 mod api_telemetry;
+mod api_tls;
 mod asking;
 mod bad_input;
 mod bulk_server;

@@ -247,21 +247,11 @@ impl Chain {
             true,
             text::thousands(self.seen),
         ));
-        match (&self.beacon, &self.alert) {
-            (Some(beacon), _) => {
-                let text = format!(
-                    "{}, {}",
-                    score(beacon, "/combined_score"),
-                    word(beacon, "/severity")
-                );
-                steps.push(step("scored", true, text));
-            }
-            (None, Some(alert)) => steps.push(step("scored", true, score(alert, "/details/score"))),
-            (None, None) => {
-                steps.push(step("scored", false, why()));
-                return steps;
-            }
-        }
+        let Some(scored) = self.scored() else {
+            steps.push(step("scored", false, why()));
+            return steps;
+        };
+        steps.push(step("scored", true, scored));
         let Some(alert) = &self.alert else {
             steps.push(step("finding opened", false, why()));
             return steps;
@@ -278,6 +268,16 @@ impl Chain {
             steps.push(step("delivered", false, text));
         }
         steps
+    }
+
+    /// The score, from wherever it is known.
+    fn scored(&self) -> Option<String> {
+        if let Some(beacon) = &self.beacon {
+            let score = score(beacon, "/combined_score");
+            return Some(format!("{score}, {}", word(beacon, "/severity")));
+        }
+        let alert = self.alert.as_ref()?;
+        Some(score(alert, "/details/score"))
     }
 
     /// Prints each step.
@@ -344,28 +344,28 @@ fn delivery(destination: &Value, alert: &Value) -> Step {
             State::Apart,
             "its settings want no simulated findings, or none as grave as this".to_owned(),
         ),
-        Some(it) => match it["state"].as_str() {
-            Some("delivered") => (State::Whole, format!("document {}", word(it, "/event_id"))),
-            Some("unconfirmed") => (
-                State::Whole,
-                format!(
-                    "document {} sent; this destination does not confirm",
-                    word(it, "/event_id")
-                ),
-            ),
-            Some("pending") => (
-                State::Missing,
-                format!("the document still waits{}", why(it)),
-            ),
-            _ => (
-                State::Missing,
-                format!("the document was refused for good{}", why(it)),
-            ),
-        },
+        Some(it) => became(it, &why(it)),
     };
     Step {
         name: format!("delivered to {name}"),
         state,
         text,
+    }
+}
+
+/// What became of one document.
+fn became(delivery: &Value, why: &str) -> (State, String) {
+    let id = word(delivery, "/event_id");
+    match delivery["state"].as_str() {
+        Some("delivered") => (State::Whole, format!("document {id}")),
+        Some("unconfirmed") => (
+            State::Whole,
+            format!("document {id} sent; this destination does not confirm"),
+        ),
+        Some("pending") => (State::Missing, format!("the document still waits{why}")),
+        _ => (
+            State::Missing,
+            format!("the document was refused for good{why}"),
+        ),
     }
 }

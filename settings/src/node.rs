@@ -3,8 +3,7 @@
 //! TOML and YAML are read into the same tree, so that every error can name the line, whatever the format.
 //!
 //! # Limits
-//! A file has at most [`FILE_BYTES_MAX`] bytes. YAML's aliases, depth and size are bounded, so that a few
-//! lines cannot grow into gigabytes.
+//! YAML's aliases, depth and size are bounded, so that a few lines cannot grow into gigabytes.
 
 use std::fmt;
 
@@ -12,8 +11,8 @@ use figment::value::{Dict, Value};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// Largest file that is read.
-pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
+use crate::Unreadable;
+
 /// Most nodes of a YAML file, and of what its aliases stand for.
 const NODES_MAX: usize = 200_000;
 /// Deepest nesting.
@@ -33,13 +32,6 @@ pub(super) enum NodeValue {
     Scalar(Value),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
-}
-
-/// Why a file is no tree.
-#[derive(Debug)]
-pub(super) struct Unreadable {
-    pub(super) line: Option<u64>,
-    pub(super) problem: String,
 }
 
 impl Node {

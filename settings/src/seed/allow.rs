@@ -1,7 +1,8 @@
 //! `whitelist` and `benign_baseline`: entries of the allow-list.
 
-use super::{SeedError, Translation, fields, flag, text, unknown, wrong};
-use crate::config::node::{Node, NodeValue};
+use super::{Translation, fields, flag, text, unknown, wrong};
+use crate::Unreadable;
+use crate::node::{Node, NodeValue};
 
 const WHITELIST: &str =
     "source_ips, destination_ips (or dest_ips), ports (or destination_ports), pairs (or ip_pairs)";
@@ -9,7 +10,7 @@ const PATTERN: &str = "dst_port, protocol, label";
 
 impl Translation {
     /// Both spellings of each list: those of the seed's file and those of its API.
-    pub(super) fn whitelist(&mut self, name: &str, node: &Node) -> Result<(), SeedError> {
+    pub(super) fn whitelist(&mut self, name: &str, node: &Node) -> Result<(), Unreadable> {
         for (key, value) in fields(name, node)? {
             let written = format!("{name}.{key}");
             for item in items(&written, value)? {
@@ -42,7 +43,7 @@ impl Translation {
     }
 
     /// Destination ports of services that beat by themselves.
-    pub(super) fn baseline(&mut self, node: &Node) -> Result<(), SeedError> {
+    pub(super) fn baseline(&mut self, node: &Node) -> Result<(), Unreadable> {
         const NAME: &str = "benign_baseline";
         let known = ["enabled", "patterns"];
         for (key, value) in fields(NAME, node)? {
@@ -63,7 +64,7 @@ impl Translation {
         Ok(())
     }
 
-    fn pattern(&mut self, pattern: &Node) -> Result<(), SeedError> {
+    fn pattern(&mut self, pattern: &Node) -> Result<(), Unreadable> {
         const NAME: &str = "benign_baseline.patterns";
         let mut conditions = Vec::new();
         let mut reason = "from the configuration's benign baseline".to_owned();
@@ -100,7 +101,7 @@ impl Translation {
 }
 
 /// The items of a list; nothing is an empty one.
-fn items<'a>(key: &str, node: &'a Node) -> Result<&'a [Node], SeedError> {
+fn items<'a>(key: &str, node: &'a Node) -> Result<&'a [Node], Unreadable> {
     match &node.value {
         NodeValue::Nothing => Ok(&[]),
         NodeValue::List(items) => Ok(items),
@@ -108,12 +109,12 @@ fn items<'a>(key: &str, node: &'a Node) -> Result<&'a [Node], SeedError> {
     }
 }
 
-fn address(key: &str, node: &Node) -> Result<Node, SeedError> {
+fn address(key: &str, node: &Node) -> Result<Node, Unreadable> {
     text(key, node).map(|address| Node::scalar(node.line, address))
 }
 
 /// `source:destination:port`; addresses of IPv6 in brackets.
-fn pair(key: &str, node: &Node) -> Result<Vec<(&'static str, Node)>, SeedError> {
+fn pair(key: &str, node: &Node) -> Result<Vec<(&'static str, Node)>, Unreadable> {
     let written = text(key, node)?;
     let expected = "source:destination:port, such as 10.0.0.5:192.0.2.1:80";
     let parts = || {

@@ -15,37 +15,21 @@ use std::collections::BTreeMap;
 
 use figment::value::Value;
 
-use super::node::{Node, NodeValue};
+use crate::node::{Node, NodeValue};
+use crate::{FileSettings, Unreadable};
 use rules::{Rule, section};
 
 /// Our own sections.
 const OWN: &[&str] = &["exporter", "detector", "sidecar"];
 
-/// A key that cannot be.
-#[derive(Debug)]
-pub(super) struct SeedError {
-    pub(super) line: u64,
-    pub(super) problem: String,
-}
-
-/// A file in our own terms.
-#[derive(Debug)]
-pub(super) struct Translated {
-    pub(super) root: Node,
-    /// Our keys that came from keys of the seed.
-    pub(super) written_as: BTreeMap<String, String>,
-    /// Lines and what is to be said of them.
-    pub(super) warnings: Vec<(u64, String)>,
-}
-
 /// Puts a YAML file into our own terms.
-pub(super) fn translate(root: Node) -> Result<Translated, SeedError> {
+pub(super) fn translate(root: Node) -> Result<FileSettings, Unreadable> {
     let line = root.line;
     let NodeValue::Map(sections) = root.value else {
         let problem = format!("the file is {}, expected sections", root.describe());
         return match root.value {
             NodeValue::Nothing => Ok(Translation::new(Node::map(line)).end()),
-            _ => Err(SeedError { line, problem }),
+            _ => Err(at(line, problem)),
         };
     };
     let (own, seed): (Vec<_>, Vec<_>) = sections
@@ -77,13 +61,13 @@ impl Translation {
         }
     }
 
-    fn end(mut self) -> Translated {
+    fn end(mut self) -> FileSettings {
         if !self.allow.is_empty() {
             let line = self.allow.first().map_or(1, |entry| entry.line);
             let value = NodeValue::List(std::mem::take(&mut self.allow));
             self.set("sidecar.allow", "whitelist", Node { line, value });
         }
-        Translated {
+        FileSettings {
             root: self.root,
             written_as: self.written_as,
             warnings: self.warnings,
@@ -109,7 +93,7 @@ impl Translation {
         self.warnings.push((line, format!("{key} {text}")));
     }
 
-    fn section(&mut self, name: &str, node: &Node) -> Result<(), SeedError> {
+    fn section(&mut self, name: &str, node: &Node) -> Result<(), Unreadable> {
         match name {
             "alerting" => self.alerting(node),
             "whitelist" | "allowlist" | "allow_list" => self.whitelist(name, node),
@@ -130,7 +114,7 @@ impl Translation {
         name: &str,
         node: &Node,
         rules: &[(&str, Rule)],
-    ) -> Result<(), SeedError> {
+    ) -> Result<(), Unreadable> {
         for (key, value) in fields(name, node)? {
             let Some((_, rule)) = rules.iter().find(|rule| rule.0 == key) else {
                 let known: Vec<&str> = rules.iter().map(|rule| rule.0).collect();
@@ -165,7 +149,7 @@ impl Translation {
     }
 
     /// Pages of 4096 bytes; the kernel wants a power of two.
-    fn ring_buffer(&mut self, key: &str, value: &Node) -> Result<(), SeedError> {
+    fn ring_buffer(&mut self, key: &str, value: &Node) -> Result<(), Unreadable> {
         let pages = integer(value)
             .and_then(|it| u32::try_from(it).ok())
             .filter(|it| *it > 0);
@@ -185,7 +169,7 @@ impl Translation {
         Ok(())
     }
 
-    fn api_address(&mut self, node: &Node) -> Result<(), SeedError> {
+    fn api_address(&mut self, node: &Node) -> Result<(), Unreadable> {
         let (address, port) = (node.get("listen_address"), node.get("listen_port"));
         let Some(line) = address.or(port).map(|it| it.line) else {
             return Ok(());
@@ -225,7 +209,7 @@ impl Translation {
 }
 
 /// The keys of a section; one without any is empty.
-fn fields<'a>(name: &str, node: &'a Node) -> Result<Vec<(&'a str, &'a Node)>, SeedError> {
+fn fields<'a>(name: &str, node: &'a Node) -> Result<Vec<(&'a str, &'a Node)>, Unreadable> {
     match &node.value {
         NodeValue::Nothing => Ok(Vec::new()),
         NodeValue::Map(fields) => Ok(fields.iter().map(|it| (it.0.as_str(), &it.1)).collect()),
@@ -233,19 +217,20 @@ fn fields<'a>(name: &str, node: &'a Node) -> Result<Vec<(&'a str, &'a Node)>, Se
     }
 }
 
-fn wrong(key: &str, node: &Node, expected: &str) -> SeedError {
-    SeedError {
-        line: node.line,
-        problem: format!("{key} is {}, expected {expected}", node.describe()),
-    }
+fn at(line: u64, problem: String) -> Unreadable {
+    let line = Some(line);
+    Unreadable { line, problem }
 }
 
-fn unknown(section: &str, key: &str, node: &Node, known: &str) -> SeedError {
+fn wrong(key: &str, node: &Node, expected: &str) -> Unreadable {
+    let value = node.describe();
+    at(node.line, format!("{key} is {value}, expected {expected}"))
+}
+
+fn unknown(section: &str, key: &str, node: &Node, known: &str) -> Unreadable {
     let dot = if section.is_empty() { "" } else { "." };
-    SeedError {
-        line: node.line,
-        problem: format!("{section}{dot}{key}: unknown key, expected one of {known}"),
-    }
+    let problem = format!("{section}{dot}{key}: unknown key, expected one of {known}");
+    at(node.line, problem)
 }
 
 fn integer(node: &Node) -> Option<i128> {
@@ -284,7 +269,7 @@ fn whole(node: &Node) -> Node {
     }
 }
 
-fn flag(key: &str, node: &Node) -> Result<Option<bool>, SeedError> {
+fn flag(key: &str, node: &Node) -> Result<Option<bool>, Unreadable> {
     match &node.value {
         NodeValue::Nothing => Ok(None),
         NodeValue::Scalar(value) if value.to_bool().is_some() => Ok(value.to_bool()),
@@ -298,7 +283,7 @@ fn flag(key: &str, node: &Node) -> Result<Option<bool>, SeedError> {
     }
 }
 
-fn text(key: &str, node: &Node) -> Result<String, SeedError> {
+fn text(key: &str, node: &Node) -> Result<String, Unreadable> {
     match &node.value {
         NodeValue::Scalar(value) => match value.as_str() {
             Some(text) => Ok(text.to_owned()),

@@ -1,7 +1,8 @@
 //! `alerting`: destinations.
 
-use super::{SeedError, Translation, fields, flag, text, unknown, whole, wrong};
-use crate::config::node::{Node, NodeValue};
+use super::{Translation, fields, flag, text, unknown, whole, wrong};
+use crate::Unreadable;
+use crate::node::{Node, NodeValue};
 
 /// Keys of the section as the seed's API has them, and as its file has them.
 const FLAT: &[(&str, [&str; 2])] = &[
@@ -31,31 +32,37 @@ const SECRET_HEADERS: &str = "has no effect: headers can hold secrets, which are
 const DISABLED: &str =
     "is false: nothing is delivered, and findings are seen in the API and the web page only";
 
-impl Translation {
-    pub(super) fn alerting(&mut self, node: &Node) -> Result<(), SeedError> {
-        let section = nested(node)?;
-        for (key, value) in fields("alerting", &section)? {
-            let known = match key {
-                "enabled" => continue,
-                "syslog" => SYSLOG,
-                "file" => FILE,
-                "webhook" => WEBHOOK,
-                _ => {
-                    return Err(unknown(
-                        "alerting",
-                        key,
-                        value,
-                        "enabled, syslog, file, webhook",
-                    ));
-                }
-            };
-            let name = format!("alerting.{key}");
-            for (key, value) in fields(&name, value)? {
-                if !known.contains(&key) {
-                    return Err(unknown(&name, key, value, &known.join(", ")));
-                }
+/// Refuses keys that the seed does not know.
+fn known_keys(section: &Node) -> Result<(), Unreadable> {
+    for (key, value) in fields("alerting", section)? {
+        let known = match key {
+            "enabled" => continue,
+            "syslog" => SYSLOG,
+            "file" => FILE,
+            "webhook" => WEBHOOK,
+            _ => {
+                return Err(unknown(
+                    "alerting",
+                    key,
+                    value,
+                    "enabled, syslog, file, webhook",
+                ));
+            }
+        };
+        let name = format!("alerting.{key}");
+        for (key, value) in fields(&name, value)? {
+            if !known.contains(&key) {
+                return Err(unknown(&name, key, value, &known.join(", ")));
             }
         }
+    }
+    Ok(())
+}
+
+impl Translation {
+    pub(super) fn alerting(&mut self, node: &Node) -> Result<(), Unreadable> {
+        let section = nested(node)?;
+        known_keys(&section)?;
         let enabled = match section.get("enabled") {
             Some(enabled) => flag("alerting.enabled", enabled)?.unwrap_or(true),
             None => true,
@@ -80,7 +87,7 @@ impl Translation {
         Ok(())
     }
 
-    fn syslog(&mut self, section: &Node) -> Result<Option<(String, Node)>, SeedError> {
+    fn syslog(&mut self, section: &Node) -> Result<Option<(String, Node)>, Unreadable> {
         let Some(syslog) = enabled(section, "syslog")? else {
             return Ok(None);
         };
@@ -98,7 +105,7 @@ impl Translation {
         Ok(Some(("syslog".to_owned(), destination)))
     }
 
-    fn file(&mut self, section: &Node) -> Result<Option<(String, Node)>, SeedError> {
+    fn file(&mut self, section: &Node) -> Result<Option<(String, Node)>, Unreadable> {
         let Some(file) = enabled(section, "file")? else {
             return Ok(None);
         };
@@ -116,7 +123,7 @@ impl Translation {
         Ok(Some(("file".to_owned(), destination)))
     }
 
-    fn webhook(&mut self, section: &Node) -> Result<Option<(String, Node)>, SeedError> {
+    fn webhook(&mut self, section: &Node) -> Result<Option<(String, Node)>, Unreadable> {
         let Some(webhook) = enabled(section, "webhook")? else {
             return Ok(None);
         };
@@ -146,7 +153,7 @@ fn of_type(node: &Node, kind: &str) -> Node {
 }
 
 /// The part of the section, when it is switched on. The webhook is off unless it says otherwise.
-fn enabled<'a>(section: &'a Node, name: &str) -> Result<Option<&'a Node>, SeedError> {
+fn enabled<'a>(section: &'a Node, name: &str) -> Result<Option<&'a Node>, Unreadable> {
     let Some(part) = section.get(name) else {
         return Ok(None);
     };
@@ -158,7 +165,7 @@ fn enabled<'a>(section: &'a Node, name: &str) -> Result<Option<&'a Node>, SeedEr
 }
 
 /// The section with its flat keys put where they belong.
-fn nested(node: &Node) -> Result<Node, SeedError> {
+fn nested(node: &Node) -> Result<Node, Unreadable> {
     let mut section = Node::map(node.line);
     for (key, value) in fields("alerting", node)? {
         let flat = FLAT.iter().find(|flat| flat.0 == key);
