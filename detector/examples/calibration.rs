@@ -9,6 +9,7 @@
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "counts and times of simulated series stay far below 2^52"
 )]
 
@@ -132,5 +133,6 @@ fn look(meter: &mut CadenceMeter, beats: &[f64]) -> f64 {
 }
 
 fn numbers(row: &[f64]) -> String {
-    row.iter().map(|value| format!("{value:10.2e}")).collect()
+    let texts: Vec<String> = row.iter().map(|value| format!("{value:10.2e}")).collect();
+    texts.concat()
 }

@@ -3,7 +3,11 @@
 //! This is the short form of `examples/calibration.rs`, which measures with more series and down to 10^-5.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::cast_possible_truncation, reason = "numbers of gaps")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of gaps"
+)]
 
 #[path = "irregular/mod.rs"]
 mod irregular;
