@@ -136,12 +136,12 @@ fn evidence_verdict(
     Verdict {
         score,
         detected: score >= settings.alert_threshold && evidence.p_value_any_look <= level,
-        gate: None,
         interval_s: Some(evidence.period_s),
         jitter: Some(evidence.half_width),
         signals: evidence.signals(),
         explanation: evidence.explanation(),
         evidence: Some(evidence),
+        ..Verdict::default()
     }
 }
 
