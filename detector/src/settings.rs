@@ -87,7 +87,7 @@ pub struct EvidenceSettings {
 impl Default for EvidenceSettings {
     fn default() -> Self {
         Self {
-            false_alerts_per_day: 0.1,
+            false_alerts_per_day: 0.5,
             alert_threshold: 0.5,
         }
     }
@@ -146,6 +146,15 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// Score from which a series can be a detection with the method that answers.
+    #[must_use]
+    pub fn alert_threshold(&self) -> f64 {
+        match self.profile {
+            Profile::Evidence => self.evidence.alert_threshold,
+            Profile::Seed => self.seed.alert_threshold,
+        }
+    }
+
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), SettingsError> {
         in_range("max_series", count(self.max_series), 1.0, 1e8)?;
