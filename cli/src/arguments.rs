@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use beaconwatch_exporter::otlp::connection::Protocol;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use instance::{
     AskArguments, InstanceArguments, ListArguments, ListPrintArguments, PrintArguments,
@@ -137,13 +137,28 @@ pub(crate) struct ExportArguments {
     pub(crate) protocol: Option<Protocol>,
 }
 
-/// Settings of the seed score; each stands above the configuration file.
+/// How a detector scores.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Profile {
+    /// Calibrated evidence
+    Evidence,
+    /// The published seed score
+    Seed,
+}
+
+/// Settings of the detector; each stands above the configuration file.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct DetectorArguments {
-    /// Score from which a series is a detection, 0 to 1
+    /// Scoring method
+    #[arg(long, value_enum, value_name = "METHOD", help_heading = "Detector")]
+    pub(crate) profile: Option<Profile>,
+    /// Expected false alerts a day among series that do not beat (method evidence)
+    #[arg(long, value_name = "NUMBER", help_heading = "Detector")]
+    pub(crate) false_alerts_per_day: Option<f64>,
+    /// Score from which a series is a detection, 0 to 1, whatever the method
     #[arg(long, value_name = "SCORE", help_heading = "Detector")]
     pub(crate) alert_threshold: Option<f64>,
-    /// Fewest connections that are scored
+    /// Fewest connections that are scored (from here on: method seed)
     #[arg(long, value_name = "NUMBER", help_heading = "Detector")]
     pub(crate) min_connections: Option<u64>,
     /// Shortest time from first to last connection that is scored

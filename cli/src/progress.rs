@@ -9,7 +9,8 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use beaconwatch_detector::SeedSettings;
+use beaconwatch_detector::evidence::FEWEST_GAPS;
+use beaconwatch_detector::{Profile, SeedSettings, Settings};
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -33,6 +34,20 @@ pub(crate) fn print_lines(lines: &[String]) -> io::Result<()> {
     out.flush()
 }
 
+/// What a series needs to be scored, in the seed's terms: evidence asks for beats and for nothing else.
+fn gates(settings: &Settings) -> SeedSettings {
+    match settings.profile {
+        Profile::Evidence => SeedSettings {
+            min_connections: FEWEST_GAPS + 1,
+            min_duration_s: 0.0,
+            min_interval_s: 0.0,
+            alert_threshold: settings.alert_threshold(),
+            ..SeedSettings::default()
+        },
+        _ => settings.seed.clone(),
+    }
+}
+
 /// Shows progress on standard output.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -45,10 +60,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(api: SocketAddr, settings: SeedSettings) -> Result<Self, ClientError> {
+    pub(crate) fn new(api: SocketAddr, settings: &Settings) -> Result<Self, ClientError> {
         Ok(Self {
             client: Client::of(format!("http://{api}"))?,
-            settings,
+            settings: gates(settings),
             terminal: io::stdout().is_terminal(),
             told: HashSet::new(),
             open_line: false,
@@ -155,11 +170,12 @@ impl Seen {
                 settings.alert_threshold,
             ),
             (0, None, Some(missing)) => format!("first score {missing}"),
-            (0, None, None) => format!(
+            (0, None, None) if settings.min_duration_s > 0.0 => format!(
                 "a score needs {} connections over {}",
                 settings.min_connections,
                 text::duration(settings.min_duration_s)
             ),
+            (0, None, None) => format!("a score needs {} connections", settings.min_connections),
             (found, _, _) => text::counted(found as u64, "beacon", "beacons"),
         };
         format!("{seen}; {rest}")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Evidence;
 use crate::seed::Spectrum;
 use crate::{Process, SeriesKey, Timestamp};
 
@@ -54,7 +55,8 @@ pub struct Signal {
     pub score: f64,
     /// Weight of the signal in the score.
     pub weight: f64,
-    /// What the signal adds to the score; the contributions of all signals add up to it.
+    /// What the signal adds: to the score with the method `seed`, to its log-odds with `evidence`. The
+    /// contributions of all signals add up to it.
     pub contribution: f64,
     /// The measured quantity behind the signal.
     pub raw_value: f64,
@@ -111,7 +113,7 @@ pub struct Assessment {
     pub gate: Option<String>,
     /// First connection start.
     pub first_seen: Timestamp,
-    /// Last connection start.
+    /// Last connection start, or activity in a connection.
     pub last_seen: Timestamp,
     /// Number of connections since `first_seen`.
     pub count: u64,
@@ -119,6 +121,9 @@ pub struct Assessment {
     pub interval_s: Option<f64>,
     /// Relative jitter (0.2 means ±20 % of the interval); `None` when unknown.
     pub jitter: Option<f64>,
+    /// What the times say; `None` with another method or too few beats. Not written, as [`Self::spectrum`].
+    #[serde(skip)]
+    pub evidence: Option<Evidence>,
     /// Intervals in numbers; `None` when there are none.
     pub intervals: Option<IntervalStatistics>,
     /// Strongest peak of the spectrum; `None` when there is none. It is for who looks at the series now and is
@@ -132,7 +137,7 @@ pub struct Assessment {
     pub bytes_out: u64,
     /// Bytes from destination to source over all connections that have ended, when known.
     pub bytes_in: u64,
-    /// Signals whose contributions add up to the score.
+    /// Signals whose contributions add up to the score or, with the method `evidence`, to its log-odds.
     pub signals: Vec<Signal>,
     /// The reasons in one or two sentences.
     pub explanation: String,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::method::{Method, Workspace};
+use crate::method::{Look, Method, Workspace};
 use crate::series::MAX_NAME_BYTES;
 use crate::settings::{Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
@@ -159,7 +159,11 @@ impl Detector {
         }
         let slot = self.table.find_or_insert(&observation.key);
         if let Some(series) = self.table.get_mut(slot) {
+            let testable = series.is_testable();
             let effect = series.observe(observation, self.settings.max_starts_per_series);
+            if !testable && series.is_testable() {
+                self.table.note_testable();
+            }
             self.counters.out_of_order += u64::from(effect.out_of_order);
             self.table.note_latest(observation.time);
             if self.showing && effect.changed {
@@ -178,14 +182,13 @@ impl Detector {
     /// Assesses the series that changed since the last call, in the order in which they changed.
     pub fn analyse(&mut self, now: Timestamp, context: &Context) -> Vec<Assessment> {
         let slots = self.table.take_to_analyse();
+        let look = self.look(now, context);
         let mut assessments = Vec::with_capacity(slots.len());
         for slot in slots {
             let Some(series) = self.table.get_mut(slot) else {
                 continue;
             };
-            let found = self
-                .method
-                .assess(series, now, context, &mut self.workspace);
+            let found = self.method.assess(series, &look, &mut self.workspace);
             let score = found.as_ref().map_or(0.0, |assessment| assessment.score);
             let before = std::mem::replace(&mut series.score, score);
             if before.total_cmp(&score).is_ne() {
@@ -200,8 +203,8 @@ impl Detector {
     #[must_use]
     pub fn assess(&self, key: &SeriesKey, now: Timestamp, context: &Context) -> Option<Assessment> {
         let series = self.table.get(self.table.find(key)?)?;
-        self.method
-            .assess(series, now, context, &mut Workspace::default())
+        let look = self.look(now, context);
+        self.method.assess(series, &look, &mut Workspace::default())
     }
 
     /// Assesses every series with a connection start, also those that a gate stops (their score is 0).
@@ -211,9 +214,10 @@ impl Detector {
         context: &Context,
     ) -> impl Iterator<Item = Assessment> {
         let mut workspace = Workspace::default();
+        let look = self.look(now, context);
         self.table
             .iter()
-            .filter_map(move |series| self.method.assess(series, now, context, &mut workspace))
+            .filter_map(move |series| self.method.assess(series, &look, &mut workspace))
     }
 
     /// What changed since the last call: states to store, and keys to forget.
@@ -308,6 +312,13 @@ impl Detector {
     pub fn times(&self, key: &SeriesKey) -> Option<Vec<Timestamp>> {
         let series = self.table.get(self.table.find(key)?)?;
         Some(series.starts.iter().copied().collect())
+    }
+
+    fn look(&self, now: Timestamp, _context: &Context) -> Look {
+        Look {
+            now,
+            testable: self.table.testable(),
+        }
     }
 
     fn reason_to_ignore(&self, now: Timestamp, observation: &Observation) -> Option<Ignored> {

@@ -39,6 +39,7 @@ mod assessment;
 mod detector;
 #[cfg(feature = "ecs")]
 pub mod ecs;
+pub mod evidence;
 mod method;
 mod network;
 mod observation;
@@ -55,6 +56,6 @@ pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
 pub use detector::{Context, Counters, Detector, Ignored, Outcome, SeriesSummary};
 pub use network::{Network, NetworkError};
 pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side, Transport};
-pub use settings::{Profile, SeedSettings, Settings, SettingsError};
+pub use settings::{EvidenceSettings, Profile, SeedSettings, Settings, SettingsError};
 pub use state::{RestoreError, SeriesChange, SeriesState};
 pub use time::Timestamp;

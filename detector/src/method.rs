@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::seed::{Gate, METHOD, Scorer, Spectrum, SpectrumAnalyser};
+use crate::evidence::{Evidence, FEWEST_GAPS, Scales};
+use crate::seed::{Gate, Scorer, Spectrum, SpectrumAnalyser};
 use crate::series::Series;
-use crate::settings::{Profile, SeedSettings, Settings};
-use crate::{Assessment, Context, IntervalStatistics, Severity, Signal, Timestamp};
+use crate::settings::{EvidenceSettings, Profile, SeedSettings, Settings};
+use crate::stats::real;
+use crate::{Assessment, IntervalStatistics, Severity, Signal, Timestamp};
 
 /// The method and all that it plans once.
 #[derive(Debug)]
 pub(crate) enum Method {
+    Evidence {
+        settings: EvidenceSettings,
+        name: Arc<str>,
+    },
     Seed {
         settings: SeedSettings,
         analyser: SpectrumAnalyser,
@@ -22,6 +28,15 @@ pub(crate) enum Method {
 pub(crate) struct Workspace {
     times: Vec<Timestamp>,
     scorer: Scorer,
+    scales: Scales,
+}
+
+/// What holds for all series that are looked at together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) now: Timestamp,
+    /// Series that can be tested.
+    pub(crate) testable: u64,
 }
 
 /// What a method finds in the times of a series.
@@ -30,7 +45,9 @@ struct Verdict {
     score: f64,
     detected: bool,
     gate: Option<String>,
-    intervals: Option<IntervalStatistics>,
+    interval_s: Option<f64>,
+    jitter: Option<f64>,
+    evidence: Option<Evidence>,
     spectrum: Option<Spectrum>,
     signals: Vec<Signal>,
     explanation: String,
@@ -38,35 +55,45 @@ struct Verdict {
 
 impl Method {
     pub(crate) fn new(settings: &Settings) -> Self {
+        let name = Arc::from(settings.profile.name());
         match settings.profile {
+            Profile::Evidence => Self::Evidence {
+                settings: settings.evidence.clone(),
+                name,
+            },
             Profile::Seed => Self::Seed {
                 settings: settings.seed.clone(),
                 analyser: SpectrumAnalyser::new(),
-                name: Arc::from(METHOD),
+                name,
             },
         }
     }
 
-    /// Assesses a series; `None` when it has no connection start.
-    ///
-    /// The seed score is blind to the time of day and to everything beside the series.
+    /// Assesses a series; `None` when it has no connection start and no activity.
     pub(crate) fn assess(
         &self,
         series: &Series,
-        _now: Timestamp,
-        _context: &Context,
+        look: &Look,
         workspace: &mut Workspace,
     ) -> Option<Assessment> {
         let last_seen = series.last_seen()?;
         workspace.times.clear();
         workspace.times.extend(series.starts.iter().copied());
-        let Self::Seed {
-            settings,
-            analyser,
-            name,
-        } = self;
-        let verdict = seed_verdict(settings, analyser, workspace);
-        let median_s = verdict.intervals.map(|intervals| intervals.median_s);
+        let (name, intervals, verdict) = match self {
+            Self::Evidence { settings, name } => {
+                let intervals = workspace.scorer.intervals(&workspace.times);
+                let evidence = workspace.scales.weigh(series, look.now);
+                (name, intervals, evidence_verdict(evidence, settings, look))
+            }
+            Self::Seed {
+                settings,
+                analyser,
+                name,
+            } => {
+                let (intervals, verdict) = seed_verdict(settings, analyser, workspace);
+                (name, intervals, verdict)
+            }
+        };
         Some(Assessment {
             key: series.key.clone(),
             host_name: series.host_name.value.clone(),
@@ -80,9 +107,10 @@ impl Method {
             first_seen: series.first_seen,
             last_seen,
             count: series.count,
-            interval_s: median_s,
-            jitter: verdict.intervals.as_ref().and_then(relative_jitter),
-            intervals: verdict.intervals,
+            interval_s: verdict.interval_s,
+            jitter: verdict.jitter,
+            evidence: verdict.evidence,
+            intervals,
             spectrum: verdict.spectrum,
             recent_source_ports: series.recent_ports(),
             bytes_out: series.bytes_out,
@@ -90,6 +118,30 @@ impl Method {
             signals: verdict.signals,
             explanation: verdict.explanation,
         })
+    }
+}
+
+fn evidence_verdict(
+    evidence: Option<Evidence>,
+    settings: &EvidenceSettings,
+    look: &Look,
+) -> Verdict {
+    let Some(evidence) = evidence else {
+        let reason = format!("too few beats: at least {} are needed", FEWEST_GAPS + 1);
+        return gated(reason, None);
+    };
+    let score = evidence.score();
+    let tests = real(usize::try_from(look.testable.max(1)).unwrap_or(usize::MAX));
+    let level = settings.false_alerts_per_day / tests;
+    Verdict {
+        score,
+        detected: score >= settings.alert_threshold && evidence.p_value_any_look <= level,
+        interval_s: Some(evidence.period_s),
+        jitter: Some(evidence.half_width),
+        signals: evidence.signals(),
+        explanation: evidence.explanation(),
+        evidence: Some(evidence),
+        ..Verdict::default()
     }
 }
 
@@ -104,38 +156,40 @@ fn seed_verdict(
     settings: &SeedSettings,
     analyser: &SpectrumAnalyser,
     workspace: &mut Workspace,
-) -> Verdict {
-    let Workspace { times, scorer } = workspace;
+) -> (Option<IntervalStatistics>, Verdict) {
+    let Workspace { times, scorer, .. } = workspace;
     let Some((intervals, gate)) = scorer.look(times, settings) else {
         let gate = Gate::Connections {
             found: times.len(),
             minimum: settings.min_connections,
         };
-        return gated(&gate, None);
+        return (None, gated(gate.to_string(), None));
     };
     if let Some(gate) = gate {
-        return gated(&gate, Some(intervals));
+        return (Some(intervals), gated(gate.to_string(), Some(&intervals)));
     }
     let Some(score) = scorer.score(times, settings, analyser) else {
-        return Verdict::default();
+        return (Some(intervals), Verdict::default());
     };
-    Verdict {
+    let verdict = Verdict {
         score: score.combined,
         detected: score.combined >= settings.alert_threshold,
-        gate: None,
-        intervals: Some(intervals),
+        interval_s: Some(intervals.median_s),
+        jitter: relative_jitter(&intervals),
         spectrum: score.spectrum,
         signals: score.signals(settings),
         explanation: score.explanation(),
-    }
+        ..Verdict::default()
+    };
+    (Some(intervals), verdict)
 }
 
-fn gated(gate: &Gate, intervals: Option<IntervalStatistics>) -> Verdict {
-    let reason = gate.to_string();
+fn gated(reason: String, intervals: Option<&IntervalStatistics>) -> Verdict {
     Verdict {
         explanation: format!("Not scored: {reason}."),
         gate: Some(reason),
-        intervals,
+        interval_s: intervals.map(|intervals| intervals.median_s),
+        jitter: intervals.and_then(relative_jitter),
         ..Verdict::default()
     }
 }

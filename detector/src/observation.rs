@@ -21,12 +21,15 @@ pub struct ConnectionId(pub u128);
 pub enum Phase {
     /// It began at `time`; sizes are not known yet.
     Opened,
-    /// It lives and was active at `time`; sizes are totals so far.
+    /// It lives; sizes are totals so far. `time` is when the observer looked, which may be its own rhythm:
+    /// it counts as no beat.
     Active,
     /// It ended at `time`; an [`Phase::Opened`] was observed before; sizes are final.
     Closed,
     /// It began at `time` and is over: the only observation of this connection.
     Whole,
+    /// It lives, and something was sent in it at `time` after a silence; sizes are totals so far.
+    Activity,
 }
 
 /// Which end of the connection the observer stood at.

@@ -115,6 +115,12 @@ pub(crate) struct Scorer {
 }
 
 impl Scorer {
+    /// Intervals of times in ascending order; `None` when there are fewer than two.
+    pub(crate) fn intervals(&mut self, times: &[Timestamp]) -> Option<IntervalStatistics> {
+        self.intervals.load(times);
+        self.intervals.statistics()
+    }
+
     /// Intervals and gate of times in ascending order; `None` when there are fewer than two.
     pub(crate) fn look(
         &mut self,

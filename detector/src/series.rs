@@ -4,14 +4,17 @@
 //! connection starts (as a sorted multiset), the count of all, the first of all, sums of final sizes, and
 //! of each name the one with the latest time (of equal times the greater name). Sizes are summed when a
 //! connection ends ([`Phase::Closed`], [`Phase::Whole`]); totals of live connections
-//! ([`Phase::Active`]) only say that the series lives.
+//! ([`Phase::Active`]) only say that the series lives. Of activity inside live connections
+//! ([`Phase::Activity`]) the newest times are kept, like starts. The hours with a start or activity are kept
+//! as a set of the newest 16 days.
 //!
-//! Memory: [`SERIES_BYTES`] and 8 to 16 bytes for each kept start (they grow by doubling up to the setting
+//! Memory: [`SERIES_BYTES`] and 8 to 16 bytes for each kept time (they grow by doubling up to the setting
 //! `max_starts_per_series`); the strings are the caller's shared ones.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::evidence::ActiveHours;
 use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
 
 /// Source ports kept of the newest connections.
@@ -20,7 +23,7 @@ pub(crate) const RECENT_PORTS: usize = 8;
 pub(crate) const MAX_NAME_BYTES: usize = 4096;
 
 /// Most bytes of a series without its kept starts.
-pub(crate) const SERIES_BYTES: usize = 288;
+pub(crate) const SERIES_BYTES: usize = 384;
 const _: () = assert!(
     size_of::<Series>() <= SERIES_BYTES,
     "a series grew: measure and document it"
@@ -78,6 +81,10 @@ pub(crate) struct Series {
     pub(crate) key: SeriesKey,
     /// Newest connection starts, ascending.
     pub(crate) starts: VecDeque<Timestamp>,
+    /// Newest times of activity inside connections, ascending.
+    pub(crate) activity: VecDeque<Timestamp>,
+    /// Hours with a start or activity.
+    pub(crate) hours: ActiveHours,
     /// Source ports of the newest starts, newest first, as many as there are starts; 0 when unknown.
     pub(crate) ports: [u16; RECENT_PORTS],
     /// Connections ever started.
@@ -103,6 +110,8 @@ impl Series {
         Self {
             key,
             starts: VecDeque::new(),
+            activity: VecDeque::new(),
+            hours: ActiveHours::default(),
             ports: [0; RECENT_PORTS],
             count: 0,
             first_seen: Timestamp::from_unix_nanos(i64::MAX),
@@ -128,6 +137,12 @@ impl Series {
         };
         if matches!(observation.phase, Phase::Opened | Phase::Whole) {
             effect.out_of_order = self.start(time, observation.source_port, max_starts);
+            self.hours.insert(time);
+            effect.changed = true;
+        }
+        if observation.phase == Phase::Activity {
+            keep_newest(&mut self.activity, time, max_starts);
+            self.hours.insert(time);
             effect.changed = true;
         }
         if matches!(observation.phase, Phase::Closed | Phase::Whole) {
@@ -169,31 +184,8 @@ impl Series {
         self.first_seen = self.first_seen.min(time);
         let after = self.starts.back().is_none_or(|last| *last <= time);
         self.keep_port(time, port);
-        if self.starts.len() >= max_starts {
-            if self.starts.front().is_some_and(|oldest| time <= *oldest) {
-                return !after;
-            }
-            self.starts.pop_front();
-        } else {
-            self.reserve(max_starts);
-        }
-        if after {
-            self.starts.push_back(time);
-        } else {
-            let place = self.starts.partition_point(|start| *start <= time);
-            self.starts.insert(place, time);
-        }
+        keep_newest(&mut self.starts, time, max_starts);
         !after
-    }
-
-    /// Grows by doubling, but not past what can ever be kept.
-    fn reserve(&mut self, max_starts: usize) {
-        let length = self.starts.len();
-        if length == self.starts.capacity() {
-            let wanted = (2 * length).clamp(2, max_starts);
-            self.starts
-                .reserve_exact(wanted.saturating_sub(length).max(1));
-        }
     }
 
     /// Keeps the ports of the newest starts, the greater port first where times are equal, so that the
@@ -224,8 +216,33 @@ impl Series {
             .collect()
     }
 
-    /// Latest connection start; `None` before the first.
+    /// Latest connection start or activity; `None` before the first.
     pub(crate) fn last_seen(&self) -> Option<Timestamp> {
-        self.starts.back().copied()
+        self.starts.back().max(self.activity.back()).copied()
+    }
+
+    /// Whether there are times enough to be tested for a cadence.
+    pub(crate) fn is_testable(&self) -> bool {
+        self.starts.len().max(self.activity.len()) > crate::evidence::FEWEST_GAPS
+    }
+}
+
+/// Puts a time in its place; of more than `most` the oldest goes.
+fn keep_newest(times: &mut VecDeque<Timestamp>, time: Timestamp, most: usize) {
+    if times.len() >= most {
+        if times.front().is_some_and(|oldest| time <= *oldest) {
+            return;
+        }
+        times.pop_front();
+    } else if times.len() == times.capacity() {
+        // Grows by doubling, but not past what can ever be kept.
+        let wanted = (2 * times.len()).clamp(2, most.max(1));
+        times.reserve_exact(wanted.saturating_sub(times.len()).max(1));
+    }
+    if times.back().is_none_or(|last| *last <= time) {
+        times.push_back(time);
+    } else {
+        let place = times.partition_point(|kept| *kept <= time);
+        times.insert(place, time);
     }
 }

@@ -14,6 +14,8 @@ const MAXIMUM_DURATION_S: f64 = 2e10;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Profile {
+    /// Calibrated evidence: see [`crate::evidence`].
+    Evidence,
     /// The published seed score: see [`crate::seed`].
     #[default]
     Seed,
@@ -24,6 +26,7 @@ impl Profile {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Evidence => crate::evidence::METHOD,
             Self::Seed => crate::seed::METHOD,
         }
     }
@@ -48,6 +51,8 @@ pub struct Settings {
     pub max_lateness_s: f64,
     /// Observations further than this after `now` are ignored (a clock that is ahead). 0..=2e10 s.
     pub max_clock_skew_s: f64,
+    /// Settings of the evidence.
+    pub evidence: EvidenceSettings,
     /// Settings of the seed score.
     pub seed: SeedSettings,
 }
@@ -60,7 +65,30 @@ impl Default for Settings {
             max_starts_per_series: 512,
             max_lateness_s: 30.0 * 86_400.0,
             max_clock_skew_s: 60.0,
+            evidence: EvidenceSettings::default(),
             seed: SeedSettings::default(),
+        }
+    }
+}
+
+/// When evidence is a detection (formulas: [`crate::evidence`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct EvidenceSettings {
+    /// Expected false alerts a day among series that do not beat, over all series together. 1e-6..=1e6.
+    ///
+    /// Benign series that do beat carry no such promise.
+    pub false_alerts_per_day: f64,
+    /// Score from which a series is a detection. 0..=1.
+    pub alert_threshold: f64,
+}
+
+impl Default for EvidenceSettings {
+    fn default() -> Self {
+        Self {
+            false_alerts_per_day: 0.5,
+            alert_threshold: 0.5,
         }
     }
 }
@@ -118,6 +146,15 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// Score from which a series can be a detection with the method that answers.
+    #[must_use]
+    pub fn alert_threshold(&self) -> f64 {
+        match self.profile {
+            Profile::Evidence => self.evidence.alert_threshold,
+            Profile::Seed => self.seed.alert_threshold,
+        }
+    }
+
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), SettingsError> {
         in_range("max_series", count(self.max_series), 1.0, 1e8)?;
@@ -135,7 +172,20 @@ impl Settings {
             0.0,
             MAXIMUM_DURATION_S,
         )?;
+        self.evidence.validate()?;
         self.seed.validate(starts)
+    }
+}
+
+impl EvidenceSettings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        in_range(
+            "evidence.false_alerts_per_day",
+            self.false_alerts_per_day,
+            1e-6,
+            1e6,
+        )?;
+        in_range("evidence.alert_threshold", self.alert_threshold, 0.0, 1.0)
     }
 }
 

@@ -5,10 +5,12 @@
 //! readable when a version is added: versions are added and never changed. Times are written as the
 //! differences to the one before, which takes 4 to 6 bytes a start where integers are of variable length.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::ActiveHours;
 use crate::series::{Latest, RECENT_PORTS, Series};
 use crate::stats::nanos_between;
 use crate::{Process, SeriesKey, Timestamp};
@@ -31,6 +33,8 @@ enum Versions {
     V1(StateV1),
     /// With the longest connection.
     V2(StateV1, u64),
+    /// With activity inside connections and the hours in which there were any beats.
+    V3(StateV1, StateV3),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +53,16 @@ struct StateV1 {
     process: Option<(Timestamp, Arc<Process>)>,
     score: f64,
     to_analyse: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StateV3 {
+    longest_ns: u64,
+    first_activity: Option<Timestamp>,
+    /// Nanoseconds from each kept time of activity to the next.
+    activity_intervals_ns: Vec<u64>,
+    latest_hour: i64,
+    hours: [u64; 6],
 }
 
 /// Why a state was not restored.
@@ -76,6 +90,7 @@ impl SeriesState {
         match &self.0 {
             Versions::V1(_) => 1,
             Versions::V2(..) => 2,
+            Versions::V3(..) => 3,
         }
     }
 
@@ -83,11 +98,7 @@ impl SeriesState {
         let starts = &series.starts;
         let state = StateV1 {
             first_start: starts.front().copied(),
-            intervals_ns: starts
-                .iter()
-                .zip(starts.iter().skip(1))
-                .map(|(a, b)| nanos_between(*a, *b))
-                .collect(),
+            intervals_ns: intervals(starts),
             ports: series.ports.iter().take(starts.len()).copied().collect(),
             count: series.count,
             first_seen: series.first_seen,
@@ -100,7 +111,15 @@ impl SeriesState {
             score: series.score,
             to_analyse,
         };
-        Self(Versions::V2(state, series.longest_ns))
+        let (latest_hour, hours) = series.hours.to_parts();
+        let rest = StateV3 {
+            longest_ns: series.longest_ns,
+            first_activity: series.activity.front().copied(),
+            activity_intervals_ns: intervals(&series.activity),
+            latest_hour,
+            hours,
+        };
+        Self(Versions::V3(state, rest))
     }
 
     /// The series, and whether it waits to be analysed. Keeps the newest `max_starts` starts.
@@ -109,13 +128,23 @@ impl SeriesState {
         key: SeriesKey,
         max_starts: usize,
     ) -> Result<(Series, bool), RestoreError> {
-        let (state, longest_ns) = match self.0 {
-            Versions::V1(state) => (state, 0),
-            Versions::V2(state, longest_ns) => (state, longest_ns),
-        };
         let mut series = Series::new(key);
-        series.longest_ns = longest_ns;
-        series.starts = starts(state.first_start, &state.intervals_ns)?.into();
+        let (state, rest) = match self.0 {
+            Versions::V1(state) => (state, None),
+            Versions::V2(state, longest_ns) => {
+                series.longest_ns = longest_ns;
+                (state, None)
+            }
+            Versions::V3(state, rest) => (state, Some(rest)),
+        };
+        series.starts = times(state.first_start, &state.intervals_ns)?.into();
+        match rest {
+            Some(rest) => restore_rest(&mut series, &rest, max_starts)?,
+            None => series
+                .starts
+                .iter()
+                .for_each(|start| series.hours.insert(*start)),
+        }
         check_count(&series, &state)?;
         let excess = series.starts.len().saturating_sub(max_starts);
         series.starts.drain(..excess);
@@ -150,7 +179,21 @@ where
     })
 }
 
-fn starts(first: Option<Timestamp>, intervals_ns: &[u64]) -> Result<Vec<Timestamp>, RestoreError> {
+fn intervals(times: &VecDeque<Timestamp>) -> Vec<u64> {
+    let pairs = times.iter().zip(times.iter().skip(1));
+    pairs.map(|(a, b)| nanos_between(*a, *b)).collect()
+}
+
+fn restore_rest(series: &mut Series, rest: &StateV3, most: usize) -> Result<(), RestoreError> {
+    series.longest_ns = rest.longest_ns;
+    series.activity = times(rest.first_activity, &rest.activity_intervals_ns)?.into();
+    let excess = series.activity.len().saturating_sub(most);
+    series.activity.drain(..excess);
+    series.hours = ActiveHours::from_parts((rest.latest_hour, rest.hours));
+    Ok(())
+}
+
+fn times(first: Option<Timestamp>, intervals_ns: &[u64]) -> Result<Vec<Timestamp>, RestoreError> {
     let Some(first) = first else {
         if intervals_ns.is_empty() {
             return Ok(Vec::new());

@@ -67,6 +67,8 @@ pub(crate) struct SeriesTable {
     shared: BTreeSet<Arc<str>>,
     latest: Timestamp,
     evicted: u64,
+    /// Series with times enough to be tested.
+    testable: u64,
 }
 
 impl SeriesTable {
@@ -87,6 +89,7 @@ impl SeriesTable {
             shared: BTreeSet::new(),
             latest: Timestamp::from_unix_nanos(i64::MIN),
             evicted: 0,
+            testable: 0,
         }
     }
 
@@ -101,6 +104,16 @@ impl SeriesTable {
 
     pub(crate) fn len(&self) -> usize {
         self.index.len()
+    }
+
+    /// Number of series with times enough to be tested.
+    pub(crate) fn testable(&self) -> u64 {
+        self.testable
+    }
+
+    /// Counts a series that has just got times enough to be tested.
+    pub(crate) fn note_testable(&mut self) {
+        self.testable += 1;
     }
 
     pub(crate) fn evicted(&self) -> u64 {
@@ -140,6 +153,7 @@ impl SeriesTable {
         if self.index.len() >= self.max_series {
             self.evict_one();
         }
+        self.testable += u64::from(series.is_testable());
         series.key.host = self.share(&series.key.host);
         series.key.namespace = self.share(&series.key.namespace);
         let hash = self.hasher.hash_one(&series.key);
@@ -273,6 +287,7 @@ impl SeriesTable {
         }
         self.free.push(slot);
         self.evicted += 1;
+        self.testable -= u64::from(series.is_testable());
         if shown {
             self.hidden.insert(series.key.clone());
         }

@@ -53,4 +53,10 @@ impl Timestamp {
         u64::try_from(i128::from(self.0) - i128::from(earlier.0))
             .map_or(Duration::ZERO, Duration::from_nanos)
     }
+
+    /// The instant so many seconds later; the last one there is when that is out of range or not a number.
+    pub(crate) fn saturating_add_seconds(self, seconds: f64) -> Self {
+        let later = Self::from_unix_seconds(seconds).map_or(i64::MAX, Self::unix_nanos);
+        Self(self.0.saturating_add(later))
+    }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beaconwatch_detector::{
-    Assessment, ConnectionId, Context, Detector, Observation, Outcome, Phase, Process, SeriesKey,
-    SeriesState, Settings, Side, Timestamp, Transport, seed,
+    Assessment, ConnectionId, Context, Detector, Observation, Outcome, Phase, Process, Profile,
+    SeriesKey, SeriesState, Settings, Side, Timestamp, Transport, seed,
 };
 use proptest::prelude::*;
 
@@ -16,7 +16,12 @@ const SECOND: i64 = 1_000_000_000;
 
 /// Settings under which nothing is too late or too early.
 fn patient() -> Settings {
+    patient_with(Profile::Seed)
+}
+
+fn patient_with(profile: Profile) -> Settings {
     Settings {
+        profile,
         max_lateness_s: 2e10,
         max_clock_skew_s: 2e10,
         ..Settings::default()
@@ -59,10 +64,29 @@ fn is_sound(assessment: &Assessment) -> Result<(), TestCaseError> {
         .iter()
         .map(|signal| signal.contribution)
         .sum();
+    let expected = match &assessment.evidence {
+        Some(evidence) => evidence.log_odds(),
+        None => score,
+    };
     prop_assert!(
-        (sum - score).abs() < 1e-12,
-        "contributions add up to {sum}, score {score}"
+        (sum - expected).abs() < 1e-12,
+        "contributions add up to {sum}, expected {expected}"
     );
+    if let Some(evidence) = &assessment.evidence {
+        prop_assert!((1.0 / (1.0 + (-sum).exp()) - score).abs() < 1e-12);
+        prop_assert!((1e-12..=1.0).contains(&evidence.p_value), "{evidence:?}");
+        prop_assert!(
+            evidence.p_value <= evidence.p_value_any_look,
+            "{evidence:?}"
+        );
+        prop_assert!((0.0..=1.0).contains(&evidence.explained), "{evidence:?}");
+        prop_assert!((0.0..1.0).contains(&evidence.miss_rate), "{evidence:?}");
+        prop_assert!(
+            evidence
+                .next
+                .is_none_or(|next| next.earliest <= next.latest)
+        );
+    }
     for signal in &assessment.signals {
         prop_assert!((0.0..=1.0).contains(&signal.score), "{signal:?}");
         prop_assert!(signal.raw_value.is_finite(), "{signal:?}");
@@ -101,7 +125,12 @@ fn any_phase() -> impl Strategy<Value = Phase> {
         2 => Just(Phase::Whole),
         1 => Just(Phase::Active),
         1 => Just(Phase::Closed),
+        2 => Just(Phase::Activity),
     ]
+}
+
+fn any_profile() -> impl Strategy<Value = Profile> {
+    prop_oneof![Just(Profile::Seed), Just(Profile::Evidence)]
 }
 
 fn any_name() -> impl Strategy<Value = Option<Arc<str>>> {
@@ -151,8 +180,9 @@ proptest! {
         (ordered, shuffled) in proptest::collection::vec(any_observation(), 0..120)
             .prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
         max_starts in prop_oneof![Just(12_usize), Just(512)],
+        profile in any_profile(),
     ) {
-        let settings = Settings { max_starts_per_series: max_starts, ..patient() };
+        let settings = Settings { max_starts_per_series: max_starts, ..patient_with(profile) };
         let (one, other) = (fed(settings.clone(), &ordered), fed(settings, &shuffled));
         prop_assert_eq!(all(&one), all(&other));
     }
@@ -160,8 +190,9 @@ proptest! {
     #[test]
     fn any_input_gives_a_sound_score(
         observations in proptest::collection::vec(any_observation(), 0..120),
+        profile in any_profile(),
     ) {
-        for assessment in all(&fed(patient(), &observations)).values() {
+        for assessment in all(&fed(patient_with(profile), &observations)).values() {
             is_sound(assessment)?;
         }
     }
@@ -186,8 +217,9 @@ proptest! {
         observations in proptest::collection::vec(any_observation(), 0..120),
         cut in 0..120_usize,
         analyse in any::<bool>(),
+        profile in any_profile(),
     ) {
-        let mut original = Detector::new(patient()).unwrap();
+        let mut original = Detector::new(patient_with(profile)).unwrap();
         let mut store = BTreeMap::new();
         let (before, after) = observations.split_at(cut.min(observations.len()));
         for part in [before, after] {
@@ -203,7 +235,7 @@ proptest! {
                 store.insert(change.key, state);
             }
         }
-        let mut restored = Detector::new(patient()).unwrap();
+        let mut restored = Detector::new(patient_with(profile)).unwrap();
         for (key, state) in store {
             let state: SeriesState = postcard::from_bytes(&state.unwrap()).unwrap();
             restored.restore(key, state).unwrap();
@@ -217,9 +249,12 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_restored_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_restored_or_refused(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        profile in any_profile(),
+    ) {
         if let Ok(state) = postcard::from_bytes::<SeriesState>(&bytes) {
-            let mut detector = Detector::new(patient()).unwrap();
+            let mut detector = Detector::new(patient_with(profile)).unwrap();
             if detector.restore(key(0), state).is_ok()
                 && let Some(found) = detector.assess(&key(0), now(), &Context::default())
             {
@@ -286,7 +321,7 @@ proptest! {
 
 #[test]
 fn a_million_events_in_one_series_stay_within_bounds() {
-    let mut detector = Detector::new(patient()).unwrap();
+    let mut detector = Detector::new(patient_with(Profile::Evidence)).unwrap();
     for event in 0..1_000_000_i64 {
         let time = seconds(event % 7_919 * 60);
         detector.observe(now(), &Observation::new(time, Phase::Opened, key(0)));

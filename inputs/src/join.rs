@@ -29,7 +29,7 @@ impl Joiner {
         match record.kind {
             Kind::Connection => self.add_connection(record),
             Kind::Activity => {
-                let observation = self.observations.make(record, Phase::Active);
+                let observation = self.observations.make(record, Phase::Activity);
                 self.activity.push(observation);
             }
             Kind::Carried => self.add_carried(record),
@@ -116,7 +116,7 @@ impl Joiner {
             } else if let Some(first) = opened.get(&id).and_then(|at| self.connections.get_mut(*at))
             {
                 name(first, observation.server_name.clone());
-                observation.phase = Phase::Active;
+                observation.phase = Phase::Activity;
                 self.activity.push(observation);
             } else {
                 opened.insert(id, self.connections.len());

@@ -363,7 +363,7 @@ fn observe(
         Moment::Opened => Phase::Opened,
         Moment::Active => {
             (record.bytes_out, record.bytes_in) = (Some(bytes_out), Some(bytes_in));
-            Phase::Active
+            Phase::Activity
         }
         Moment::Closed => {
             record.time = last;

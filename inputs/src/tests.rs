@@ -138,10 +138,10 @@ fn updates_are_activity_with_totals_and_part_the_connection_that_they_belong_to(
         phases(seen),
         [
             Phase::Opened,
-            Phase::Active,
-            Phase::Active,
+            Phase::Activity,
+            Phase::Activity,
             Phase::Closed,
-            Phase::Active
+            Phase::Activity
         ]
     );
     let out: Vec<_> = seen.iter().map(|it| it.bytes_out).collect();
@@ -227,7 +227,7 @@ fn http_without_conn_opens_a_connection_and_then_tells_of_activity() {
     let reading = read_one(&log);
     assert_eq!(
         phases(&reading.observations),
-        [Phase::Opened, Phase::Active, Phase::Whole]
+        [Phase::Opened, Phase::Activity, Phase::Whole]
     );
     assert_eq!(
         names(&reading.observations),

@@ -33,6 +33,10 @@ const BENCHMARKS: &[Benchmark] = &[
         one_core: true,
     },
     Benchmark {
+        name: "quality",
+        one_core: false,
+    },
+    Benchmark {
         name: "sidecar",
         one_core: false,
     },

@@ -52,7 +52,7 @@ enum Command {
     Servers,
     /// Measure: one JSON object a line.
     Bench {
-        /// Only benchmarks whose name begins with this: exporter, detector or sidecar.
+        /// Only benchmarks whose name begins with this: exporter, detector, quality or sidecar.
         name: Option<String>,
     },
     /// Run the fuzz targets, each on its seeds and for some seconds.

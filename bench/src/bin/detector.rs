@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use beaconwatch_detector::{
-    Context, Detector, Observation, Phase, SeriesKey, Settings, Timestamp, Transport,
+    Context, Detector, Observation, Phase, Profile, SeriesKey, Settings, Timestamp, Transport,
 };
 
 /// The system's allocator, counting the bytes that live.
@@ -41,6 +41,8 @@ static ALLOCATOR: Counting = Counting;
 
 const SERIES: u32 = 100_000;
 const SECOND: i64 = 1_000_000_000;
+/// A change of method makes the detector analyse every series again.
+const METHODS: [Profile; 2] = [Profile::Seed, Profile::Evidence];
 
 /// A fixed sequence of numbers without a pattern (`SplitMix64`).
 struct Numbers(u64);
@@ -110,20 +112,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let detail = format!("{} observations of {SERIES} new series", input.len());
     report("observe_new", rate, "observations/s", &detail);
 
-    let start = Instant::now();
-    let scored = detector.analyse(now, &Context::default());
-    let gated = scored
-        .iter()
-        .filter(|assessment| assessment.gate.is_some())
-        .count();
-    let detail = format!("{} series, {gated} of them stopped by a gate", scored.len());
-    report(
-        "analyse_all",
-        per_second(scored.len(), start),
-        "series/s",
-        &detail,
-    );
-    drop(scored);
+    for profile in METHODS {
+        detector.set_settings(with(profile))?;
+        measure_analysis(&mut detector, now);
+    }
 
     let start = Instant::now();
     for observation in &input {
@@ -138,6 +130,27 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     measure_memory(&input, now)?;
     measure_lengths()
+}
+
+/// Every series analysed anew.
+fn measure_analysis(detector: &mut Detector, now: Timestamp) {
+    let start = Instant::now();
+    let scored = detector.analyse(now, &Context::default());
+    let rate = per_second(scored.len(), start);
+    let gated = scored.iter().filter(|found| found.gate.is_some()).count();
+    let detail = format!(
+        "{}: {} series, {gated} of them stopped by a gate",
+        detector.settings().profile.name(),
+        scored.len()
+    );
+    report("analyse_all", rate, "series/s", &detail);
+}
+
+fn with(profile: Profile) -> Settings {
+    Settings {
+        profile,
+        ..Settings::default()
+    }
 }
 
 /// Bytes that live for each series once, from a detector that saw each observation once.
@@ -162,7 +175,11 @@ fn measure_memory(input: &[Observation], now: Timestamp) -> Result<(), Box<dyn E
 
 /// Series of one length scored again and again.
 fn measure_lengths() -> Result<(), Box<dyn Error>> {
-    for length in [10, 64, 512] {
+    let lengths = [10, 64, 512];
+    for (profile, length) in METHODS
+        .into_iter()
+        .flat_map(|it| lengths.map(|length| (it, length)))
+    {
         let key = SeriesKey {
             host: Arc::from("host"),
             namespace: Arc::from(""),
@@ -171,7 +188,7 @@ fn measure_lengths() -> Result<(), Box<dyn Error>> {
             destination_port: 443,
             transport: Transport::Tcp,
         };
-        let mut detector = Detector::new(Settings::default())?;
+        let mut detector = Detector::new(with(profile))?;
         let mut numbers = Numbers(2);
         for beat in 0..length {
             let jitter = i64::try_from(numbers.next() % 6_000_000_000).unwrap_or(0);
@@ -187,7 +204,7 @@ fn measure_lengths() -> Result<(), Box<dyn Error>> {
             "assess",
             per_second(rounds, start),
             "series/s",
-            &format!("{length} starts each"),
+            &format!("{}: {length} starts each", profile.name()),
         );
     }
     Ok(())

@@ -5,6 +5,7 @@ mod unreadable;
 use std::io::{self, Write};
 use std::path::Path;
 
+use beaconwatch_detector::Profile;
 use beaconwatch_sidecar::{DestinationError, StartError};
 use serde_json::{Map, Value};
 
@@ -47,14 +48,22 @@ fn check_files(config: &Config) -> Result<(), Error> {
 }
 
 fn sum_up(out: &mut dyn Write, config: &Config) -> io::Result<()> {
-    let seed = &config.detector.seed;
+    let detector = &config.detector;
+    let gates = match detector.profile {
+        Profile::Evidence => format!(
+            "{} expected false alerts a day",
+            detector.evidence.false_alerts_per_day
+        ),
+        _ => format!(
+            "at least {} connections over {} s",
+            detector.seed.min_connections, detector.seed.min_duration_s
+        ),
+    };
     writeln!(
         out,
-        "detector: {} method, alert threshold {}, at least {} connections over {} s",
-        config.detector.profile.name(),
-        seed.alert_threshold,
-        seed.min_connections,
-        seed.min_duration_s,
+        "detector: {} method, alert threshold {}, {gates}",
+        detector.profile.name(),
+        detector.alert_threshold(),
     )?;
     let sidecar = &config.sidecar;
     writeln!(

@@ -42,7 +42,7 @@ async fn capture_and_detect(
     let exporter = Exporter::start(config.exporter, Arc::clone(&target) as Arc<dyn LogsTarget>)?;
     let part = Part(exporter.telemetry());
     let places = Places::of(&config.sidecar);
-    let settings = config.sidecar.detector.seed.clone();
+    let settings = config.sidecar.detector.clone();
     let sidecar =
         Sidecar::start_with(config.sidecar, Clock::system(), vec![Box::new(part)]).await?;
     target.connect(sidecar.receiver());
@@ -50,7 +50,7 @@ async fn capture_and_detect(
     let stop_exporter = CancellationToken::new();
     let mut exporting = tokio::spawn(exporter.run(stop_exporter.clone()));
 
-    let mut progress = Progress::new(sidecar.addresses().api, settings)?;
+    let mut progress = Progress::new(sidecar.addresses().api, &settings)?;
     if let Err(error) = print_lines(&places.lines(&sidecar)) {
         tracing::warn!(%error, "standard output cannot be written");
     }

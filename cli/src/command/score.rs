@@ -45,7 +45,7 @@ struct Scored {
 }
 
 fn score(observations: &[Observation], mut settings: Settings) -> Result<Scored, Error> {
-    let threshold = settings.seed.alert_threshold;
+    let threshold = settings.alert_threshold();
     let first = observations
         .iter()
         .map(|it| it.time)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use figment::value::Value;
 
-use crate::arguments::{DetectArguments, DetectorArguments};
+use crate::arguments::{DetectArguments, DetectorArguments, Profile};
 
 /// What flags set: dotted keys and their values.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,18 @@ impl Flags {
     }
 
     pub(crate) fn detector(self, arguments: &DetectorArguments) -> Self {
-        self.set("detector.seed.alert_threshold", arguments.alert_threshold)
+        let profile = arguments.profile.map(|profile| match profile {
+            Profile::Evidence => "evidence",
+            Profile::Seed => "seed",
+        });
+        let threshold = arguments.alert_threshold;
+        self.set("detector.profile", profile)
+            .set("detector.evidence.alert_threshold", threshold)
+            .set(
+                "detector.evidence.false_alerts_per_day",
+                arguments.false_alerts_per_day,
+            )
+            .set("detector.seed.alert_threshold", threshold)
             .set("detector.seed.min_connections", arguments.min_connections)
             .set("detector.seed.min_duration_s", arguments.min_duration_s)
             .set("detector.seed.min_interval_s", arguments.min_interval_s)

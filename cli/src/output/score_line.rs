@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{Assessment, Severity, Signal};
 use serde::Serialize;
 
@@ -38,6 +39,9 @@ pub(crate) struct ScoreLine<'a> {
     host: &'a str,
     bytes_out: u64,
     bytes_in: u64,
+    /// What the times say, with the method `evidence`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a Evidence>,
     signals: &'a [Signal],
 }
 
@@ -103,6 +107,7 @@ impl<'a> ScoreLine<'a> {
             host: &key.host,
             bytes_out: assessment.bytes_out,
             bytes_in: assessment.bytes_in,
+            evidence: assessment.evidence.as_ref(),
             signals: &assessment.signals,
         }
     }

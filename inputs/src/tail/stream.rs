@@ -37,7 +37,7 @@ impl Stream {
         let known = id.and_then(|id| self.known(id));
         let (phase, next) = match (record.kind, id, known) {
             (Kind::Activity, _, _) | (Kind::Carried, _, Some(Known::Opened(_))) => {
-                (Phase::Active, None)
+                (Phase::Activity, None)
             }
             (Kind::Connection | Kind::Carried, _, Some(Known::Whole)) => return None,
             (Kind::Connection, _, Some(Known::Opened(name))) => {

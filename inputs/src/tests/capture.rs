@@ -249,7 +249,12 @@ fn payload_after_silence_is_activity_inside_of_the_connection() {
     let reading = read_packets(&packets);
     assert_eq!(
         phases(&reading.observations),
-        [Phase::Opened, Phase::Active, Phase::Active, Phase::Closed]
+        [
+            Phase::Opened,
+            Phase::Activity,
+            Phase::Activity,
+            Phase::Closed
+        ]
     );
     let out: Vec<_> = reading.observations.iter().map(|it| it.bytes_out).collect();
     assert_eq!(out, [None, Some(8), Some(12), Some(12)]);

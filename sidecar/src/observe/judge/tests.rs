@@ -38,6 +38,7 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         interval_s: Some(60.0),
         jitter: None,
         intervals: None,
+        evidence: None,
         spectrum: None,
         bytes_out: 0,
         bytes_in: 0,

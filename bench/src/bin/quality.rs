@@ -1,0 +1,209 @@
+//! How well the detector finds what should be found: `./x bench quality`.
+//!
+//! Data, generator, peers' formulas and judge are programs that contain no code of ours, in a folder beside the
+//! project (`BEACONWATCH_EVALUATION`, by default `../shared/eval`; Python with numpy in `PYTHON`, by default
+//! `python3`). For each data set this scores every series at the end of the data with the methods `evidence`
+//! and `seed`, lets the peers score it, and has the judge compare them with the truth. One JSON line for each set
+//! and method: recall at three budgets of false positives among pairs that do not beat, and the method's own flag.
+//!
+//! `BEACONWATCH_QUALITY=small` makes small worlds, to try it.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use beaconwatch_detector::{Context, Detector, Profile, Settings};
+use beaconwatch_inputs as inputs;
+use serde_json::{Value, json};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// A world to generate: name, seed, pairs, days and implants of each kind.
+const WORLDS: [(&str, u32, u32, u32, u32); 2] = [
+    ("one day", 301, 100_000, 1, 15),
+    ("fourteen days", 302, 25_000, 14, 20),
+];
+const SMALL: [(&str, u32, u32, u32, u32); 2] = [
+    ("one day", 301, 6_000, 1, 2),
+    ("fourteen days", 302, 3_000, 14, 2),
+];
+/// Real days into which implants are injected, and real captures with truth of their own.
+const HOSTS: [&str; 2] = ["strato_008_benign", "strato_010_benign"];
+const REAL: [&str; 2] = ["rita_missing_host", "strato_001_njrat"];
+
+fn main() -> Result<(), Failure> {
+    let evaluation = PathBuf::from(
+        std::env::var_os("BEACONWATCH_EVALUATION").unwrap_or_else(|| "../shared/eval".into()),
+    );
+    if !evaluation.join("judge.py").is_file() {
+        return Err(format!(
+            "{} has no judge.py: set BEACONWATCH_EVALUATION to the folder of the evaluation",
+            evaluation.display()
+        )
+        .into());
+    }
+    let work = tempfile::tempdir()?;
+    let small = std::env::var("BEACONWATCH_QUALITY").is_ok_and(|size| size == "small");
+    for (name, seed, pairs, days, per_cell) in if small { SMALL } else { WORLDS } {
+        let folder = work.path().join(format!("world-{seed}"));
+        let numbers = [
+            ("--seed", seed),
+            ("--pairs", pairs),
+            ("--days", days),
+            ("--per-cell", per_cell),
+        ];
+        let mut generate = python(&evaluation, "gen.py");
+        for (flag, number) in numbers {
+            generate.arg(flag).arg(number.to_string());
+        }
+        run(generate.args(["--split", "dev", "--out"]).arg(&folder))?;
+        judge_all(&evaluation, name, &folder)?;
+    }
+    for host in HOSTS {
+        let folder = work.path().join(host);
+        let mut inject = python(&evaluation, "gen.py");
+        inject
+            .arg("--host-data")
+            .arg(evaluation.join("data").join(host));
+        run(inject
+            .args(["--seed", "1", "--split", "dev", "--per-cell", "1", "--out"])
+            .arg(&folder))?;
+        judge_all(&evaluation, &format!("implants in {host}"), &folder)?;
+    }
+    for set in REAL {
+        // The judge writes a file beside the data, which may not be writable.
+        let folder = work.path().join(set);
+        fs::create_dir(&folder)?;
+        for entry in fs::read_dir(evaluation.join("data").join(set))? {
+            let from = entry?.path();
+            if let (true, Some(name)) = (from.is_file(), from.file_name()) {
+                fs::write(folder.join(name), fs::read(&from)?)?;
+            }
+        }
+        judge_all(&evaluation, set, &folder)?;
+    }
+    Ok(())
+}
+
+fn judge_all(evaluation: &Path, name: &str, folder: &Path) -> Result<(), Failure> {
+    let mut methods = vec![
+        ("evidence".to_owned(), score(folder, Profile::Evidence)?),
+        ("seed".to_owned(), score(folder, Profile::Seed)?),
+    ];
+    let peers = folder.join("peers");
+    run(python(evaluation, "peers.py")
+        .arg(folder.join("conn.ndjson.gz"))
+        .arg("--out")
+        .arg(&peers))?;
+    for peer in ["rita", "elastic", "litemars"] {
+        methods.push((peer.to_owned(), peers.join(peer).with_extension("ndjson")));
+    }
+    for (method, scores) in methods {
+        let result = folder.join(format!("{method}.judged.json"));
+        let mut judge = python(evaluation, "judge.py");
+        judge
+            .arg("--scores")
+            .arg(scores)
+            .arg("--data")
+            .arg(folder)
+            .arg("--json")
+            .arg(&result);
+        run(&mut judge)?;
+        let judged: Value = serde_json::from_slice(&fs::read(&result)?)?;
+        print(name, &method, &judged)?;
+    }
+    Ok(())
+}
+
+fn print(set: &str, method: &str, judged: &Value) -> Result<(), Failure> {
+    let sets = judged["sets"]
+        .as_object()
+        .ok_or("the judge names no sets")?;
+    let found = sets.values().next().ok_or("the judge names no set")?;
+    let families: serde_json::Map<String, Value> = found["families"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(family, summary)| (family.clone(), summary["recall_np"]["0.0001"].clone()))
+        .collect();
+    let line = json!({
+        "set": set,
+        "method": method,
+        "implants": found["c2"],
+        "pairs_not_beating": found["benign_np"],
+        "recall": found["recall_np"],
+        "recall_by_family_at_1e-4": families,
+        "ranks": found.get("truth_ranks").map(ranks),
+        "own_flag": {
+            "recall": found["own_flag"]["recall"],
+            "false_among_pairs_not_beating": found["own_flag"]["false_np"],
+        },
+    });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(())
+}
+
+fn ranks(truth: &Value) -> Value {
+    let all = truth.as_array().into_iter().flatten();
+    all.map(|one| one["rank"].clone()).collect()
+}
+
+/// Scores a folder; the lines that the judge reads are in the file that is returned.
+fn score(folder: &Path, profile: Profile) -> Result<PathBuf, Failure> {
+    let files: Vec<PathBuf> = ["conn.ndjson.gz", "updates.ndjson.gz"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .filter(|path| path.is_file())
+        .collect();
+    let observations = inputs::read(&files, &inputs::Settings::default())?.observations;
+    let now = observations
+        .iter()
+        .map(|it| it.time)
+        .max()
+        .unwrap_or_default();
+    let mut detector = Detector::new(Settings {
+        profile,
+        max_lateness_s: 1e9,
+        ..Settings::default()
+    })?;
+    for observation in &observations {
+        detector.observe(now, observation);
+    }
+    let path = folder.join(profile.name()).with_extension("ndjson");
+    let mut out = BufWriter::new(File::create(&path)?);
+    for found in detector
+        .assess_all(now, &Context::default())
+        .filter(|it| it.gate.is_none())
+    {
+        // The log-odds rank as the score does, and keep apart what rounds to 1.
+        let line = json!({
+            "src": found.key.source,
+            "dst": found.key.destination,
+            "server_name": found.server_name,
+            "dport": found.key.destination_port,
+            "proto": found.key.transport.name(),
+            "score": found.evidence.map_or(found.score, |evidence| evidence.log_odds()),
+            "detected": found.detected,
+        });
+        writeln!(out, "{line}")?;
+    }
+    out.flush()?;
+    Ok(path)
+}
+
+fn python(evaluation: &Path, program: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
+    // Modules lie beside the programs, and nothing is written there.
+    command.arg("-B").arg(evaluation.join(program));
+    command
+}
+
+fn run(command: &mut Command) -> Result<(), Failure> {
+    let status = command.stdout(Stdio::null()).status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?} ended with {status}").into())
+}

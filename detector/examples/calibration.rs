@@ -1,0 +1,138 @@
+//! Measures what the p-values of [`beaconwatch_detector::evidence`] promise, on irregular series that the table was
+//! not made from (same kinds of processes, other seeds, other numbers of gaps).
+//!
+//! `cargo run --release --package beaconwatch-detector --example calibration -- single [SERIES]`: for each kind, the
+//! share of series with p at most a level, at one look.
+//! `... -- looks [SERIES]`: how often the smallest p of all looks up to a number of beats is at most a level,
+//! relative to that level.
+#![expect(clippy::print_stdout, reason = "a program")]
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts and times of simulated series stay far below 2^52"
+)]
+
+#[path = "../tests/irregular/mod.rs"]
+mod irregular;
+
+use std::thread;
+
+use beaconwatch_detector::Timestamp;
+use beaconwatch_detector::evidence::{CadenceMeter, MOST_GAPS, clock_rhythm, p_value};
+use irregular::{KINDS, Kind};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+const SEED: u64 = 77_001;
+const LEVELS: [f64; 5] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5];
+/// Numbers of beats up to which a series is looked at, for the second table.
+const HORIZONS: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let looks = arguments.next().as_deref() == Some("looks");
+    let series = arguments
+        .next()
+        .map_or(Ok(if looks { 400 } else { 72_000 }), |text| text.parse())
+        .expect("the number of series of each kind is a whole number");
+    let rows: Vec<(Kind, Vec<f64>)> = in_parallel(|kind| {
+        let row = if looks {
+            repeated(kind, series)
+        } else {
+            single(kind, series)
+        };
+        (KINDS[kind], row)
+    });
+    let mut mean = vec![0.0; rows[0].1.len()];
+    for (kind, row) in &rows {
+        println!("{:<20} {}", format!("{kind:?}"), numbers(row));
+        for (sum, value) in mean.iter_mut().zip(row) {
+            *sum += value / rows.len() as f64;
+        }
+    }
+    println!("{:<20} {}", "all", numbers(&mean));
+}
+
+fn in_parallel<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let work = &work;
+    let half = KINDS.len() / 2;
+    thread::scope(|scope| {
+        let spawn = |kinds: std::ops::Range<usize>| {
+            scope.spawn(move || kinds.map(work).collect::<Vec<T>>())
+        };
+        let workers = [spawn(0..half), spawn(half..KINDS.len())];
+        let finished = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        finished
+            .flat_map(|rows| rows.expect("no worker panics"))
+            .collect()
+    })
+}
+
+/// Shares of series with p at most each level, with 3 to 200 gaps.
+fn single(kind: usize, series: usize) -> Vec<f64> {
+    let mut rng = StdRng::seed_from_u64(SEED + kind as u64);
+    let mut meter = CadenceMeter::default();
+    let (mut made, mut passed) = (0_u64, [0_u64; LEVELS.len()]);
+    for _ in 0..series {
+        let gaps = (rng.random_range(3_f64.ln()..200_f64.ln())).exp() as usize;
+        let Some(beats) = irregular::beats(KINDS[kind], gaps + 1, &mut rng) else {
+            continue;
+        };
+        made += 1;
+        let p = look(&mut meter, &beats);
+        for (passed, level) in passed.iter_mut().zip(LEVELS) {
+            *passed += u64::from(p <= level);
+        }
+    }
+    passed
+        .iter()
+        .map(|passed| *passed as f64 / made as f64)
+        .collect()
+}
+
+/// For each horizon the ratio of P(some look has p <= 0.01) to 0.01.
+fn repeated(kind: usize, series: usize) -> Vec<f64> {
+    let mut rng = StdRng::seed_from_u64(SEED + 1000 + kind as u64);
+    let mut meter = CadenceMeter::default();
+    let most = HORIZONS[HORIZONS.len() - 1];
+    let (mut made, mut passed) = (0_u64, [0_u64; HORIZONS.len()]);
+    for _ in 0..series {
+        let Some(beats) = irregular::beats(KINDS[kind], most, &mut rng) else {
+            continue;
+        };
+        made += 1;
+        let mut smallest = 1.0_f64;
+        let mut horizon = 0;
+        for count in 4..=most {
+            smallest = smallest.min(look(&mut meter, &beats[..count]));
+            if count == HORIZONS[horizon] {
+                passed[horizon] += u64::from(smallest <= 0.01);
+                horizon += 1;
+            }
+        }
+    }
+    passed
+        .iter()
+        .map(|passed| *passed as f64 / made as f64 / 0.01)
+        .collect()
+}
+
+/// p-value of the newest beats, at one look.
+fn look(meter: &mut CadenceMeter, beats: &[f64]) -> f64 {
+    let newest = &beats[beats.len().saturating_sub(MOST_GAPS + 1)..];
+    let gaps_s: Vec<f64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let times: Vec<Timestamp> = newest
+        .iter()
+        .map(|beat| Timestamp::from_unix_nanos((beat * 1e9) as i64))
+        .collect();
+    let clock = clock_rhythm(&times).map(|clock| clock.statistic);
+    meter
+        .measure(&gaps_s)
+        .map_or(1.0, |cadence| p_value(&cadence, clock))
+}
+
+fn numbers(row: &[f64]) -> String {
+    let texts: Vec<String> = row.iter().map(|value| format!("{value:10.2e}")).collect();
+    texts.concat()
+}
