@@ -172,8 +172,8 @@ impl Settings {
             0.0,
             MAXIMUM_DURATION_S,
         )?;
-        self.evidence.validate()?;
-        self.seed.validate(starts)
+        self.seed.validate(starts)?;
+        self.evidence.validate()
     }
 }
 

@@ -84,10 +84,14 @@ where
         .unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
-/// Documents in the file destination of a test configuration.
+/// Documents in the file destination of a test configuration. A last line without its end is being written.
 pub(crate) fn documents(folder: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(folder.join("detections.ndjson")).unwrap_or_default();
-    text.lines()
+    let whole = text
+        .rfind('\n')
+        .map_or("", |end| text.get(..end).unwrap_or_default());
+    whole
+        .lines()
         .map(|line| serde_json::from_str(line).expect("each line is a document"))
         .collect()
 }
