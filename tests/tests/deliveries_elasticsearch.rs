@@ -30,6 +30,7 @@ fn documents_are_created_once_whatever_happens_to_key_and_store() -> Result<()> 
         run.every_document_is_created()?;
         run.a_second_delivery_finds_them_there()?;
         run.what_is_too_much_at_once_is_delivered_in_parts()?;
+        run.a_document_that_is_refused_is_a_dead_letter_and_its_neighbours_arrive()?;
         run.a_server_with_another_certificate_gets_nothing()
     })
 }
@@ -151,11 +152,31 @@ impl Run<'_> {
         self.expect_documents(MANY as usize)
     }
 
+    /// The server refuses one document of a request for good.
+    fn a_document_that_is_refused_is_a_dead_letter_and_its_neighbours_arrive(
+        &mut self,
+    ) -> Result<()> {
+        let mapping = json!({
+            "properties": {"process": {"properties": {"name": {"type": "boolean"}}}},
+        });
+        let path = format!("/{DATA_STREAM}/_mapping");
+        self.node.ask("PUT", &path, Some(&mapping))?;
+        let mut three = beacons(MANY + 3).split_off(MANY as usize);
+        for (beacon, name) in three.iter_mut().zip(["true", "refused", "false"]) {
+            name.clone_into(&mut beacon.process);
+        }
+        self.detect.feed(&three)?;
+        self.detect.wait_for_status("a dead letter", |status| {
+            status["dead"] == 1 && status["pending"] == 0
+        })?;
+        self.expect_documents(MANY as usize + 2)
+    }
+
     fn a_server_with_another_certificate_gets_nothing(&mut self) -> Result<()> {
         let strangers = Certificates::make(&self.folder.join("strangers"))?;
         let destination = destination(&self.node, &self.key_file, &strangers);
         self.detect.restart(&destination)?;
-        let more: Vec<_> = beacons(MANY + 1).split_off(MANY as usize);
+        let more: Vec<_> = beacons(MANY + 4).split_off(MANY as usize + 3);
         self.detect.feed(&more)?;
         let status = self
             .detect
@@ -164,7 +185,7 @@ impl Run<'_> {
             })?;
         let error = status["last_error"].as_str().unwrap_or_default();
         ensure!(error.contains("invalid peer certificate"), "{status:#}");
-        self.expect_documents(MANY as usize)
+        self.expect_documents(MANY as usize + 2)
     }
 
     /// There are so many documents, each under its event id.
