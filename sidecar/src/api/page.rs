@@ -111,6 +111,15 @@ impl<T> Piece<T> {
         }
         piece
     }
+
+    /// The same piece with other entries.
+    pub(super) fn map<U>(self, change: impl FnMut(T) -> U) -> Piece<U> {
+        Piece {
+            entries: self.entries.into_iter().map(change).collect(),
+            total: self.total,
+            next: self.next,
+        }
+    }
 }
 
 #[cfg(test)]

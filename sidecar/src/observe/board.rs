@@ -1,6 +1,6 @@
 //! The latest assessment of every scored series, for those who ask: bounded, the best scores stay.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use beaconwatch_detector::{Assessment, SeriesKey, Timestamp};
@@ -26,8 +26,10 @@ pub(crate) struct Scored {
 /// The latest assessments. Series that a gate of the method keeps from being scored are not on it.
 #[derive(Debug)]
 pub(crate) struct Board {
-    assessments: HashMap<SeriesId, Scored>,
-    by_score: BTreeSet<Standing>,
+    /// Where each series stands.
+    ranks: HashMap<SeriesId, u64>,
+    /// A list walks through all of it to count: the entries lie beside their places.
+    by_score: BTreeMap<Standing, Scored>,
     limit: usize,
 }
 
@@ -36,8 +38,8 @@ impl Board {
     #[must_use]
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            assessments: HashMap::new(),
-            by_score: BTreeSet::new(),
+            ranks: HashMap::new(),
+            by_score: BTreeMap::new(),
             limit: limit.max(1),
         }
     }
@@ -49,13 +51,14 @@ impl Board {
         if assessment.gate.is_some() {
             return;
         }
-        self.by_score.insert((rank(assessment.score), id));
-        self.assessments.insert(id, Scored { assessment, at });
-        while self.assessments.len() > self.limit {
-            let Some((_, worst)) = self.by_score.pop_first() else {
+        let rank = rank(assessment.score);
+        self.ranks.insert(id, rank);
+        self.by_score.insert((rank, id), Scored { assessment, at });
+        while self.ranks.len() > self.limit {
+            let Some(((_, worst), _)) = self.by_score.pop_first() else {
                 return;
             };
-            self.assessments.remove(&worst);
+            self.ranks.remove(&worst);
         }
     }
 
@@ -65,8 +68,8 @@ impl Board {
     }
 
     fn take_off(&mut self, id: SeriesId) {
-        if let Some(old) = self.assessments.remove(&id) {
-            self.by_score.remove(&(rank(old.assessment.score), id));
+        if let Some(rank) = self.ranks.remove(&id) {
+            self.by_score.remove(&(rank, id));
         }
     }
 
@@ -75,6 +78,6 @@ impl Board {
         self.by_score
             .range((rank(min_score), SeriesId(0))..)
             .rev()
-            .filter_map(|standing| Some((*standing, self.assessments.get(&standing.1)?)))
+            .map(|(standing, scored)| (*standing, scored))
     }
 }
