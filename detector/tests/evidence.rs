@@ -145,6 +145,28 @@ fn a_beacon_with_jitter_is_found_after_few_beats_with_its_period() {
 }
 
 #[test]
+fn the_words_claim_no_more_than_was_simulated() {
+    let found = assess(&beacon(200, 60.0, 0.0));
+    assert!(
+        found.explanation.ends_with("p below 1e-12."),
+        "{}",
+        found.explanation
+    );
+    let cadence = found
+        .signals
+        .iter()
+        .find(|it| it.name.as_ref() == "cadence")
+        .unwrap();
+    assert!(
+        cadence
+            .text
+            .ends_with("in fewer than one of 100 000 series"),
+        "{}",
+        cadence.text
+    );
+}
+
+#[test]
 fn two_beats_are_no_evidence_and_say_what_is_missing() {
     let found = assess(&beacon(3, 60.0, 0.0));
     assert_eq!(found.evidence, None);

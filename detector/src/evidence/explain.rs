@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::SMALLEST_SCORED_P;
-use super::{BASE_RATE, Evidence, PERSISTENCE, STEADINESS, Source, TEMPER, e_value};
+use super::{BASE_RATE, Evidence, PERSISTENCE, SMALLEST_P, SMALLEST_SCORED_P, STEADINESS, Source};
+use super::{TEMPER, e_value};
 use crate::Signal;
+
+/// What the simulations count down to; beyond it the tail is taken as exponential.
+const SMALLEST_SIMULATED_P: f64 = 1e-5;
 
 pub(super) fn signals(evidence: &Evidence) -> Vec<Signal> {
     let most = TEMPER * e_value(SMALLEST_SCORED_P).ln();
@@ -61,10 +64,13 @@ fn cadence(evidence: &Evidence) -> String {
     if p > 0.05 {
         return format!("no sharper than irregular traffic is (p = {p:.2})");
     }
-    let rarity = format!(
-        "irregular traffic is as sharp in one of {} series",
-        rounded(1.0 / p)
-    );
+    let rarity = if p < SMALLEST_SIMULATED_P {
+        let series = rounded(1.0 / SMALLEST_SIMULATED_P);
+        format!("irregular traffic is as sharp in fewer than one of {series} series")
+    } else {
+        let series = rounded(1.0 / p);
+        format!("irregular traffic is as sharp in one of {series} series")
+    };
     match evidence.clock_period_s {
         Some(period_s) => format!(
             "the beats keep to every {} of the clock; {rarity}",
@@ -89,13 +95,22 @@ pub(super) fn explanation(evidence: &Evidence) -> String {
         String::new()
     };
     format!(
-        "{} {what} about every {} ± {:.0} % ({:.0} % of the gaps{missed}); p = {:.1e}.",
+        "{} {what} about every {} ± {:.0} % ({:.0} % of the gaps{missed}); {}.",
         evidence.beats,
         span(evidence.period_s),
         100.0 * evidence.half_width,
         100.0 * evidence.explained,
-        evidence.p_value,
+        p_text(evidence.p_value),
     )
+}
+
+/// A p-value; at the smallest that is claimed, that it is no larger.
+fn p_text(p: f64) -> String {
+    if p <= SMALLEST_P {
+        format!("p below {SMALLEST_P:.0e}")
+    } else {
+        format!("p = {p:.1e}")
+    }
 }
 
 /// Two leading digits.
