@@ -32,10 +32,11 @@ impl Beats {
             }
             previous = Some(time);
         }
-        let newest = self.newest();
+        let newest = newest(&self.times);
         let gaps = newest.iter().zip(newest.iter().skip(1));
-        let gaps_s: Vec<f64> = gaps.map(|(a, b)| seconds(nanos_between(*a, *b))).collect();
-        self.gaps_s = gaps_s;
+        self.gaps_s.clear();
+        self.gaps_s
+            .extend(gaps.map(|(a, b)| seconds(nanos_between(*a, *b))));
     }
 
     /// All beats.
@@ -45,12 +46,16 @@ impl Beats {
 
     /// The beats between which the gaps lie.
     pub(crate) fn newest(&self) -> &[Timestamp] {
-        let from = self.times.len().saturating_sub(MOST_GAPS + 1);
-        self.times.get(from..).unwrap_or_default()
+        newest(&self.times)
     }
 
     /// Gaps between the newest beats in seconds.
     pub(crate) fn gaps_s(&self) -> &[f64] {
         &self.gaps_s
     }
+}
+
+fn newest(times: &[Timestamp]) -> &[Timestamp] {
+    let from = times.len().saturating_sub(MOST_GAPS + 1);
+    times.get(from..).unwrap_or_default()
 }
