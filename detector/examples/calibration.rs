@@ -8,21 +8,21 @@
 #![expect(clippy::print_stdout, reason = "a program")]
 #![expect(
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts and times of simulated series stay far below 2^52"
+    reason = "counts of simulated series stay far below 2^52"
 )]
 
 #[path = "../tests/irregular/mod.rs"]
 mod irregular;
+#[path = "../tests/irregular/look.rs"]
+mod look;
 
 use std::thread;
 
-use beaconwatch_detector::Timestamp;
-use beaconwatch_detector::evidence::{CadenceMeter, MOST_GAPS, clock_rhythm, p_value};
+use beaconwatch_detector::evidence::CadenceMeter;
 use irregular::{KINDS, Kind};
+use look::{any_gaps, look};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 
 const SEED: u64 = 77_001;
 const LEVELS: [f64; 5] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5];
@@ -75,12 +75,12 @@ fn single(kind: usize, series: usize) -> Vec<f64> {
     let mut meter = CadenceMeter::default();
     let (mut made, mut passed) = (0_u64, [0_u64; LEVELS.len()]);
     for _ in 0..series {
-        let gaps = (rng.random_range(3_f64.ln()..200_f64.ln())).exp() as usize;
+        let gaps = any_gaps(&mut rng);
         let Some(beats) = irregular::beats(KINDS[kind], gaps + 1, &mut rng) else {
             continue;
         };
         made += 1;
-        let p = look(&mut meter, &beats);
+        let p = look(&mut meter, &beats).unwrap_or(1.0);
         for (passed, level) in passed.iter_mut().zip(LEVELS) {
             *passed += u64::from(p <= level);
         }
@@ -105,7 +105,7 @@ fn repeated(kind: usize, series: usize) -> Vec<f64> {
         let mut smallest = 1.0_f64;
         let mut horizon = 0;
         for count in 4..=most {
-            smallest = smallest.min(look(&mut meter, &beats[..count]));
+            smallest = smallest.min(look(&mut meter, &beats[..count]).unwrap_or(1.0));
             if count == HORIZONS[horizon] {
                 passed[horizon] += u64::from(smallest <= 0.01);
                 horizon += 1;
@@ -116,20 +116,6 @@ fn repeated(kind: usize, series: usize) -> Vec<f64> {
         .iter()
         .map(|passed| *passed as f64 / made as f64 / 0.01)
         .collect()
-}
-
-/// p-value of the newest beats, at one look.
-fn look(meter: &mut CadenceMeter, beats: &[f64]) -> f64 {
-    let newest = &beats[beats.len().saturating_sub(MOST_GAPS + 1)..];
-    let gaps_s: Vec<f64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let times: Vec<Timestamp> = newest
-        .iter()
-        .map(|beat| Timestamp::from_unix_nanos((beat * 1e9) as i64))
-        .collect();
-    let clock = clock_rhythm(&times).map(|clock| clock.statistic);
-    meter
-        .measure(&gaps_s)
-        .map_or(1.0, |cadence| p_value(&cadence, clock))
 }
 
 fn numbers(row: &[f64]) -> String {

@@ -3,20 +3,17 @@
 //! This is the short form of `examples/calibration.rs`, which measures with more series and down to 10^-5.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "numbers of gaps"
-)]
 
 #[path = "irregular/mod.rs"]
 mod irregular;
+#[path = "irregular/look.rs"]
+mod look;
 
-use beaconwatch_detector::Timestamp;
-use beaconwatch_detector::evidence::{CadenceMeter, MOST_GAPS, clock_rhythm, e_value, p_value};
+use beaconwatch_detector::evidence::{CadenceMeter, e_value};
 use irregular::{KINDS, Kind};
+use look::{any_gaps, look};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 
 const SERIES: u32 = 600;
 
@@ -26,16 +23,9 @@ fn p_values(kind: Kind, seed: u64) -> Vec<f64> {
     let mut meter = CadenceMeter::default();
     (0..SERIES)
         .filter_map(|_| {
-            let gaps = rng.random_range(3_f64.ln()..200_f64.ln()).exp() as usize;
+            let gaps = any_gaps(&mut rng);
             let beats = irregular::beats(kind, gaps + 1, &mut rng)?;
-            let newest = &beats[beats.len().saturating_sub(MOST_GAPS + 1)..];
-            let gaps_s: Vec<f64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            let times = newest
-                .iter()
-                .map(|beat| Timestamp::from_unix_seconds(*beat).unwrap());
-            let clock = clock_rhythm(&times.collect::<Vec<_>>());
-            let cadence = meter.measure(&gaps_s)?;
-            Some(p_value(&cadence, clock.map(|clock| clock.statistic)))
+            look(&mut meter, &beats)
         })
         .collect()
 }
