@@ -1,32 +1,15 @@
 //! The API over TLS.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use beaconwatch_sidecar::{Sidecar, TlsConfig};
 use reqwest::Client;
 
 use crate::running::{Hands, config_without_destinations, start};
+use crate::tls::{certificate, trusting};
 
-/// A certificate for `localhost` in `folder`; what a client must trust.
-fn certificate(folder: &Path) -> (TlsConfig, reqwest::Certificate) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let config = TlsConfig {
-        certificate_file: folder.join("certificate.pem"),
-        key_file: folder.join("key.pem"),
-    };
-    std::fs::write(&config.key_file, made.signing_key.serialize_pem()).unwrap();
-    std::fs::write(&config.certificate_file, made.cert.pem()).unwrap();
-    let trusted = reqwest::Certificate::from_der(made.cert.der()).unwrap();
-    (config, trusted)
-}
-
-async fn over_tls(sidecar: &Sidecar, trusted: reqwest::Certificate) -> Result<u16, reqwest::Error> {
-    let client = Client::builder()
-        .tls_built_in_root_certs(false)
-        .add_root_certificate(trusted)
-        .build()
-        .unwrap();
+async fn over_tls(sidecar: &Sidecar, trusted: &str) -> Result<u16, reqwest::Error> {
+    let client = trusting(trusted);
     let url = format!(
         "https://localhost:{}/healthz",
         sidecar.addresses().api.port()
@@ -41,21 +24,21 @@ async fn the_api_speaks_tls_and_takes_a_new_certificate_when_the_files_change() 
     let mut config = config_without_destinations(folder.path());
     config.api.tls = Some(tls.clone());
     let sidecar = start(config, &Hands::new()).await;
-    assert_eq!(over_tls(&sidecar, first.clone()).await.unwrap(), 200);
+    assert_eq!(over_tls(&sidecar, &first).await.unwrap(), 200);
     let plain = format!("http://{}/healthz", sidecar.addresses().api);
     let plain = Client::new().get(plain).send().await;
     assert!(plain.is_err(), "no plain HTTP beside TLS");
 
     let (_, second) = certificate(folder.path());
-    assert_eq!(over_tls(&sidecar, second.clone()).await.unwrap(), 200);
+    assert_eq!(over_tls(&sidecar, &second).await.unwrap(), 200);
     assert!(
-        over_tls(&sidecar, first).await.is_err(),
+        over_tls(&sidecar, &first).await.is_err(),
         "the old one is gone"
     );
 
     // A file that is half there keeps nobody out.
     std::fs::write(&tls.key_file, "-----BEGIN PRIVATE KEY-----\n").unwrap();
-    assert_eq!(over_tls(&sidecar, second).await.unwrap(), 200);
+    assert_eq!(over_tls(&sidecar, &second).await.unwrap(), 200);
 }
 
 #[tokio::test]
@@ -105,5 +88,5 @@ async fn idle_clients_of_tls_hold_only_their_own_connection() {
                 .unwrap(),
         );
     }
-    assert_eq!(over_tls(&sidecar, trusted).await.unwrap(), 200);
+    assert_eq!(over_tls(&sidecar, &trusted).await.unwrap(), 200);
 }

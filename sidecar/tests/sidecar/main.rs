@@ -29,3 +29,4 @@ mod receive;
 mod receive_access;
 mod running;
 mod sensors;
+mod tls;

@@ -2,8 +2,8 @@
 
 use std::io::Read as _;
 
-use beaconwatch_sidecar::Config;
 use beaconwatch_sidecar::destinations::{DestinationKind, ElasticsearchConfig};
+use beaconwatch_sidecar::{Config, Sidecar};
 
 use crate::asking::Asking;
 use crate::bulk_server::BulkServer;
@@ -18,6 +18,18 @@ fn unpack(store: &[u8], folder: &std::path::Path) {
     let mut store = Vec::new();
     packed.read_to_end(&mut store).unwrap();
     std::fs::write(folder.join("beaconwatch.redb"), store).unwrap();
+}
+
+/// Both stores were written by a sidecar that had seen the same.
+async fn expect_what_was_stored(sidecar: &Sidecar) {
+    let status = sidecar.status().await.unwrap();
+    assert_eq!((status.findings.known, status.detector.series), (2, 2));
+    let received = |id: &str| {
+        let exporter = status.exporters.iter().find(|it| it.id == id).unwrap();
+        (exporter.received, exporter.missing)
+    };
+    assert_eq!(received("exporter-1"), (50, 0), "the journal was scored");
+    assert_eq!(received("exporter-2"), (60, 0));
 }
 
 #[tokio::test]
@@ -39,14 +51,7 @@ async fn a_store_of_the_first_version_goes_on_with_its_findings_documents_and_ex
         Some(()).filter(|()| server.documents().len() == 2)
     })
     .await;
-    let status = sidecar.status().await.unwrap();
-    assert_eq!((status.findings.known, status.detector.series), (2, 2));
-    let received = |id: &str| {
-        let exporter = status.exporters.iter().find(|it| it.id == id).unwrap();
-        (exporter.received, exporter.missing)
-    };
-    assert_eq!(received("exporter-1"), (50, 0), "the journal was scored");
-    assert_eq!(received("exporter-2"), (60, 0));
+    expect_what_was_stored(&sidecar).await;
     let old: Vec<String> = server.documents().into_keys().collect();
     let begin = START + 3000 * SECOND;
     hands.forward(1800);
@@ -93,14 +98,7 @@ async fn holds_what_version_2_held(folder: &std::path::Path) {
             .map(drop)
     })
     .await;
-    let status = sidecar.status().await.unwrap();
-    assert_eq!((status.findings.known, status.detector.series), (2, 2));
-    let received = |id: &str| {
-        let exporter = status.exporters.iter().find(|it| it.id == id).unwrap();
-        (exporter.received, exporter.missing)
-    };
-    assert_eq!(received("exporter-1"), (50, 0), "the journal was scored");
-    assert_eq!(received("exporter-2"), (60, 0));
+    expect_what_was_stored(&sidecar).await;
     let letters = sidecar.dead_letters("search", 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].1.reason, "400: t: no");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use beaconwatch_sidecar::destinations::SecretSource;
-use beaconwatch_sidecar::{Config, Sidecar, TlsConfig};
+use beaconwatch_sidecar::{Config, Sidecar};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use prost::Message;
 use reqwest::Client;
@@ -13,6 +13,7 @@ use tonic::{Code, Request};
 
 use crate::flows::{START, request, whole_flow};
 use crate::running::{Hands, bytes, config_without_destinations, start};
+use crate::tls::{certificate, trusting};
 
 const TOKEN: &str = "exporters-secret-token";
 const OTHER: &str = "collectors-secret-token";
@@ -189,18 +190,6 @@ async fn tokens_that_could_be_guessed_or_mixed_up_are_refused_by_name() {
     );
 }
 
-/// A certificate for `localhost` in `folder`, and its PEM.
-fn certificate(folder: &Path) -> (TlsConfig, String) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let config = TlsConfig {
-        certificate_file: folder.join("certificate.pem"),
-        key_file: folder.join("key.pem"),
-    };
-    std::fs::write(&config.key_file, made.signing_key.serialize_pem()).unwrap();
-    std::fs::write(&config.certificate_file, made.cert.pem()).unwrap();
-    (config, made.cert.pem())
-}
-
 /// A client of gRPC that trusts one certificate.
 async fn grpc_over_tls(
     sidecar: &Sidecar,
@@ -210,14 +199,6 @@ async fn grpc_over_tls(
     let url = format!("https://localhost:{}", sidecar.addresses().grpc.port());
     let endpoint = Channel::from_shared(url).unwrap().tls_config(tls)?;
     Ok(LogsServiceClient::new(endpoint.connect().await?))
-}
-
-fn http_over_tls(trusted: &str) -> Client {
-    Client::builder()
-        .tls_built_in_root_certs(false)
-        .add_root_certificate(reqwest::Certificate::from_pem(trusted.as_bytes()).unwrap())
-        .build()
-        .unwrap()
 }
 
 #[tokio::test]
@@ -231,7 +212,7 @@ async fn both_receivers_speak_tls_and_nothing_else_and_take_a_renewed_certificat
     let url = format!("https://localhost:{}", address.port());
     let bearer = format!("Bearer {TOKEN}");
 
-    let answer = post(&url, &http_over_tls(&first), Some(&bearer), 0).await;
+    let answer = post(&url, &trusting(&first), Some(&bearer), 0).await;
     assert_eq!(answer.status, 200);
     let mut grpc = grpc_over_tls(&sidecar, &first).await.unwrap();
     export(&mut grpc, Some(&bearer), 1).await.unwrap();
