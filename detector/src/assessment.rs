@@ -121,8 +121,7 @@ pub struct Assessment {
     pub interval_s: Option<f64>,
     /// Relative jitter (0.2 means ±20 % of the interval); `None` when unknown.
     pub jitter: Option<f64>,
-    /// What the times say; `None` with another method or too few beats. Not written, as [`Self::spectrum`].
-    #[serde(skip)]
+    /// What the times say; `None` with another method or too few beats.
     pub evidence: Option<Evidence>,
     /// Intervals in numbers; `None` when there are none.
     pub intervals: Option<IntervalStatistics>,

@@ -20,7 +20,8 @@ pub use community_id::community_id;
 pub use life::{Acknowledged, Action, Allowed, Life, Suppression};
 pub use sensor::{Sensor, SensorAction, sensor_document};
 
-use crate::{Assessment, IntervalStatistics, Severity, Signal, Timestamp, seed};
+use crate::evidence::Evidence;
+use crate::{Assessment, IntervalStatistics, Severity, Signal, Timestamp, evidence, seed};
 
 /// Longest finding id that is accepted: Elasticsearch takes at most 512 bytes as `_id`.
 const MAX_ID_BYTES: usize = 480;
@@ -103,6 +104,9 @@ pub fn document_with(
     network::describe(&mut fields, finding.assessment);
     threat::describe(&mut fields, finding.assessment);
     describe_score(&mut fields, finding.assessment);
+    if let Some(evidence) = &finding.assessment.evidence {
+        describe_evidence(&mut fields, evidence);
+    }
     if let Some(intervals) = &finding.assessment.intervals {
         describe_intervals(&mut fields, intervals);
     }
@@ -219,17 +223,21 @@ fn describe_event(fields: &mut Fields, finding: &Finding<'_>, now: Timestamp) {
 
 fn describe_rule(fields: &mut Fields, assessment: &Assessment) {
     let method = assessment.method.as_ref();
-    let (name, description) = if method == seed::METHOD {
-        (
+    let (name, description) = match method {
+        seed::METHOD => (
             "Periodic connections (seed score)".to_owned(),
             "Connections of one source to one destination and port that start at regular intervals: \
              coefficient of variation, periodicity and largest deviation.",
-        )
-    } else {
-        (
+        ),
+        evidence::METHOD => (
+            "Periodic connections (calibrated evidence)".to_owned(),
+            "Connections, or activity inside them, of one source to one destination and port that keep a \
+             cadence which irregular traffic does not: a p-value that holds at every look.",
+        ),
+        _ => (
             format!("Periodic connections ({method})"),
             "Connections that start at regular intervals.",
-        )
+        ),
     };
     fields.put(field::RULE_CATEGORY, threat::TACTIC_NAME);
     fields.put(field::RULE_DESCRIPTION, description);
@@ -318,6 +326,26 @@ fn signal(fields: &mut Fields, signal: &Signal) -> Value {
         object.insert(name.to_owned(), value);
     }
     Value::Object(object)
+}
+
+fn describe_evidence(fields: &mut Fields, evidence: &Evidence) {
+    fields.put(field::EVIDENCE_ACTIVE_HOURS, evidence.active_hours);
+    fields.put(field::EVIDENCE_BEATS, evidence.beats);
+    fields.put(field::EVIDENCE_SOURCE, evidence.source.name());
+    if let Some(next) = evidence.next {
+        fields.put(field::EVIDENCE_NEXT_EARLIEST, date(next.earliest));
+        fields.put(field::EVIDENCE_NEXT_LATEST, date(next.latest));
+    }
+    fields.number(field::EVIDENCE_CLOCK_PERIOD, evidence.clock_period_s);
+    for (name, value) in [
+        (field::EVIDENCE_EXPLAINED, evidence.explained),
+        (field::EVIDENCE_MISS_RATE, evidence.miss_rate),
+        (field::EVIDENCE_P_VALUE, evidence.p_value),
+        (field::EVIDENCE_P_VALUE_ANY_LOOK, evidence.p_value_any_look),
+        (field::EVIDENCE_PERIOD, evidence.period_s),
+    ] {
+        fields.number(name, Some(value));
+    }
 }
 
 fn describe_intervals(fields: &mut Fields, intervals: &IntervalStatistics) {

@@ -78,6 +78,17 @@ pub enum Source {
     Activity,
 }
 
+impl Source {
+    /// Lower-case name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Activity => "activity",
+        }
+    }
+}
+
 /// When the next beat is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextBeat {

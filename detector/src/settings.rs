@@ -15,9 +15,9 @@ const MAXIMUM_DURATION_S: f64 = 2e10;
 #[non_exhaustive]
 pub enum Profile {
     /// Calibrated evidence: see [`crate::evidence`].
+    #[default]
     Evidence,
     /// The published seed score: see [`crate::seed`].
-    #[default]
     Seed,
 }
 
@@ -60,7 +60,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            profile: Profile::Seed,
+            profile: Profile::Evidence,
             max_series: 1_000_000,
             max_starts_per_series: 512,
             max_lateness_s: 30.0 * 86_400.0,

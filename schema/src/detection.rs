@@ -26,6 +26,28 @@ fields! {
         "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
     COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
         "Connections from event.start to event.end.", "42";
+    EVIDENCE_ACTIVE_HOURS = "beaconwatch.evidence.active_hours", Long, "h", Optional, Beaconwatch,
+        "Hours with a beat, of the newest 16 days.", "21";
+    EVIDENCE_BEATS = "beaconwatch.evidence.beats", Long, "{beat}", Optional, Beaconwatch,
+        "Beats that were measured: first events after two seconds of silence.", "42";
+    EVIDENCE_CLOCK_PERIOD = "beaconwatch.evidence.clock_period_s", Double, "s", Optional, Beaconwatch,
+        "Period of the clock that the beats keep to, when that is the stronger reason.", "3600";
+    EVIDENCE_EXPLAINED = "beaconwatch.evidence.explained", Double, "1", Optional, Beaconwatch,
+        "Share of the gaps between beats that the period explains, 0 to 1.", "0.98";
+    EVIDENCE_MISS_RATE = "beaconwatch.evidence.miss_rate", Double, "1", Optional, Beaconwatch,
+        "Share of the beats that were missed, 0 to 1.", "0.05";
+    EVIDENCE_NEXT_EARLIEST = "beaconwatch.evidence.next_earliest", Date, "", Optional, Beaconwatch,
+        "Begin of the window in which the next beat is due.", "2025-11-22T08:27:15.000Z";
+    EVIDENCE_NEXT_LATEST = "beaconwatch.evidence.next_latest", Date, "", Optional, Beaconwatch,
+        "End of that window.", "2025-11-22T08:27:45.000Z";
+    EVIDENCE_P_VALUE = "beaconwatch.evidence.p_value", Double, "1", Optional, Beaconwatch,
+        "Chance that irregular traffic looks as sharp at one look.", "2e-7";
+    EVIDENCE_P_VALUE_ANY_LOOK = "beaconwatch.evidence.p_value_any_look", Double, "1", Optional, Beaconwatch,
+        "The same at any of the looks so far: what false alerts a day are counted by.", "1.5e-6";
+    EVIDENCE_PERIOD = "beaconwatch.evidence.period_s", Double, "s", Optional, Beaconwatch,
+        "Base period of the beats.", "60.1";
+    EVIDENCE_SOURCE = "beaconwatch.evidence.source", Keyword, "", Optional, Beaconwatch,
+        "Which times spoke: connections, or activity inside live connections.", "connections";
     EXPLANATION = "beaconwatch.explanation", MatchOnlyText, "", Required, Beaconwatch,
         "The reasons for the score in one or two sentences.", "42 connections with a median interval of 60.0 s.";
     FINDING_ACKNOWLEDGED = "beaconwatch.finding.acknowledged", Date, "", Optional, Beaconwatch,
@@ -67,7 +89,7 @@ fields! {
     INTERVAL_STANDARD_DEVIATION = "beaconwatch.interval.standard_deviation_s", Double, "s", Optional, Beaconwatch,
         "Standard deviation of the intervals.", "4.8";
     METHOD = "beaconwatch.method", Keyword, "", Required, Beaconwatch,
-        "Name of the method that scored.", "seed";
+        "Name of the method that scored: evidence or seed.", "evidence";
     NETWORK_NAMESPACE = "beaconwatch.network.namespace", Keyword, "", Optional, Beaconwatch,
         "Network namespace of the source on its host.", "host";
     PERIODICITY = "beaconwatch.periodicity", Double, "1", Optional, Beaconwatch,
@@ -77,7 +99,7 @@ fields! {
     SEVERITY = "beaconwatch.severity", Keyword, "", Required, Beaconwatch,
         "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical";
     SIGNALS = "beaconwatch.signals", Nested [array], "", Optional, Beaconwatch,
-        "The signals whose contributions add up to the score.", "";
+        "The signals whose contributions add up to the score (method seed) or to its log-odds (method evidence).", "";
     SIGNALS_CONTRIBUTION = "beaconwatch.signals.contribution", Double, "1", Optional, Beaconwatch,
         "What the signal adds to the score: its value times its weight.", "0.38";
     SIGNALS_NAME = "beaconwatch.signals.name", Keyword, "", Optional, Beaconwatch,

@@ -142,10 +142,24 @@ impl Translation {
                 Rule::Address => {}
             }
         }
-        if name == "control_plane" {
-            self.api_address(node)?;
+        match name {
+            "control_plane" => self.api_address(node),
+            "detection" => {
+                self.seed_profile(node.line);
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Thresholds of the seed bind the seed's score alone: a file that has them means that score.
+    fn seed_profile(&mut self, line: u64) {
+        let profile = ["detector", "profile"].iter();
+        let ours = profile.fold(Some(&self.root), |node, name| node?.get(name));
+        if ours.is_none() {
+            let node = Node::scalar(line, "seed");
+            self.set("detector.profile", "detection", node);
+        }
     }
 
     /// Pages of 4096 bytes; the kernel wants a power of two.

@@ -16,16 +16,27 @@ async function open(page, source = SOURCE) {
 /** @param {import('playwright-core').Page} page @param {string} name */
 const badge = (page, name) => page.locator('.headline .badge', { hasText: name });
 
-test('the contributions of the signals add up to the score', async () => {
+test('the contributions of the signals add up to the log-odds of the score', async () => {
   const page = await openPage();
   const finding = await open(page);
   const adds = await page.locator('.signals tbody tr td:nth-child(2)').allInnerTexts();
   assert.ok(adds.length >= 3);
-  const sum = adds.reduce((total, text) => total + Number(text), 0);
-  assert.ok(Math.abs(sum - finding.details.score) < 0.005 * (adds.length + 1), `${adds} against ${finding.details.score}`);
-  const [bar, ...parts] = await page.evaluate(() => ['.stack', '.stack-part'].flatMap((name) => [...document.querySelectorAll(name)].map((one) => one.getBoundingClientRect().width)));
-  const filled = parts.reduce((total, width) => total + width, 0) / bar;
-  assert.ok(Math.abs(filled - finding.details.score) < 0.02, `the bar is filled to ${filled}`);
+  const values = adds.map((text) => Number(text.replace('−', '-')));
+  const sum = values.reduce((total, value) => total + value, 0);
+  const { score } = finding.details;
+  assert.ok(Math.abs(sum - Math.log(score / (1 - score))) < 0.005 * (adds.length + 1), `${adds} against ${score}`);
+  const bars = await page.evaluate(() => [...document.querySelectorAll('.balance')].map((balance) => {
+    const [frame, bar] = [balance, balance.firstElementChild].map((one) => one.getBoundingClientRect());
+    return { right: bar.left + bar.width / 2 >= frame.left + frame.width / 2, share: (2 * bar.width) / frame.width };
+  }));
+  const largest = Math.max(...values.map(Math.abs));
+  for (const [index, bar] of bars.entries()) {
+    assert.ok(Math.abs(bar.share - Math.abs(values[index]) / largest) < 0.02, `bar ${index}: ${bar.share} for ${values[index]}`);
+    if (Math.abs(values[index]) > 0.05) assert.equal(bar.right, values[index] > 0, `bar ${index} lies on the wrong side`);
+  }
+  assert.equal(bars.length, adds.length);
+  const evidence = page.locator('section.panel', { has: page.getByRole('heading', { name: 'Evidence', exact: true }) });
+  assert.match(await evidence.innerText(), /p-value[\s\S]*× 10⁻[\s\S]*Next beat/);
   assert.ok((await page.locator('.description').innerText()).length > 20);
   await page.context().close();
   expectNoProblems();

@@ -14,11 +14,11 @@ use crate::program::{Connection, Program, Truth};
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Beats of a beacon.
-pub const BEATS: u32 = 24;
-/// Middle interval of a beacon in seconds.
-pub const INTERVAL_S: f64 = 1.2;
+pub const BEATS: u32 = 16;
+/// Middle interval of a beacon in seconds: each beat follows more than two seconds of silence.
+pub const INTERVAL_S: f64 = 4.5;
 /// Each interval differs by up to this share of the middle one.
-pub const JITTER: f64 = 0.2;
+pub const JITTER: f64 = 0.1;
 
 /// The server on the far end, and the ports that the kernel gave it.
 #[derive(Debug)]

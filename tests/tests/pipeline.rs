@@ -114,7 +114,7 @@ impl Scene<'_> {
                 {"term": {"source.ip": network}},
                 {"term": {"process.name": truth.identity.name}},
                 {"term": {"destination.port": beat.remote_port}},
-                {"range": {"beaconwatch.score": {"gte": 0.7, "lte": 1.0}}},
+                {"range": {"beaconwatch.score": {"gte": 0.5, "lte": 1.0}}},
             ])
         };
         let own = filters(format!("{}/30", beat.local_address));

@@ -13,7 +13,7 @@ pub(crate) struct SimulateArguments {
     /// Where to listen for the beacon; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub(crate) address: SocketAddr,
-    /// Seconds between two connections [default: the shortest that the instance scores, at least 2]
+    /// Seconds between two connections [default: 5, or the shortest that the seed score takes]
     #[arg(long, value_name = "SECONDS", value_parser = interval)]
     pub(crate) interval: Option<f64>,
     /// How far an interval may be off, as a part of it

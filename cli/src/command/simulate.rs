@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::output::text;
 use crate::output::{self, json as json_text};
 use chain::{Chain, Place};
-use plan::{Gates, Plan};
+use plan::{Plan, Scoring};
 use traffic::Traffic;
 
 /// Pause between two looks at what the instance knows.
@@ -51,8 +51,8 @@ pub(crate) fn run(arguments: &SimulateArguments, config: Option<&Path>) -> Resul
 }
 
 async fn simulate(arguments: &SimulateArguments, client: &Client) -> Result<Chain, Error> {
-    let gates = gates(client).await?;
-    let plan = Plan::of(arguments, &gates).map_err(Error::Plan)?;
+    let scoring = scoring(client).await?;
+    let plan = Plan::of(arguments, &scoring).map_err(Error::Plan)?;
     let traffic = Traffic::listen(arguments.address).await?;
     let place = Place(traffic.address());
     let for_s =
@@ -66,7 +66,7 @@ async fn simulate(arguments: &SimulateArguments, client: &Client) -> Result<Chai
     let mut progress = Progress::new(arguments.print.json);
     progress.say(&plan.sentence(place.0))?;
 
-    let mut chain = Chain::new(place, plan.count, gates.alert_threshold);
+    let mut chain = Chain::new(place, plan.count, scoring.alert_threshold());
     let beacon = traffic.beacon(&plan, chain.made_counter());
     tokio::pin!(beacon);
     let begun = Instant::now();
@@ -92,11 +92,15 @@ async fn simulate(arguments: &SimulateArguments, client: &Client) -> Result<Chai
     Ok(chain)
 }
 
-async fn gates(client: &Client) -> Result<Gates, Error> {
-    match client.get("/api/v1/config", &Query::new()).await {
-        Ok(answer) => Ok(Gates::of(&answer)),
+async fn scoring(client: &Client) -> Result<Scoring, Error> {
+    let nothing = Query::new();
+    match client.get("/api/v1/config", &nothing).await {
+        Ok(config) => {
+            let status = client.get("/api/v1/status", &nothing).await?;
+            Ok(Scoring::of(&config, &status))
+        }
         // An older instance has the defaults, as far as anybody knows.
-        Err(error) if error.status() == Some(404) => Ok(Gates::default()),
+        Err(error) if error.status() == Some(404) => Ok(Scoring::default()),
         Err(error) => Err(error.into()),
     }
 }

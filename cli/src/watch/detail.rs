@@ -29,10 +29,15 @@ pub(super) fn reasons(view: &View, row: &Row) -> Vec<Line<'static>> {
         named("beats  ", &rhythm(row), faint),
     ];
     lines.extend(row.signals.iter().map(|signal| {
-        let share = signal.added / signal.weight.max(f64::MIN_POSITIVE);
+        let share = signal.added.abs() / signal.weight.abs().max(f64::MIN_POSITIVE);
+        let style = if signal.added < 0.0 {
+            faint
+        } else {
+            view.palette.accent()
+        };
         Line::from(vec![
-            Span::raw(format!("+{:.2} ", signal.added)),
-            Span::styled(plot::bar(share, BAR), view.palette.accent()),
+            Span::raw(format!("{:+.2} ", signal.added)),
+            Span::styled(plot::bar(share.min(1.0), BAR), style),
             Span::raw(format!(" {}", signal.name.replace('_', " "))),
         ])
     }));

@@ -24,7 +24,10 @@ fn the_packaged_files_are_accepted() {
 
 #[test]
 fn what_is_set_is_summed_up() {
-    let files = folder(&[("b.toml", b"[detector.seed]\nalert_threshold = 0.8\n")]);
+    let files = folder(&[(
+        "b.toml",
+        b"[detector]\nprofile = \"seed\"\n[detector.seed]\nalert_threshold = 0.8\n",
+    )]);
     let ran = run(["config", "check", text(&files.path().join("b.toml"))]);
     assert!(
         ran.out
@@ -112,11 +115,11 @@ fn a_secret_that_stands_in_the_configuration_is_refused_and_not_shown() {
 
 #[test]
 fn the_environment_stands_above_the_file_and_is_named_in_errors() {
-    let files = folder(&[("b.toml", b"[detector.seed]\nalert_threshold = 0.5\n")]);
+    let files = folder(&[("b.toml", b"[detector.evidence]\nalert_threshold = 0.5\n")]);
     let check = |value: &str| -> Ran {
         let mut command = beaconwatch();
         command.args(["config", "check", text(&files.path().join("b.toml"))]);
-        command.env("BEACONWATCH_DETECTOR__SEED__ALERT_THRESHOLD", value);
+        command.env("BEACONWATCH_DETECTOR__EVIDENCE__ALERT_THRESHOLD", value);
         command.output().unwrap().into()
     };
     assert!(check("0.95").out.contains("alert threshold 0.95"));

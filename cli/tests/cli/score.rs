@@ -225,7 +225,10 @@ fn all_prints_every_series_with_every_field() {
 fn settings_come_from_flags_over_the_file_over_defaults() {
     let input = folder(&[
         ("conn.ndjson", flows().as_bytes()),
-        ("strict.toml", b"[detector.seed]\nmin_connections = 100\n"),
+        (
+            "strict.toml",
+            b"[detector]\nprofile = \"seed\"\n[detector.seed]\nmin_connections = 100\n",
+        ),
     ]);
     let strict = input.path().join("strict.toml");
     let data = input.path().join("conn.ndjson");
@@ -250,8 +253,7 @@ fn settings_come_from_flags_over_the_file_over_defaults() {
     let ran = run(["score", text(&data), "--alert-threshold", "7"]);
     assert_eq!(ran.code, Some(1));
     assert!(
-        ran.err
-            .contains("detector.seed.alert_threshold is 7, expected 0 to 1"),
+        ran.err.contains("alert_threshold is 7, expected 0 to 1"),
         "{}",
         ran.err
     );
@@ -292,7 +294,7 @@ fn the_table_tells_what_was_found_and_holds_its_width() {
         }
     }
     assert!(narrow.lines().count() > wide.lines().count());
-    let summary = "1 beacon scoring 0.7 or more among 2 series of 45 connections, 2023-11-14 22:13:20 \
+    let summary = "1 beacon scoring 0.5 or more among 2 series of 45 connections, 2023-11-14 22:13:20 \
          to 2023-11-14 22:42:21 UTC.";
     assert!(wide.contains(summary), "{wide}");
 }

@@ -56,7 +56,7 @@ fn answer(
         json!({"alert_id": ID, "details": details, "simulated": true})
     };
     Some(match path {
-        "GET /api/v1/config" => json!({"effective": {"detector": {"seed": {
+        "GET /api/v1/config" => json!({"effective": {"detector": {"profile": "seed", "seed": {
             "min_connections": 5, "min_duration_s": 0.5, "min_interval_s": 0.05, "max_interval_s": 60.0,
             "alert_threshold": 0.7}}}}),
         "POST /api/v1/analyze" => {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Phase, Process, Transport};
+use crate::{Phase, Process, Profile, Transport};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -114,6 +114,7 @@ fn other_settings_are_taken_whole_or_not_at_all_and_everything_is_analysed_again
     let now = at(1800);
     assert!(detector.analyse(now, &Context::default())[0].detected);
     let mut settings = Settings {
+        profile: Profile::Seed,
         max_series: 1_000_000,
         ..Settings::default()
     };

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use beaconwatch_schema::{Field, FieldType, Level};
 
 use super::*;
-use crate::{Context, Detector, Observation, Phase, Process, SeriesKey, Settings, Transport};
+use crate::{
+    Context, Detector, Observation, Phase, Process, Profile, SeriesKey, Settings, Transport,
+};
 
 fn key(source: &str, destination: &str, port: u16, transport: Transport) -> SeriesKey {
     SeriesKey {
@@ -19,7 +21,15 @@ fn key(source: &str, destination: &str, port: u16, transport: Transport) -> Seri
 
 /// A beacon every 60 s, with all that can be known of it when `full`.
 fn beacon(key: &SeriesKey, full: bool) -> Assessment {
-    let mut detector = Detector::new(Settings::default()).unwrap();
+    beacon_by(Profile::default(), key, full)
+}
+
+fn beacon_by(profile: Profile, key: &SeriesKey, full: bool) -> Assessment {
+    let settings = Settings {
+        profile,
+        ..Settings::default()
+    };
+    let mut detector = Detector::new(settings).unwrap();
     let start = 1_763_800_000_123_456_789;
     for beat in 0..30_u16 {
         let time = Timestamp::from_unix_nanos(start + i64::from(beat) * 60_000_000_000);
@@ -44,11 +54,12 @@ fn beacon(key: &SeriesKey, full: bool) -> Assessment {
     detector.assess(key, now, &Context::default()).unwrap()
 }
 
-fn full_document() -> Value {
-    let assessment = beacon(
-        &key("192.0.2.10", "198.51.100.7", 443, Transport::Tcp),
-        true,
-    );
+fn full_document(profile: Profile) -> Value {
+    let key = key("192.0.2.10", "198.51.100.7", 443, Transport::Tcp);
+    let mut assessment = beacon_by(profile, &key, true);
+    if let Some(evidence) = &mut assessment.evidence {
+        evidence.clock_period_s = Some(60.0);
+    }
     let labels = Labels {
         namespace: "prod",
         observer_name: Some("detector-1"),
@@ -174,7 +185,9 @@ fn check_against_the_table(document: &Value) -> BTreeSet<String> {
 
 #[test]
 fn a_document_with_everything_known_has_every_field_of_the_table() {
-    let found = check_against_the_table(&full_document());
+    let [mut found, seed] = [Profile::Evidence, Profile::Seed]
+        .map(|profile| check_against_the_table(&full_document(profile)));
+    found.extend(seed);
     let table: BTreeSet<_> = field::FIELDS
         .iter()
         .map(|field| field.name.to_owned())
@@ -207,7 +220,7 @@ fn a_document_with_little_known_has_every_required_field() {
 
 #[test]
 fn the_values_are_those_of_the_assessment() {
-    let document = full_document();
+    let document = full_document(Profile::Evidence);
     assert_eq!(
         document["event"]["id"],
         "9f1c2a7be03d4f55a1b2c3d4e5f60718-1"
@@ -230,13 +243,37 @@ fn the_values_are_those_of_the_assessment() {
         6,
     );
     assert_eq!(ids[0], json!(newest));
-    let contributions: f64 = document["beaconwatch"]["signals"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|signal| signal["contribution"].as_f64().unwrap())
-        .sum();
-    assert!((contributions - document["beaconwatch"]["score"].as_f64().unwrap()).abs() < 1e-12);
+    let evidence = &document["beaconwatch"]["evidence"];
+    assert_eq!(
+        (&evidence["beats"], &evidence["source"]),
+        (&json!(30), &json!("connections"))
+    );
+    assert!(evidence["p_value"].as_f64().unwrap() <= 1e-9);
+    let due = "2025-11-22T08:56:40.123Z";
+    let window = ["next_earliest", "next_latest"].map(|name| evidence[name].as_str().unwrap());
+    assert!(window[0] <= due && due <= window[1], "{window:?}");
+}
+
+#[test]
+fn contributions_add_up_to_the_score_or_to_its_log_odds() {
+    let parts = |profile| {
+        let document = full_document(profile);
+        let signals = document["beaconwatch"]["signals"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let contributions = signals
+            .iter()
+            .map(|it| it["contribution"].as_f64().unwrap());
+        (
+            contributions.sum::<f64>(),
+            document["beaconwatch"]["score"].as_f64().unwrap(),
+        )
+    };
+    let (sum, score) = parts(Profile::Seed);
+    assert!((sum - score).abs() < 1e-12);
+    let (sum, score) = parts(Profile::Evidence);
+    assert!((sum - (score / (1.0 - score)).ln()).abs() < 1e-9);
 }
 
 #[test]
@@ -265,7 +302,7 @@ fn keys_are_in_alphabetical_order_everywhere() {
             _ => {}
         }
     }
-    check(&full_document());
+    check(&full_document(Profile::default()));
 }
 
 #[test]
@@ -320,7 +357,7 @@ fn a_finding_that_no_store_could_take_is_refused() {
 
 #[test]
 fn the_life_of_a_finding_stands_in_its_document() {
-    let document = full_document();
+    let document = full_document(Profile::default());
     let finding = &document["beaconwatch"]["finding"];
     assert_eq!(document["event"]["action"], "beacon-allowed");
     assert_eq!(finding["state"], "closed");

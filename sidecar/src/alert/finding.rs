@@ -15,6 +15,7 @@ use std::sync::Arc;
 use beaconwatch_detector::{Assessment, SeriesKey, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::stored::StoredSubject;
 use super::{FindingId, MAX_HISTORY, SeriesId};
 
 /// Whether a finding goes on.
@@ -142,6 +143,7 @@ pub(crate) struct SensorFinding {
 
 /// What a finding is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredSubject", into = "StoredSubject")]
 pub(crate) enum Subject {
     Beacon {
         key: SeriesKey,

@@ -19,6 +19,7 @@ mod finding;
 mod id;
 mod query;
 mod row;
+mod stored;
 mod view;
 
 pub(crate) use actor::{Action, Actor};
@@ -35,7 +36,7 @@ pub(crate) use id::FindingId;
 #[cfg(test)]
 pub(crate) use query::StateFilter;
 pub(crate) use query::{AlertQuery, Sort};
-pub(crate) use view::{Alert, HistoryView, ProcessView, history};
+pub(crate) use view::{Alert, EvidenceView, HistoryView, ProcessView, history};
 
 pub(crate) use crate::observe::SeriesId;
 use std::fmt;

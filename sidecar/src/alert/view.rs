@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{Assessment, Process, SeriesKey, Signal, Transport};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,6 +34,66 @@ impl ProcessView {
             executable: process.executable.as_deref().map(str::to_owned),
             user_id: process.user_id,
             started: process.started.map(rfc3339),
+        }
+    }
+}
+
+/// What the times of a series say: method evidence.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct EvidenceView {
+    /// Which times spoke: connections, or activity inside live connections.
+    source: &'static str,
+    /// Beats that were measured.
+    beats: u64,
+    /// Chance that irregular traffic looks as sharp at one look.
+    p_value: f64,
+    /// The same at any of the looks so far.
+    p_value_any_look: f64,
+    /// Base period in seconds.
+    period_s: f64,
+    /// Half-width of the gaps around the period, relative to it.
+    half_width: f64,
+    /// Share of the gaps that the period explains.
+    explained: f64,
+    /// Share of the beats that were missed.
+    miss_rate: f64,
+    /// Period of the clock that the beats keep to, when that is the stronger reason.
+    clock_period_s: Option<f64>,
+    /// Hours with a beat, of the newest 16 days.
+    active_hours: u32,
+    /// Longest run of them.
+    longest_run_h: u32,
+    /// When the next beat is due.
+    next: Option<NextBeatView>,
+}
+
+/// When the next beat is due (RFC 3339).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct NextBeatView {
+    /// Begin of the window.
+    earliest: String,
+    /// End of the window.
+    latest: String,
+}
+
+impl EvidenceView {
+    pub(crate) fn of(evidence: &Evidence) -> Self {
+        Self {
+            source: evidence.source.name(),
+            beats: evidence.beats,
+            p_value: evidence.p_value,
+            p_value_any_look: evidence.p_value_any_look,
+            period_s: evidence.period_s,
+            half_width: evidence.half_width,
+            explained: evidence.explained,
+            miss_rate: evidence.miss_rate,
+            clock_period_s: evidence.clock_period_s,
+            active_hours: evidence.active_hours,
+            longest_run_h: evidence.longest_run_h,
+            next: evidence.next.map(|next| NextBeatView {
+                earliest: rfc3339(next.earliest),
+                latest: rfc3339(next.latest),
+            }),
         }
     }
 }
@@ -170,6 +231,7 @@ pub(crate) struct BeaconDetails {
     last_seen: String,
     signals: Vec<Signal>,
     method: Option<Arc<str>>,
+    evidence: Option<EvidenceView>,
 }
 
 /// A sensor.
@@ -323,6 +385,7 @@ fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -
         last_seen: rfc3339(finding.last_seen()),
         signals: assessment.map_or_else(Vec::new, |it| it.signals.clone()),
         method: assessment.map(|it| Arc::clone(&it.method)),
+        evidence: assessment.and_then(|it| it.evidence.as_ref().map(EvidenceView::of)),
     }
 }
 

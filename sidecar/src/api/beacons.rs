@@ -12,7 +12,7 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
 use super::series::{SeriesNames, SeverityName, seconds};
-use crate::alert::ProcessView;
+use crate::alert::{EvidenceView, ProcessView};
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -20,6 +20,8 @@ use crate::time_text::rfc3339;
 const NO_CONFIDENCE: f64 = 0.3;
 /// Scores from which a signal speaks for a beacon.
 const ABOVE_THRESHOLD: f64 = 0.7;
+/// Largest p-value of what is called periodic.
+const PERIODIC_P: f64 = 1e-3;
 
 /// Which scored series.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -124,6 +126,8 @@ pub(super) struct Beacon {
     last_seen: String,
     /// When it was scored (RFC 3339).
     analysis_time: String,
+    /// What its times say; none with another method.
+    evidence: Option<EvidenceView>,
     /// Why it has its score.
     explanation: ExplanationAnswer,
 }
@@ -172,7 +176,8 @@ struct IntervalAnswer {
 /// Periodicity of a series.
 #[derive(Debug, Serialize, ToSchema)]
 struct PeriodicityAnswer {
-    /// Whether the score of the periodicity is at least 0.7.
+    /// Whether the score of the periodicity is at least 0.7 or, with the method evidence, irregular traffic
+    /// keeps such a cadence in at most one of 1000 series.
     is_periodic: bool,
     /// Period of the strongest peak of the spectrum in seconds; without one, the dominant interval.
     dominant_period: Option<f64>,
@@ -188,7 +193,7 @@ struct PeriodicityAnswer {
 struct ExplanationAnswer {
     /// In words.
     text: String,
-    /// In numbers: the contributions add up to the score.
+    /// In numbers: the contributions add up to the score or, with the method evidence, to its log-odds.
     contributing_signals: Vec<SignalAnswer>,
     /// Names of the signals with a score of at least 0.7.
     signals_above_threshold: Vec<String>,
@@ -203,7 +208,7 @@ struct SignalAnswer {
     score: f64,
     /// Its weight.
     weight: f64,
-    /// What it adds to the score.
+    /// What it adds to the score or, with the method evidence, to its log-odds.
     contribution: f64,
     /// The measured quantity.
     raw_value: f64,
@@ -349,6 +354,7 @@ impl Beacon {
             first_seen: rfc3339(assessment.first_seen),
             last_seen: rfc3339(assessment.last_seen),
             analysis_time: rfc3339(at),
+            evidence: assessment.evidence.as_ref().map(EvidenceView::of),
             explanation: explanation(assessment),
         }
     }
@@ -375,7 +381,10 @@ fn periodicity(assessment: &Assessment) -> PeriodicityAnswer {
     let score = signal(assessment, "periodicity");
     let peak = assessment.spectrum.filter(|peak| peak.period_s > 0.0);
     PeriodicityAnswer {
-        is_periodic: score.is_some_and(|score| score >= ABOVE_THRESHOLD),
+        is_periodic: score.is_some_and(|score| score >= ABOVE_THRESHOLD)
+            || assessment
+                .evidence
+                .is_some_and(|it| it.p_value_any_look <= PERIODIC_P),
         dominant_period: peak.map(|peak| peak.period_s).or(assessment.interval_s),
         periodicity_score: score,
         frequency_peaks: peak

@@ -4,6 +4,8 @@ import { element } from './dom.js';
 
 export const NONE = '–';
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+/** @type {Record<string, string>} */
+const SUPERSCRIPTS = { '-': '⁻', 0: '⁰', 1: '¹', 2: '²', 3: '³', 4: '⁴', 5: '⁵', 6: '⁶', 7: '⁷', 8: '⁸', 9: '⁹' };
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
 /** @param {unknown} value @returns {value is number} */
@@ -26,6 +28,14 @@ export function percent(value) {
   if (!isNumber(value)) return NONE;
   const hundredfold = value * 100;
   return `${hundredfold.toFixed(Math.abs(hundredfold) < 10 ? 1 : 0)} %`;
+}
+
+/** @param {unknown} value A probability, which may be very small. */
+export function probability(value) {
+  if (!isNumber(value)) return NONE;
+  if (value >= 0.01 || value <= 0) return value.toFixed(2);
+  const [digits, exponent] = value.toExponential(1).split('e');
+  return `${digits} × 10${[...exponent].map((sign) => SUPERSCRIPTS[sign] ?? '').join('')}`;
 }
 
 /** Three significant digits without an exponent. @param {number} value */

@@ -1,70 +1,113 @@
-//! How many connections, and how far apart, so that the instance can find them. Pure.
+//! How many connections, and how far apart, so that the instance can find them: the library itself is asked,
+//! with the settings of the instance. Pure.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use beaconwatch_detector::SeedSettings;
+use beaconwatch_detector::evidence::PARTING_SILENCE_S;
+use beaconwatch_detector::{
+    Context, Detector, Observation, Phase, Profile, SeriesKey, Settings, Timestamp, Transport,
+};
 use serde_json::Value;
 
 use crate::arguments::SimulateArguments;
 use crate::output::text;
 
-/// Shortest interval that is chosen.
-const INTERVAL_MIN_S: f64 = 2.0;
-/// How far the chosen interval lies above the shortest that is scored.
-const MARGIN: f64 = 1.05;
-/// Connections from which the seed score trusts a period wholly, and the number at which not at all.
-const TRUSTED: f64 = 20.0;
-const UNTRUSTED: f64 = 4.0;
+/// Shortest interval that is chosen for the seed score.
+const SEED_INTERVAL_MIN_S: f64 = 2.0;
+/// How far the chosen interval lies above the shortest that the seed scores.
+const SEED_MARGIN: f64 = 1.05;
+/// Interval that is chosen for evidence, so that each connection is a beat of its own.
+const EVIDENCE_INTERVAL_S: f64 = 2.5 * PARTING_SILENCE_S;
+/// Nobody waits for more connections.
+const MOST_CONNECTIONS: u64 = 1000;
+/// Range that `false_alerts_per_day` has.
+const FEWEST_FALSE_ALERTS: f64 = 1e-6;
 
-/// From where on the instance scores a series, and detects it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Gates {
-    min_connections: u64,
-    min_duration_s: f64,
-    min_interval_s: f64,
-    max_interval_s: f64,
-    pub(super) alert_threshold: f64,
+/// How the instance scores.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Scoring {
+    settings: Settings,
 }
 
-impl Default for Gates {
-    fn default() -> Self {
-        Self::of(&Value::Null)
+impl Scoring {
+    /// By the answers of `/api/v1/config` and `/api/v1/status`; what is missing or odd there has its default.
+    pub(super) fn of(config: &Value, status: &Value) -> Self {
+        let stated = config.pointer("/effective/detector").cloned();
+        let settings = stated.and_then(|it| serde_json::from_value::<Settings>(it).ok());
+        let mut settings = settings
+            .filter(|it| it.validate().is_ok())
+            .unwrap_or_default();
+        // The beacon competes with the series that the instance has: alone here, it gets its share alone.
+        let series = status.pointer("/detector/series").and_then(Value::as_u64);
+        let series = f64::from(u32::try_from(series.unwrap_or(0)).unwrap_or(u32::MAX)) + 1.0;
+        let share = settings.evidence.false_alerts_per_day / series;
+        settings.evidence.false_alerts_per_day = share.max(FEWEST_FALSE_ALERTS);
+        Self { settings }
     }
-}
 
-impl Gates {
-    /// Of the answer of `/api/v1/config`; what is missing there has its default.
-    pub(super) fn of(answer: &Value) -> Self {
-        let seed = answer.pointer("/effective/detector/seed");
-        let real = |name: &str, default: f64| {
-            let value = seed.and_then(|it| it[name].as_f64());
-            value
-                .filter(|it| it.is_finite() && *it >= 0.0)
-                .unwrap_or(default)
+    /// Score from which the instance takes a series for a beacon.
+    pub(super) fn alert_threshold(&self) -> f64 {
+        self.settings.alert_threshold()
+    }
+
+    /// Connections after which the instance finds a beacon; none when it never does.
+    fn needed(&self, plan: &Plan) -> Option<u64> {
+        let mut detector = Detector::new(self.settings.clone()).ok()?;
+        let anywhere = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let key = SeriesKey {
+            host: Arc::from(""),
+            namespace: Arc::from(""),
+            source: anywhere,
+            destination: anywhere,
+            destination_port: 1,
+            transport: Transport::Tcp,
         };
-        let default = SeedSettings::default();
-        let connections = seed.and_then(|it| it["min_connections"].as_u64());
-        let default_connections = u64::try_from(default.min_connections).unwrap_or(u64::MAX);
-        Self {
-            min_connections: connections.unwrap_or(default_connections),
-            min_duration_s: real("min_duration_s", default.min_duration_s),
-            min_interval_s: real("min_interval_s", default.min_interval_s),
-            max_interval_s: real("max_interval_s", default.max_interval_s),
-            alert_threshold: real("alert_threshold", default.alert_threshold),
+        (1..=MOST_CONNECTIONS).find(|count| {
+            let nanos = plan.offset(count - 1).as_nanos();
+            let at = Timestamp::from_unix_nanos(i64::try_from(nanos).unwrap_or(i64::MAX));
+            detector.observe(at, &Observation::new(at, Phase::Opened, key.clone()));
+            let found = detector.analyse(at, &Context::default());
+            found.iter().any(|it| it.detected)
+        })
+    }
+
+    fn interval_s(&self) -> f64 {
+        match self.settings.profile {
+            Profile::Seed => {
+                let seed = &self.settings.seed;
+                let shortest = (seed.min_interval_s * SEED_MARGIN).max(SEED_INTERVAL_MIN_S);
+                shortest.min(seed.max_interval_s)
+            }
+            _ => EVIDENCE_INTERVAL_S,
         }
     }
 
-    /// Connections at this interval that make a detection.
-    fn needed(&self, interval_s: f64, jitter: f64) -> u64 {
-        // A series lasts from its first connection to its last, and the last may come early.
-        let over_time = (self.min_duration_s + jitter * interval_s) / interval_s;
-        // The score of a beacon with a little jitter lies at .55 and more, and grows with what the period is
-        // trusted.
-        let trust = ((self.alert_threshold + 0.1 - 0.55) / 0.4).clamp(0.0, 1.0);
-        let trusted = UNTRUSTED + trust * (TRUSTED - UNTRUSTED);
-        let needed = (over_time.ceil() + 2.0).max(trusted.ceil());
-        whole_seconds(needed).max(self.min_connections + 1)
+    /// Why the instance cannot find beacons of such an interval, if so.
+    fn refuses(&self, interval_s: f64, jitter: f64) -> Option<String> {
+        let seed = &self.settings.seed;
+        match self.settings.profile {
+            Profile::Seed => {
+                let scored = seed.min_interval_s..=seed.max_interval_s;
+                (!scored.contains(&interval_s)).then(|| {
+                    format!(
+                        "the instance scores intervals of {} to {}, not of {}: it would never find this beacon",
+                        text::duration(seed.min_interval_s),
+                        text::duration(seed.max_interval_s),
+                        text::duration(interval_s)
+                    )
+                })
+            }
+            _ => (interval_s * (1.0 - jitter) <= PARTING_SILENCE_S).then(|| {
+                format!(
+                    "the instance takes connections within {} for one beat, and these are {} apart: it would never \
+                     find this beacon",
+                    text::duration(PARTING_SILENCE_S),
+                    text::duration(interval_s)
+                )
+            }),
+        }
     }
 }
 
@@ -77,38 +120,34 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// What is asked for, or as little as the gates let through; a sentence when that cannot be found.
-    pub(super) fn of(arguments: &SimulateArguments, gates: &Gates) -> Result<Self, String> {
-        let shortest = (gates.min_interval_s * MARGIN).max(INTERVAL_MIN_S);
-        let interval_s = arguments
-            .interval
-            .unwrap_or(shortest.min(gates.max_interval_s));
-        if !(gates.min_interval_s..=gates.max_interval_s).contains(&interval_s) {
-            return Err(format!(
-                "the instance scores intervals of {} to {}, not of {}: it would never find this beacon",
-                text::duration(gates.min_interval_s),
-                text::duration(gates.max_interval_s),
-                text::duration(interval_s)
-            ));
-        }
-        let needed = gates.needed(interval_s, arguments.jitter);
-        let asked = arguments.count.or_else(|| {
-            let for_s = f64::from(u32::try_from(arguments.for_s?).unwrap_or(u32::MAX));
-            Some(whole_seconds(for_s / interval_s) + 1)
-        });
-        let plan = Self {
-            count: asked.unwrap_or(needed),
-            interval_s,
+    /// What is asked for, or a little more than the instance needs; a sentence when it could not find that.
+    pub(super) fn of(arguments: &SimulateArguments, scoring: &Scoring) -> Result<Self, String> {
+        let mut plan = Self {
+            count: MOST_CONNECTIONS,
+            interval_s: arguments.interval.unwrap_or_else(|| scoring.interval_s()),
             jitter: arguments.jitter,
         };
-        if plan.count <= gates.min_connections || plan.duration_s() < gates.min_duration_s {
+        if let Some(reason) = scoring.refuses(plan.interval_s, plan.jitter) {
+            return Err(reason);
+        }
+        let needed = scoring.needed(&plan).ok_or_else(|| {
+            format!(
+                "with its settings the instance does not find {} at intervals of {}",
+                text::counted(MOST_CONNECTIONS, "connection", "connections"),
+                text::duration(plan.interval_s)
+            )
+        })?;
+        let asked = arguments.count.or_else(|| {
+            let for_s = f64::from(u32::try_from(arguments.for_s?).unwrap_or(u32::MAX));
+            Some(whole_seconds(for_s / plan.interval_s) + 1)
+        });
+        // A real clock is less even than the plan.
+        plan.count = asked.unwrap_or(needed + 2 + needed / 8);
+        if plan.count < needed {
             return Err(format!(
-                "{} over {} are too few: the instance scores {} and more over at least {}; {} would do",
+                "{} over {} are too few: the instance needs {needed}",
                 text::counted(plan.count, "connection", "connections"),
                 text::duration(plan.duration_s()),
-                text::counted(gates.min_connections, "connection", "connections"),
-                text::duration(gates.min_duration_s),
-                needed
             ));
         }
         Ok(plan)
@@ -165,66 +204,89 @@ mod tests {
         simulate: SimulateArguments,
     }
 
-    fn plan(arguments: &[&str], gates: &Gates) -> Result<Plan, String> {
+    fn plan(arguments: &[&str], scoring: &Scoring) -> Result<Plan, String> {
         let line = Line::try_parse_from([&["simulate"], arguments].concat());
-        Plan::of(&line.ok().unwrap().simulate, gates)
+        Plan::of(&line.ok().unwrap().simulate, scoring)
     }
 
-    fn fast() -> Gates {
-        Gates::of(&json!({"effective": {"detector": {"seed": {
-            "min_connections": 10, "min_duration_s": 12, "min_interval_s": 0.4, "max_interval_s": 60.0,
-        }}}}))
+    fn scoring(detector: Value, series: u64) -> Scoring {
+        let config = json!({"effective": {"detector": detector}});
+        Scoring::of(&config, &json!({"detector": {"series": series}}))
+    }
+
+    fn seed() -> Scoring {
+        scoring(json!({"profile": "seed"}), 0)
+    }
+
+    #[test]
+    fn evidence_takes_about_a_minute_and_more_series_take_longer() {
+        let alone = plan(&[], &Scoring::default()).unwrap();
+        assert!((30.0..90.0).contains(&alone.duration_s()), "{alone:?}");
+        let crowd = plan(&[], &scoring(json!({}), 1_000_000)).unwrap();
+        assert!(crowd.count > alone.count, "{crowd:?} {alone:?}");
+        let uneven = plan(&["--jitter", "0.3"], &Scoring::default()).unwrap();
+        assert!(uneven.count > alone.count, "{uneven:?} {alone:?}");
     }
 
     #[test]
     fn with_the_defaults_of_the_seed_it_takes_a_little_more_than_five_minutes() {
-        let plan = plan(&[], &Gates::default()).unwrap();
+        let plan = plan(&[], &seed()).unwrap();
         assert!(plan.interval_s > 10.0, "{plan:?}");
-        assert!((300.0..340.0).contains(&plan.duration_s()), "{plan:?}");
+        assert!((300.0..400.0).contains(&plan.duration_s()), "{plan:?}");
     }
 
     #[test]
     fn settings_of_the_instance_make_it_shorter_and_a_higher_threshold_longer() {
-        let short = plan(&[], &fast()).unwrap();
+        let fast = |threshold: f64| {
+            scoring(
+                json!({"profile": "seed", "seed": {
+                    "min_connections": 10, "min_duration_s": 12, "min_interval_s": 0.4,
+                    "max_interval_s": 60.0, "alert_threshold": threshold,
+                }}),
+                0,
+            )
+        };
+        let short = plan(&[], &fast(0.7)).unwrap();
         assert!(
-            short.interval_s <= 2.0 && short.duration_s() < 30.0,
+            short.interval_s <= 2.0 && short.duration_s() < 40.0,
             "{short:?}"
         );
-        let strict = Gates {
-            alert_threshold: 0.9,
-            ..fast()
-        };
-        assert!(plan(&[], &strict).unwrap().count > short.count);
+        assert!(plan(&[], &fast(0.9)).unwrap().count > short.count);
     }
 
     #[test]
     fn what_could_never_be_found_is_refused_with_what_could() {
-        for (arguments, words) in [
+        for (scoring, arguments, words) in [
             (
+                seed(),
                 &["--interval", "2"][..],
                 "intervals of 10 s to 60 min, not of 2 s",
             ),
-            (&["--interval", "4000"], "not of 66.7 min"),
-            (&["--count", "5"], "5 connections over 42 s are too few"),
+            (seed(), &["--interval", "4000"], "not of 66.7 min"),
             (
-                &["--for", "1m"],
-                "too few: the instance scores 10 connections and more over at least 5 min",
+                seed(),
+                &["--count", "5"],
+                "5 connections over 42 s are too few: the instance needs",
+            ),
+            (seed(), &["--for", "1m"], "too few: the instance needs"),
+            (Scoring::default(), &["--interval", "1.5"], "for one beat"),
+            (Scoring::default(), &["--count", "3"], "are too few"),
+            (
+                scoring(json!({"evidence": {"alert_threshold": 1.0}}), 0),
+                &[],
+                "does not find 1,000 connections",
             ),
         ] {
-            let error = plan(arguments, &Gates::default()).unwrap_err();
+            let error = plan(arguments, &scoring).unwrap_err();
             assert!(error.contains(words), "{arguments:?}: {error}");
         }
-        assert_eq!(
-            plan(&["--interval", "20", "--count", "40"], &Gates::default())
-                .unwrap()
-                .count,
-            40
-        );
+        let asked = plan(&["--interval", "20", "--count", "40"], &seed());
+        assert_eq!(asked.unwrap().count, 40);
     }
 
     #[test]
     fn jitter_keeps_the_order_and_the_pace() {
-        let plan = plan(&["--jitter", "0.5"], &fast()).unwrap();
+        let plan = plan(&["--jitter", "0.5", "--count", "1000"], &Scoring::default()).unwrap();
         let times: Vec<f64> = (0..1000).map(|n| plan.offset(n).as_secs_f64()).collect();
         for pair in times.windows(2) {
             let gap = pair[1] - pair[0];
@@ -238,7 +300,13 @@ mod tests {
 
     #[test]
     fn odd_answers_of_the_instance_are_passed_over() {
-        let odd = json!({"effective": {"detector": {"seed": {"min_connections": -1, "min_interval_s": "x", "min_duration_s": -5.0}}}});
-        assert_eq!(Gates::of(&odd), Gates::default());
+        for odd in [
+            json!({"min_connections": -1}),
+            json!({"evidence": {"alert_threshold": 7}}),
+            json!("x"),
+            Value::Null,
+        ] {
+            assert_eq!(scoring(odd, 0), Scoring::of(&Value::Null, &Value::Null));
+        }
     }
 }

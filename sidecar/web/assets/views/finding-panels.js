@@ -1,7 +1,7 @@
 /** The facts beside the charts: connections, process, deliveries, history. */
 
 import { element } from '../dom.js';
-import { bytes, count, duration, endpoint, NONE, percent, time } from '../format.js';
+import { bytes, count, duration, endpoint, NONE, percent, probability, time } from '../format.js';
 import { badge, capital } from '../parts/badges.js';
 import { undoFor } from './finding-actions.js';
 
@@ -41,6 +41,27 @@ export function connectionPanel({ details, series_id: seriesId, series }) {
       ['Last seen', time(details.last_seen)],
       ['Over', duration(lasted)],
       ['Series', seriesId ? element('code', {}, seriesId) : null],
+    ]),
+  );
+}
+
+/** What the times say: method evidence. @param {any} alert */
+export function evidencePanel({ details, series }) {
+  const evidence = details.evidence;
+  if (!evidence) return null;
+  const next = series?.evidence?.next ?? evidence.next;
+  return panel(
+    'Evidence',
+    factList([
+      ['Beats', `${count(evidence.beats)} ${evidence.source === 'activity' ? 'inside live connections' : 'by connection starts'}`],
+      ['p-value', probability(evidence.p_value)],
+      ['At any look', probability(evidence.p_value_any_look)],
+      ['Period', `${duration(evidence.period_s)} ± ${percent(evidence.half_width)}`],
+      ['Explains', `${percent(evidence.explained)} of the gaps`],
+      ['Missed beats', percent(evidence.miss_rate)],
+      ['Clock', evidence.clock_period_s ? `keeps to every ${duration(evidence.clock_period_s)}` : null],
+      ['Active hours', `${count(evidence.active_hours)}, ${count(evidence.longest_run_h)} without a pause`],
+      ['Next beat', next ? element('span', {}, time(next.earliest), ' to ', time(next.latest)) : null],
     ]),
   );
 }

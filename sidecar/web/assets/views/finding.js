@@ -7,7 +7,7 @@ import { fill } from '../parts/states.js';
 import { beatsPanel, histogramPanel, spectrumPanel } from '../charts/panels.js';
 import { explanationPanel } from './explanation.js';
 import { createActions } from './finding-actions.js';
-import { connectionPanel, deliveryPanel, historyPanel, processPanel, sensorPanel } from './finding-panels.js';
+import { connectionPanel, deliveryPanel, evidencePanel, historyPanel, processPanel, sensorPanel } from './finding-panels.js';
 import { subject } from './findings.js';
 
 /** An analysis can change a finding several times in a moment. */
@@ -91,6 +91,6 @@ function chartPanels(alert, drawn) {
 
 /** @param {any} alert @param {import('./finding-actions.js').Subject} subjectOf */
 function sidePanels(alert, subjectOf) {
-  const about = alert.kind === 'sensor' ? [sensorPanel(alert)] : [connectionPanel(alert), processPanel(alert)];
+  const about = alert.kind === 'sensor' ? [sensorPanel(alert)] : [evidencePanel(alert), connectionPanel(alert), processPanel(alert)];
   return [...about, deliveryPanel(alert), historyPanel(alert, subjectOf)];
 }
