@@ -343,6 +343,7 @@ fn describe_evidence(fields: &mut Fields, evidence: &Evidence) {
         (field::EVIDENCE_P_VALUE, evidence.p_value),
         (field::EVIDENCE_P_VALUE_ANY_LOOK, evidence.p_value_any_look),
         (field::EVIDENCE_PERIOD, evidence.period_s),
+        (field::EVIDENCE_PERIOD_ERROR, evidence.period_error_s),
     ] {
         fields.number(name, Some(value));
     }

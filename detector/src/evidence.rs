@@ -111,6 +111,8 @@ pub struct Evidence {
     pub p_value_any_look: f64,
     /// Base period in seconds.
     pub period_s: f64,
+    /// Standard error of the period in seconds; 0 when it is the clock's.
+    pub period_error_s: f64,
     /// Half-width of the gaps around the period, relative to it.
     pub half_width: f64,
     /// Share of the gaps that the period explains, 0..=1.
@@ -253,6 +255,7 @@ impl Scales {
             p_value: p,
             p_value_any_look: (p * looks_factor(ever)).min(1.0),
             period_s: by_clock.map_or(cadence.period_s, |clock| clock.period_s),
+            period_error_s: by_clock.map_or(cadence.period_error_s, |_| 0.0),
             half_width: cadence.half_width,
             explained: cadence.explained,
             miss_rate: cadence.miss_rate,

@@ -45,6 +45,7 @@ fn cadence_and_clock_are_those_of_the_oracle() {
         for (field, value) in [
             ("statistic", found.statistic),
             ("period_s", found.period_s),
+            ("period_error_s", found.period_error_s),
             ("half_width", found.half_width),
             ("explained", found.explained),
             ("miss_rate", found.miss_rate),

@@ -46,6 +46,8 @@ fields! {
         "The same at any of the looks so far: what false alerts a day are counted by.", "1.5e-6";
     EVIDENCE_PERIOD = "beaconwatch.evidence.period_s", Double, "s", Optional, Beaconwatch,
         "Base period of the beats.", "60.1";
+    EVIDENCE_PERIOD_ERROR = "beaconwatch.evidence.period_error_s", Double, "s", Optional, Beaconwatch,
+        "Standard error of the period; 0 when it is the clock's.", "0.2";
     EVIDENCE_SOURCE = "beaconwatch.evidence.source", Keyword, "", Optional, Beaconwatch,
         "Which times spoke: connections, or activity inside live connections.", "connections";
     EXPLANATION = "beaconwatch.explanation", MatchOnlyText, "", Required, Beaconwatch,

@@ -20,6 +20,10 @@
 //! `u = ln(d - b + 0.1)`, in bins of 0.1, at the gaps themselves, `b` the silence that parts two beats, with a bandwidth of
 //! 1.2 e-folds: gaps cannot be shorter than `b`, and what piles up there is no cadence.
 //!
+//! The period that is told is the weighted mean of what the best fit explains, `sum d / sum k`, for gaps
+//! whose variance grows with `k`; its standard error is
+//! `sqrt( sum[(d - k c)^2 / k] / (C - 1) / sum k )`.
+//!
 //! The statistic is `max L` minus the reference: sharp structure gains, smooth structure of any shape does
 //! not. It is no p-value; [`super::calibration`] makes one of it.
 //!
@@ -71,6 +75,8 @@ pub struct Cadence {
     pub statistic: f64,
     /// Base period in seconds.
     pub period_s: f64,
+    /// Standard error of the period in seconds.
+    pub period_error_s: f64,
     /// Half-width of the gaps around the period, relative to it.
     pub half_width: f64,
     /// Share of the gaps that the period explains, 0..=1.
@@ -116,11 +122,13 @@ impl CadenceMeter {
             .iter()
             .filter_map(|period_s| best_width(&self.sorted_s, &self.logs, *period_s))
             .max_by(|a, b| a.likelihood.total_cmp(&b.likelihood))?;
+        let (period_s, period_error_s) = best.mean_period(&self.sorted_s);
         Some(Cadence {
             gaps: gaps_s.len(),
             median_gap_s: at(&self.sorted_s, gaps_s.len() / 2),
             statistic: best.likelihood - self.reference(),
-            period_s: best.period_s,
+            period_s,
+            period_error_s,
             half_width: best.half_width,
             explained: best.explained / real(gaps_s.len()),
             miss_rate: 1.0 - best.explained / best.periods,
@@ -185,9 +193,29 @@ struct Fit {
     likelihood: f64,
     period_s: f64,
     half_width: f64,
+    /// Most periods that a gap may span at this half-width.
+    most_periods: f64,
     /// Gaps explained, and periods that they span.
     explained: f64,
     periods: f64,
+}
+
+impl Fit {
+    /// Mean of the gaps that it explains, in periods, and its standard error.
+    fn mean_period(&self, sorted_s: &[f64]) -> (f64, f64) {
+        let explained = || {
+            sorted_s.iter().filter_map(|gap| {
+                let spanned = (gap / self.period_s).round().clamp(1.0, self.most_periods);
+                let away = (gap - spanned * self.period_s).abs() / (self.period_s * spanned.sqrt());
+                (away <= self.half_width).then_some((*gap, spanned))
+            })
+        };
+        let gaps: f64 = explained().map(|(gap, _)| gap).sum();
+        let mean = gaps / self.periods;
+        let squares = explained().map(|(gap, spanned)| (gap - spanned * mean).powi(2) / spanned);
+        let variance = squares.sum::<f64>() / (self.explained - 1.0);
+        (mean, (variance / self.periods).sqrt())
+    }
 }
 
 /// Sums over the explained gaps, by half-width.
@@ -253,14 +281,17 @@ fn best_width(sorted_s: &[f64], logs: &[f64], period_s: f64) -> Option<Fit> {
     let mut running = Sums::default();
     let narrow = narrow.iter().zip(NARROW).map(|(sums, width)| {
         running.merge(sums);
-        (running, width.max(floor))
+        let most_periods = (0.5 / width).powi(2).floor().min(real(MOST_PERIODS));
+        (running, width.max(floor), most_periods)
     });
-    let fits = narrow.chain(wide.into_iter().zip(WIDE));
-    fits.filter(|(sums, _)| sums.count > FEWEST_EXPLAINED - 0.5)
-        .map(|(sums, half_width)| Fit {
+    let wide = wide.into_iter().zip(WIDE);
+    let fits = narrow.chain(wide.map(|(sums, width)| (sums, width, 1.0)));
+    fits.filter(|(sums, ..)| sums.count > FEWEST_EXPLAINED - 0.5)
+        .map(|(sums, half_width, most_periods)| Fit {
             likelihood: sums.likelihood(sorted_s.len(), period_s, half_width),
             period_s,
             half_width,
+            most_periods,
             explained: sums.count,
             periods: sums.periods,
         })

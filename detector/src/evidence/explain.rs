@@ -41,8 +41,9 @@ pub(super) fn signals(evidence: &Evidence) -> Vec<Signal> {
             PERSISTENCE,
             f64::from(evidence.active_hours),
             format!(
-                "active in {} hours, at most {} without a pause",
-                evidence.active_hours, evidence.longest_run_h
+                "active in {}, at most {} without a pause",
+                hours(evidence.active_hours),
+                hours(evidence.longest_run_h)
             ),
         ),
         signal(
@@ -57,6 +58,10 @@ pub(super) fn signals(evidence: &Evidence) -> Vec<Signal> {
             ),
         ),
     ]
+}
+
+fn hours(count: u32) -> String {
+    format!("{count} {}", if count == 1 { "hour" } else { "hours" })
 }
 
 fn cadence(evidence: &Evidence) -> String {

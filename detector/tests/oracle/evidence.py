@@ -56,7 +56,10 @@ def likelihood(gaps, c, w, wide):
     value = count * mp.log(1 - e) + (n - count) * mp.log(e / STRAYS)
     value += sum(mp.log(d) - mp.log(k) / 2 for d, k in explained)
     value += -count * mp.log(2 * c * w[1]) + max(geometric, heavy)
-    return value, c, w[1], count, periods
+    mean = sum(d for d, _ in explained) / periods
+    squares = sum((d - k * mean) ** 2 / k for d, k in explained)
+    error = mp.sqrt(squares / (count - 1) / periods)
+    return value, c, w[1], count, periods, mean, error
 
 
 def reference(gaps):
@@ -79,10 +82,11 @@ def cadence(gaps):
         fits += [likelihood(gaps, c, (w, max(w, floor)), False) for w in NARROW]
         fits += [likelihood(gaps, c, (w, w), True) for w in WIDE]
     best = max((f for f in fits if f), key=lambda f: f[0])
-    value, c, w, count, periods = best
+    value, c, w, count, periods, mean, error = best
     return {
         "statistic": float(value - reference(gaps)),
-        "period_s": float(c),
+        "period_s": float(mean),
+        "period_error_s": float(error),
         "half_width": float(w),
         "explained": count / len(gaps),
         "miss_rate": float(1 - mpf(count) / periods),

@@ -51,6 +51,8 @@ pub(crate) struct EvidenceView {
     p_value_any_look: f64,
     /// Base period in seconds.
     period_s: f64,
+    /// Its standard error in seconds; 0 when it is the clock's.
+    period_error_s: f64,
     /// Half-width of the gaps around the period, relative to it.
     half_width: f64,
     /// Share of the gaps that the period explains.
@@ -84,6 +86,7 @@ impl EvidenceView {
             p_value: evidence.p_value,
             p_value_any_look: evidence.p_value_any_look,
             period_s: evidence.period_s,
+            period_error_s: evidence.period_error_s,
             half_width: evidence.half_width,
             explained: evidence.explained,
             miss_rate: evidence.miss_rate,

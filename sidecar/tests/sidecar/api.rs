@@ -1,5 +1,6 @@
 //! The status API as its readers see it.
 
+use beaconwatch_detector::Profile;
 use beaconwatch_sidecar::{Clock, Sidecar, StatusSource};
 use serde_json::Value;
 
@@ -13,7 +14,13 @@ async fn get(sidecar: &Sidecar, path: &str) -> (u16, Value) {
 }
 
 async fn with_two_series(folder: &tempfile::TempDir) -> Sidecar {
-    let sidecar = start(config_without_destinations(folder.path()), &Hands::new()).await;
+    with_two_series_by(Profile::Evidence, folder).await
+}
+
+async fn with_two_series_by(profile: Profile, folder: &tempfile::TempDir) -> Sidecar {
+    let mut config = config_without_destinations(folder.path());
+    config.detector.profile = profile;
+    let sidecar = start(config, &Hands::new()).await;
     let regular = beacon("exporter-1", 0, "198.51.100.7", START, 60, 40);
     let few = beacon("exporter-1", 40, "2001:db8::1", START, 60, 3);
     sidecar
@@ -28,7 +35,7 @@ async fn with_two_series(folder: &tempfile::TempDir) -> Sidecar {
 #[tokio::test]
 async fn beacons_are_listed_with_the_seed_s_fields() {
     let folder = tempfile::tempdir().unwrap();
-    let sidecar = with_two_series(&folder).await;
+    let sidecar = with_two_series_by(Profile::Seed, &folder).await;
     let (status, body) = get(&sidecar, "/api/v1/beacons").await;
     assert_eq!((status, &body["count"]), (200, &Value::from(1)));
     let beacon = &body["beacons"][0];
@@ -59,6 +66,43 @@ async fn beacons_are_listed_with_the_seed_s_fields() {
     let strong = parts.iter().filter(|it| it["score"].as_f64() >= Some(0.7));
     let strong: Vec<_> = strong.map(|it| it["name"].clone()).collect();
     assert_eq!((above, strong.is_empty()), (Some(&strong), false));
+}
+
+#[tokio::test]
+async fn a_beacon_has_its_evidence_with_times_that_people_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = with_two_series(&folder).await;
+    let (_, body) = get(&sidecar, "/api/v1/beacons").await;
+    let beacon = &body["beacons"][0];
+    assert_eq!(
+        (&beacon["method"], &beacon["is_beacon"]),
+        (&"evidence".into(), &true.into())
+    );
+    assert_eq!(beacon["periodicity_result"]["is_periodic"], true);
+    let evidence = &beacon["evidence"];
+    assert_eq!(
+        (&evidence["beats"], &evidence["source"]),
+        (&40.into(), &"connections".into())
+    );
+    assert!(
+        evidence["p_value_any_look"].as_f64().unwrap() < 1e-9,
+        "{evidence}"
+    );
+    assert!(time(&evidence["next"]["latest"]) > time(&beacon["last_seen"]));
+    let parts = beacon["explanation"]["contributing_signals"]
+        .as_array()
+        .unwrap();
+    let sum: f64 = parts
+        .iter()
+        .map(|part| part["contribution"].as_f64().unwrap())
+        .sum();
+    let score = beacon["combined_score"].as_f64().unwrap();
+    assert!(
+        (sum - (score / (1.0 - score)).ln()).abs() < 1e-9,
+        "log-odds"
+    );
+    let (_, alerts) = get(&sidecar, "/api/v1/alerts").await;
+    assert_eq!(alerts["alerts"][0]["details"]["evidence"]["beats"], 40);
 }
 
 #[tokio::test]

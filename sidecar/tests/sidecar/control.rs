@@ -54,22 +54,28 @@ async fn settled(sidecar: &Sidecar) {
 async fn a_setting_of_the_detector_is_in_force_with_the_next_analysis() {
     let folder = tempfile::tempdir().unwrap();
     let sidecar = start(config(folder.path()), &Hands::new()).await;
-    let patch = json!({"detector": {"seed": {"min_connections": 50}}});
+    let patch = json!({"detector": {"evidence": {"alert_threshold": 1.0}}});
     let view = sidecar
         .change_configuration(&patch, "tester")
         .await
         .unwrap();
-    assert_eq!(view.effective["detector"]["seed"]["min_connections"], 50);
+    assert_eq!(
+        view.effective["detector"]["evidence"]["alert_threshold"],
+        1.0
+    );
     assert_eq!(view.overrides, patch);
     receive_beacon(&sidecar, 0, 40).await;
     assert_eq!(sidecar.analyse().await.unwrap().detected, 0);
 
-    let patch = json!({"detector": {"seed": {"min_connections": null}}});
+    let patch = json!({"detector": {"evidence": {"alert_threshold": null}}});
     let view = sidecar
         .change_configuration(&patch, "tester")
         .await
         .unwrap();
-    assert_eq!(view.effective["detector"]["seed"]["min_connections"], 10);
+    assert_eq!(
+        view.effective["detector"]["evidence"]["alert_threshold"],
+        0.5
+    );
     assert_eq!(view.overrides, json!({}));
     let report = sidecar.analyse().await.unwrap();
     assert_eq!(
