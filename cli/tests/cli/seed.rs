@@ -64,6 +64,19 @@ fn each_key_works_or_is_answered_with_what_replaces_it() {
 }
 
 #[test]
+fn thresholds_of_the_seed_bring_its_score_unless_the_file_says_otherwise() {
+    let profile = |content: &str| {
+        let files = folder(&[("config.yaml", content.as_bytes())]);
+        let shown = shown(&files.path().join("config.yaml"));
+        shown["configuration"]["detector"]["profile"].clone()
+    };
+    assert_eq!(profile("detection:\n  cv_threshold: 0.2\n"), "seed");
+    assert_eq!(profile("logging:\n  level: INFO\n"), "evidence");
+    let both = "detector:\n  profile: evidence\ndetection:\n  cv_threshold: 0.2\n";
+    assert_eq!(profile(both), "evidence");
+}
+
+#[test]
 fn weights_are_passed_over_in_silence_only_when_they_are_those_in_force() {
     let weights = |size: &str| {
         let content = format!(
