@@ -167,7 +167,10 @@ impl Deployment {
                     && first.number("destination.port")? == i64::from(port)
                     && first
                         .text("process.executable.name")?
-                        .starts_with("beaconwatch");
+                        .starts_with("beaconwatch")
+                    // A process that is killed at once after its start may be gone before the exporter reads what
+                    // it ran; a name alone, which any process can give itself, marks nothing.
+                    && first.text("process.executable.path").is_ok();
                 if is_client {
                     clients += 1;
                     ensure!(

@@ -156,7 +156,7 @@ fn check(document: &Value, truth: &Truth, connections: &[&Connection]) -> Result
     let counted = count(document, "/beaconwatch/count")?;
     let most = connections.len();
     ensure!(
-        (10..=u64::try_from(most)?).contains(&counted),
+        (5..=u64::try_from(most)?).contains(&counted),
         "{counted} connections, the program made {most}"
     );
     ensure!(text(document, "/event/kind")? == "alert", "event kind");
