@@ -34,7 +34,9 @@ pub(super) fn read(
     text: &str,
     column: Option<&str>,
 ) -> Result<(), IntelligenceError> {
-    let header = Header::find(text, column)?;
+    // With one kind of line ends, and one at the end, the reader stands behind the last line of a record.
+    let text = text.replace("\r\n", "\n") + "\n";
+    let header = Header::find(&text, column)?;
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -48,7 +50,7 @@ pub(super) fn read(
             Ok(false) => return Ok(()),
             Err(error) => return Err(format_error(&error)),
         }
-        let line = header.line + record.position().map_or(0, csv::Position::line);
+        let line = header.line + reader.position().line().saturating_sub(1);
         let value = record.get(header.column).filter(|it| !it.is_empty());
         if let Some(value) = value {
             builder.add(reading, line, &header.name, value, 1.0, i64::MAX);
