@@ -45,6 +45,7 @@ pub use weights::{BOUND, MOST_BENIGN};
 use crate::evidence::Evidence;
 use crate::series::Series;
 use crate::{Network, Signal, Timestamp, Transport};
+use commonness::{Server, World};
 use signals::Found;
 use way::Way;
 
@@ -71,7 +72,7 @@ pub struct Context {
     weighs: bool,
     catalogue: Option<Arc<Catalogue>>,
     intelligence: Option<Arc<Intelligence>>,
-    prevalence: Option<Arc<Prevalence>>,
+    world: Option<World>,
     subdomains: Option<Arc<SubdomainCounts>>,
     named_share: Option<f64>,
     own_networks: Arc<[Network]>,
@@ -83,7 +84,7 @@ impl Default for Context {
             weighs: true,
             catalogue: Some(Catalogue::built_in()),
             intelligence: None,
-            prevalence: None,
+            world: None,
             subdomains: None,
             named_share: None,
             own_networks: Arc::default(),
@@ -133,7 +134,7 @@ impl Context {
     #[must_use]
     pub fn with_prevalence(self, prevalence: Arc<Prevalence>) -> Self {
         Self {
-            prevalence: Some(prevalence),
+            world: Some(World::new(prevalence)),
             ..self
         }
     }
@@ -187,7 +188,10 @@ impl Context {
         if let Some(process) = series.process.value.as_deref() {
             process::weigh(process, &mut found);
         }
-        let may_be_benign = self.may_be_benign(series, &found);
+        let server = self.world.as_ref().map(|world| world.server(series));
+        let may_be_benign = found.contribution("intelligence") <= 0.0
+            && found.contribution("process_path") < weights::PATH_AGAINST_BENIGN
+            && !server.is_some_and(|it| it.is_pretended);
         let entry = self
             .catalogue_entry(series, evidence)
             .filter(|entry| may_be_benign || !entry.marks());
@@ -198,7 +202,7 @@ impl Context {
                 ..Weighed::default()
             };
         }
-        self.weigh_rest(series, now, &mut found);
+        self.weigh_rest(series, server, now, &mut found);
         if let Some(hint) = entry.filter(|entry| !entry.marks()) {
             let (weight, text) = (hint.contribution(), hint.reason().to_owned());
             found.add("catalogue", weight, weight, weight, text);
@@ -210,14 +214,6 @@ impl Context {
             signals,
             benign: benign.map(Entry::as_benign),
         }
-    }
-
-    /// Whether nothing speaks against what an entry of the catalogue says.
-    fn may_be_benign(&self, series: &Series, found: &Found) -> bool {
-        let pretended = |it: &Arc<Prevalence>| commonness::is_pretended(series, it);
-        found.contribution("intelligence") <= 0.0
-            && found.contribution("process_path") < weights::PATH_AGAINST_BENIGN
-            && !self.prevalence.as_ref().is_some_and(pretended)
     }
 
     fn weigh_lists(&self, series: &Series, now: Timestamp, found: &mut Found) {
@@ -238,16 +234,22 @@ impl Context {
         }
     }
 
-    fn weigh_rest(&self, series: &Series, now: Timestamp, found: &mut Found) {
+    fn weigh_rest(
+        &self,
+        series: &Series,
+        server: Option<Server>,
+        now: Timestamp,
+        found: &mut Found,
+    ) {
         let way = way::way(&series.key, &self.own_networks);
         way::weigh(series, way, found);
-        if let Some(prevalence) = &self.prevalence {
-            commonness::weigh(series, way, prevalence, now, found);
+        if let (Some(world), Some(server)) = (&self.world, server) {
+            commonness::weigh(series, way, world, server, now, found);
         }
         if way == Way::Outbound {
             traffic::weigh(series, found);
-            let from_prevalence = || self.prevalence.as_ref()?.named_share();
-            traffic::weigh_name(series, self.named_share.or_else(from_prevalence), found);
+            let from_world = || self.world.as_ref()?.named_share;
+            traffic::weigh_name(series, self.named_share.or_else(from_world), found);
         }
         self.weigh_dns(series, found);
     }

@@ -5,9 +5,10 @@
 //!   on something that is not known of a series does not hold.
 //! - An entry either *marks* a series as benign (`benign = true`: it is listed as benign with the reason, and is no
 //!   detection) or only *hints* (it takes from the score, within the bound of all context).
-//! - One trait that who writes an implant can choose must not be enough: the name of a server is what the client says,
-//!   a port is anybody's, and a CDN hosts everybody. So an entry marks only with two of its traits out of name, process, behaviour
-//!   (`period_s`, `max_bytes`) and a port that is not of the web, or for a destination that no outsider has.
+//! - One trait that who writes an implant can choose must not be enough: the name of a server is what the client
+//!   says, a port is anybody's, and a CDN hosts everybody. So an entry marks only with two of its traits out of name,
+//!   process, behaviour (`period_s`, `max_bytes`) and a port that is not of the web, or for a destination that no
+//!   outsider has.
 //!   [`Catalogue::parse`] refuses others. Even then a mark is an opinion and no proof: the series stays in sight,
 //!   with its cadence.
 //! - Of several entries that match, one that marks counts before one that hints, then the one that takes most, then

@@ -1,5 +1,7 @@
 //! What prevalence and age say.
 
+use std::sync::Arc;
+
 use super::prevalence::{Prevalence, Sighting, process_name};
 use super::signals::Found;
 use super::traffic::whole;
@@ -9,44 +11,78 @@ use crate::Timestamp;
 use crate::evidence::explain::span;
 use crate::series::Series;
 
-/// A name that many use at an address that only one does: it may be pretended.
-pub(super) fn is_pretended(series: &Series, prevalence: &Prevalence) -> bool {
-    let Some(name) = series.server_name.value.as_deref() else {
-        return false;
-    };
-    let sources = prevalence.sources();
-    let common = prevalence
-        .name(name)
-        .is_some_and(|it| it.sources >= w::COMMON_SHARE * sources && it.sources >= 3.0);
-    let alone = prevalence
-        .address(&series.key)
-        .is_none_or(|it| it.sources <= 1.0);
-    sources >= w::FEWEST_SOURCES && common && alone
+/// A sketch, with what is the same for all series estimated once.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    prevalence: Arc<Prevalence>,
+    sources: f64,
+    with_process: f64,
+    history_s: f64,
+    pub(super) named_share: Option<f64>,
+}
+
+/// The server of a series in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Server {
+    /// By its name, or by its address when it has none.
+    seen: Option<Sighting>,
+    /// It says a name that many use at an address that only one does.
+    pub(super) is_pretended: bool,
+}
+
+impl World {
+    pub(super) fn new(prevalence: Arc<Prevalence>) -> Self {
+        Self {
+            sources: prevalence.sources(),
+            with_process: prevalence.sources_with_process(),
+            history_s: prevalence.history().as_secs_f64(),
+            named_share: prevalence.named_share(),
+            prevalence,
+        }
+    }
+
+    pub(super) fn server(&self, series: &Series) -> Server {
+        let address = || self.prevalence.address(&series.key);
+        let Some(name) = series.server_name.value.as_deref() else {
+            return Server {
+                seen: address(),
+                is_pretended: false,
+            };
+        };
+        let seen = self.prevalence.name(name);
+        let common = self.sources >= w::FEWEST_SOURCES
+            && seen.is_some_and(|it| {
+                it.sources >= w::COMMON_SHARE * self.sources && it.sources >= 3.0
+            });
+        Server {
+            seen,
+            is_pretended: common && address().is_none_or(|it| it.sources <= 1.0),
+        }
+    }
 }
 
 pub(super) fn weigh(
     series: &Series,
     way: Way,
-    prevalence: &Prevalence,
+    world: &World,
+    server: Server,
     now: Timestamp,
     found: &mut Found,
 ) {
-    let name = series.server_name.value.as_deref();
-    let server = match name {
-        Some(name) => prevalence.name(name),
-        None => prevalence.address(&series.key),
-    };
-    if let Some(server) = server {
-        weigh_server(series, way, prevalence, server, found);
+    if let Some(seen) = server.seen {
+        weigh_server(way, world.sources, seen, server.is_pretended, found);
         if way == Way::Outbound {
-            weigh_age(prevalence, server, now, found);
+            weigh_age(world.history_s, seen, now, found);
         }
     }
     if let Some(process) = process_name(series.process.value.as_deref()) {
-        weigh_process(prevalence, process, found);
-        let here = prevalence.process_at(&series.key, name, process);
-        if let (Some(server), Some(here)) = (server, here) {
-            weigh_process_here(process, server, here, found);
+        weigh_process(world, process, found);
+        let name = series.server_name.value.as_deref();
+        let here = || world.prevalence.process_at(&series.key, name, process);
+        // Among few sources nothing is strange: no need to look.
+        let many = server.seen.filter(|it| it.sources >= w::FEWEST_SOURCES);
+        if let Some((seen, here)) = many.and_then(|seen| Some((seen, here()?))) {
+            weigh_process_here(process, seen, here, found);
         }
     }
 }
@@ -63,14 +99,7 @@ fn is_rare(count: f64, sources: f64) -> bool {
     count <= 1.0 || count <= w::RARE_SHARE * sources
 }
 
-fn weigh_server(
-    series: &Series,
-    way: Way,
-    prevalence: &Prevalence,
-    server: Sighting,
-    found: &mut Found,
-) {
-    let sources = prevalence.sources();
+fn weigh_server(way: Way, sources: f64, server: Sighting, is_pretended: bool, found: &mut Found) {
     let trust = trust(sources);
     let share = server.sources / sources.max(1.0);
     let seen = format!(
@@ -83,7 +112,7 @@ fn weigh_server(
             let weight = w::RARE_SERVER;
             found.add("prevalence", weight * trust, weight, share, seen);
         }
-    } else if !is_pretended(series, prevalence) {
+    } else if !is_pretended {
         let part = (share / w::COMMON_SHARE).ln() / (w::USUAL_SHARE / w::COMMON_SHARE).ln();
         let part = part.clamp(0.0, 1.0);
         let weight = w::COMMON_SERVER;
@@ -91,8 +120,7 @@ fn weigh_server(
     }
 }
 
-fn weigh_age(prevalence: &Prevalence, server: Sighting, now: Timestamp, found: &mut Found) {
-    let history_s = prevalence.history().as_secs_f64();
+fn weigh_age(history_s: f64, server: Sighting, now: Timestamp, found: &mut Found) {
     if history_s < w::SHORTEST_HISTORY_S {
         return;
     }
@@ -110,9 +138,9 @@ fn weigh_age(prevalence: &Prevalence, server: Sighting, now: Timestamp, found: &
     }
 }
 
-fn weigh_process(prevalence: &Prevalence, process: &str, found: &mut Found) {
-    let sources = prevalence.sources_with_process();
-    let Some(seen) = prevalence.process(process) else {
+fn weigh_process(world: &World, process: &str, found: &mut Found) {
+    let sources = world.with_process;
+    let Some(seen) = world.prevalence.process(process) else {
         return;
     };
     if is_rare(seen.sources, sources) {
@@ -135,7 +163,7 @@ fn weigh_process(prevalence: &Prevalence, process: &str, found: &mut Found) {
 
 fn weigh_process_here(process: &str, server: Sighting, here: Sighting, found: &mut Found) {
     let share = here.sources / server.sources.max(1.0);
-    if share <= w::STRANGE_SHARE || (here.sources <= 1.0 && server.sources >= w::FEWEST_SOURCES) {
+    if share <= w::STRANGE_SHARE || here.sources <= 1.0 {
         let text = format!(
             "{process} talks to this server on {} of the {} sources that use it",
             whole(here.sources),

@@ -8,6 +8,8 @@
 //!   address with port and transport.
 //! - Shards by source, by time or overlapping ones merge into what one would have counted: merging is
 //!   commutative, associative and idempotent, also where keys were dropped. Shards must share seed and bound.
+//! - To observe the same again changes nothing but the end of the history: where time matters, the first observation of
+//!   each series, name and process is enough.
 //! - Nothing is ever forgotten but by starting anew: keep one for some weeks, merge, and begin the next.
 //!
 //! # Limits
