@@ -44,6 +44,7 @@ pub use weights::{BOUND, MOST_BENIGN};
 
 use crate::evidence::Evidence;
 use crate::series::Series;
+use crate::server_name::{DNS_PORT, of_server};
 use crate::{Network, Signal, Timestamp, Transport};
 use commonness::{Server, World};
 use signals::Found;
@@ -256,7 +257,7 @@ impl Context {
 
     /// Queries carry the name that is asked for as that of the server, where the input tells it.
     fn weigh_dns(&self, series: &Series, found: &mut Found) {
-        let dns = series.key.destination_port == 53
+        let dns = series.key.destination_port == DNS_PORT
             && matches!(series.key.transport, Transport::Udp | Transport::Tcp);
         let (Some(counts), Some(name), true) =
             (&self.subdomains, series.server_name.value.as_deref(), dns)
@@ -274,7 +275,7 @@ impl Context {
         let back = series.sizes_in.typical_bytes();
         let traits = Traits {
             key: &series.key,
-            server_name: series.server_name.value.as_deref(),
+            server_name: of_server(&series.key, series.server_name.value.as_deref()),
             process: series.process.value.as_deref(),
             period_s: evidence.map(|it| it.period_s),
             typical_bytes: out.zip(back).map(|(out, back)| out.max(back)),

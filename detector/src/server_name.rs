@@ -4,12 +4,23 @@
 //! compiled in (crate `psl`) says below which names anybody can register one: also `github.io` and the
 //! like, whose names belong to different people.
 
+use crate::SeriesKey;
+
 /// Longest name in the domain name system (RFC 1035, section 2.3.4).
 pub(crate) const MAX_DOMAIN_BYTES: usize = 253;
+
+/// Port of DNS (RFC 1035, section 4.2).
+pub(crate) const DNS_PORT: u16 = 53;
 
 /// Lower case, without the dot of the root.
 pub(crate) fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// The name of the server of a series. At the port of DNS the inputs give the name that is asked for, which says
+/// nothing of the server that is asked.
+pub(crate) fn of_server<'a>(key: &SeriesKey, name: Option<&'a str>) -> Option<&'a str> {
+    name.filter(|_| key.destination_port != DNS_PORT)
 }
 
 /// The part of a name that somebody registered: its public suffix and one label more. `None` for a public suffix

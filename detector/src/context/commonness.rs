@@ -10,6 +10,7 @@ use super::weights as w;
 use crate::Timestamp;
 use crate::evidence::explain::span;
 use crate::series::Series;
+use crate::server_name::of_server;
 
 /// A sketch, with what is the same for all series estimated once.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ impl World {
 
     pub(super) fn server(&self, series: &Series) -> Server {
         let address = || self.prevalence.address(&series.key);
-        let Some(name) = series.server_name.value.as_deref() else {
+        let Some(name) = server_name(series) else {
             return Server {
                 seen: address(),
                 is_pretended: false,
@@ -59,6 +60,10 @@ impl World {
             is_pretended: common && address().is_none_or(|it| it.sources <= 1.0),
         }
     }
+}
+
+fn server_name(series: &Series) -> Option<&str> {
+    of_server(&series.key, series.server_name.value.as_deref())
 }
 
 pub(super) fn weigh(
@@ -77,7 +82,7 @@ pub(super) fn weigh(
     }
     if let Some(process) = process_name(series.process.value.as_deref()) {
         weigh_process(world, process, found);
-        let name = series.server_name.value.as_deref();
+        let name = server_name(series);
         let here = || world.prevalence.process_at(&series.key, name, process);
         // Among few sources nothing is strange: no need to look.
         let many = server.seen.filter(|it| it.sources >= w::FEWEST_SOURCES);

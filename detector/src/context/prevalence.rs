@@ -152,10 +152,8 @@ impl Prevalence {
         state.first = Some(state.first.map_or(time, |first| first.min(time)));
         state.last = state.last.max(Some(time));
         let address = self.address_key(key);
-        let name = observation
-            .server_name
-            .as_deref()
-            .map(|it| self.name_key(it));
+        let name = server_name::of_server(key, observation.server_name.as_deref());
+        let name = name.map(|it| self.name_key(it));
         let process = process_name(observation.process.as_deref());
         let process_key = process.map(|it| self.hash(Kind::Process, &[it.as_bytes()]));
         let pair = process.map(|it| self.pair_key(name.unwrap_or(address), it));
@@ -339,7 +337,7 @@ impl Prevalence {
 pub(super) fn process_name(process: Option<&Process>) -> Option<&str> {
     let process = process?;
     let path = process.executable.as_deref();
-    let last = path.map(|path| path.rsplit('/').next().unwrap_or(path));
+    let last = path.map(|path| path.rsplit(['/', '\\']).next().unwrap_or(path));
     process.name.as_deref().or(last).filter(|it| !it.is_empty())
 }
 

@@ -126,20 +126,11 @@ const USUAL_PORTS: [u16; 46] = [
     5223, 5228, 5229, 5230, 5269, 6514, 8080, 8443, 8883, 9418,
 ];
 
-/// TCP ports at which clients say the name of the server, by TLS or HTTP.
-const PORTS_OF_NAMES: [u16; 18] = [
-    80, 443, 465, 563, 587, 636, 853, 990, 993, 995, 4070, 5061, 5223, 5228, 6514, 8080, 8443, 8883,
-];
-
 fn weigh_port(series: &Series, found: &mut Found) {
     let port = series.key.destination_port;
-    let named = series.server_name.value.is_some();
     let (weight, text) = if KNOWN_BAD_PORTS.contains(&port) {
         let text = format!("port {port} is the default of tools for remote control");
         (weights::KNOWN_BAD_PORT, text)
-    } else if named && !PORTS_OF_NAMES.contains(&port) && !USUAL_PORTS.contains(&port) {
-        let text = format!("TLS or HTTP at port {port}, which is not theirs");
-        (weights::NAMED_AT_ODD_PORT, text)
     } else if !USUAL_PORTS.contains(&port) {
         let text = format!("port {port} is of no service that is used across the Internet");
         (weights::ODD_PORT, text)

@@ -72,7 +72,6 @@ pub(super) const INTERNAL: f64 = -0.5;
 pub(super) const PEERS: f64 = -0.5;
 
 pub(super) const KNOWN_BAD_PORT: f64 = 0.8;
-pub(super) const NAMED_AT_ODD_PORT: f64 = 0.5;
 pub(super) const ODD_PORT: f64 = 0.4;
 
 pub(super) const DIRECT: f64 = 1.0;

@@ -256,7 +256,7 @@ fn ports_weigh_only_on_the_way_out() {
     };
     assert_eq!(to("198.51.100.7", 443, true), None);
     assert_eq!(to("198.51.100.7", 4444, false), Some(0.8));
-    assert_eq!(to("198.51.100.7", 49_000, true), Some(0.5));
+    assert_eq!(to("198.51.100.7", 49_000, true), Some(0.4));
     assert_eq!(to("198.51.100.7", 49_000, false), Some(0.4));
     assert_eq!(to("10.0.0.2", 4444, false), None);
 }
@@ -384,6 +384,20 @@ fn a_list_a_bad_path_and_a_pretended_name_speak_against_a_mark() {
     );
     let real = key("10.0.0.1", "203.0.113.9", 443, Transport::Tcp);
     assert!(assess(&real, &context, portal).benign.is_some());
+}
+
+#[test]
+fn the_name_that_is_asked_for_is_not_that_of_the_server() {
+    let resolver = key("10.0.0.1", "203.0.113.53", 53, Transport::Udp);
+    let change = |seen: &mut Observation| seen.server_name = Some(Arc::from("deb.debian.org"));
+    let hourly: Vec<f64> = (0..60).map(|beat| 3600.0 * f64::from(beat)).collect();
+    let asked = assess_times(&resolver, &hourly, &with_office(), change);
+    assert_eq!(asked.benign, None);
+    let fetched = assess_times(&web(), &hourly, &Context::default(), change);
+    assert_eq!(
+        fetched.benign.map(|it| it.id.to_string()).as_deref(),
+        Some("update.debian")
+    );
 }
 
 #[test]
