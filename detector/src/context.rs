@@ -190,12 +190,11 @@ impl Context {
             process::weigh(process, &mut found);
         }
         let server = self.world.as_ref().map(|world| world.server(series));
-        let may_be_benign = found.contribution("intelligence") <= 0.0
-            && found.contribution("process_path") < weights::PATH_AGAINST_BENIGN
-            && !server.is_some_and(|it| it.is_pretended);
-        let entry = self
-            .catalogue_entry(series, evidence)
-            .filter(|entry| may_be_benign || !entry.marks());
+        let in_doubt = found.contribution("intelligence") > 0.0
+            || found.contribution("process_path") >= weights::PATH_AGAINST_BENIGN
+            || server.is_some_and(|it| it.is_pretended);
+        let entry = self.catalogue_entry(series, evidence);
+        let entry = entry.filter(|entry| !(in_doubt && entry.marks()));
         let benign = entry.filter(|entry| entry.marks());
         if evidence.is_none() {
             return Weighed {

@@ -144,20 +144,7 @@ impl SeriesState {
         max_starts: usize,
     ) -> Result<(Series, bool), RestoreError> {
         let mut series = Series::new(key);
-        let (state, rest) = match self.0 {
-            Versions::V1(state) => (state, None),
-            Versions::V2(state, longest_ns) => {
-                series.longest_ns = longest_ns;
-                (state, None)
-            }
-            Versions::V3(state, rest) => (state, Some(rest)),
-            Versions::V4(state, rest, sums) => {
-                series.sizes_out = sums.sizes_out;
-                series.sizes_in = sums.sizes_in;
-                series.endings = sums.endings;
-                (state, Some(rest))
-            }
-        };
+        let (state, rest) = newest_parts(self.0, &mut series);
         series.starts = times(state.first_start, &state.intervals_ns)?.into();
         match rest {
             Some(rest) => restore_rest(&mut series, &rest, max_starts)?,
@@ -183,6 +170,24 @@ impl SeriesState {
         series.score = state.score;
         series.stored = true;
         Ok((series, state.to_analyse))
+    }
+}
+
+/// What every version has, and what version 3 added; the rest goes into the series as it is.
+fn newest_parts(versions: Versions, series: &mut Series) -> (StateV1, Option<StateV3>) {
+    match versions {
+        Versions::V1(state) => (state, None),
+        Versions::V2(state, longest_ns) => {
+            series.longest_ns = longest_ns;
+            (state, None)
+        }
+        Versions::V3(state, rest) => (state, Some(rest)),
+        Versions::V4(state, rest, sums) => {
+            series.sizes_out = sums.sizes_out;
+            series.sizes_in = sums.sizes_in;
+            series.endings = sums.endings;
+            (state, Some(rest))
+        }
     }
 }
 

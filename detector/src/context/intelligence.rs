@@ -317,7 +317,18 @@ impl IntelligenceBuilder {
         Ok(())
     }
 
-    /// Adds one indicator, or says why not.
+    /// One indicator, or why it does not count and what was expected.
+    fn read(&self, text: &str) -> Result<Indicator, (SkipReason, &'static str)> {
+        if text.len() > self.limits.indicator_bytes {
+            Err((SkipReason::TooLong, "a shorter one"))
+        } else if self.names.len() + self.networks.len() >= self.limits.indicators {
+            Err((SkipReason::TooMany, "fewer of them"))
+        } else {
+            parse(text)
+        }
+    }
+
+    /// Adds one indicator, or tells why not.
     fn add(
         &mut self,
         reading: &mut Reading,
@@ -327,21 +338,11 @@ impl IntelligenceBuilder {
         share: f64,
         until: i64,
     ) {
-        if text.len() > self.limits.indicator_bytes {
-            reading.skip(SkipReason::TooLong);
-            reading.error(line, field, text, "a shorter one");
-            return;
-        }
-        if self.names.len() + self.networks.len() >= self.limits.indicators {
-            reading.skip(SkipReason::TooMany);
-            return;
-        }
-        let indicator = match parse(text) {
+        let indicator = match self.read(text) {
             Ok(indicator) => indicator,
             Err((reason, expected)) => {
                 reading.skip(reason);
-                reading.error(line, field, text, expected);
-                return;
+                return reading.error(line, field, text, expected);
             }
         };
         let url = matches!(
