@@ -19,6 +19,7 @@ mod pattern;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub(crate) use pattern::parents;
 pub use pattern::{DomainPattern, PatternError, ProcessPattern};
 
 use crate::network::mask;
@@ -201,8 +202,8 @@ impl AllowList {
         self.by_destination.find(facts.key.destination, &mut take);
         self.by_source.find(facts.key.source, &mut take);
         if let Some(name) = facts.server_name.filter(|_| !self.by_domain.is_empty()) {
-            let name = pattern::normal_domain(name);
-            for base in pattern::parents(&name) {
+            let name = crate::server_name::normal(name);
+            for base in parents(&name) {
                 self.by_domain.get(base).into_iter().for_each(|it| take(it));
             }
         }

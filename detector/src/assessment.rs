@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::context::Benign;
 use crate::evidence::Evidence;
 use crate::seed::Spectrum;
 use crate::{Process, SeriesKey, Timestamp};
@@ -140,4 +141,30 @@ pub struct Assessment {
     pub signals: Vec<Signal>,
     /// The reasons in one or two sentences.
     pub explanation: String,
+    /// Why the series is listed as benign: it is then no detection, whatever its score. `None` when nothing marks it,
+    /// and with the method `seed`. Not written, as [`Self::spectrum`].
+    #[serde(skip)]
+    pub benign: Option<Benign>,
+}
+
+/// Signals of the method `evidence` that come from the times.
+const TIMING_SIGNALS: [&str; 4] = ["base_rate", "cadence", "persistence", "steadiness"];
+
+impl Assessment {
+    /// The score that the times alone give, without any context: what a benign series would score if it were not
+    /// known to be benign. The score itself with another method than `evidence`.
+    #[must_use]
+    pub fn timing_score(&self) -> f64 {
+        if *self.method != *crate::evidence::METHOD || self.signals.is_empty() {
+            return self.score;
+        }
+        let timing = |signal: &&Signal| TIMING_SIGNALS.contains(&&*signal.name);
+        let log_odds: f64 = self
+            .signals
+            .iter()
+            .filter(timing)
+            .map(|signal| signal.contribution)
+            .sum();
+        1.0 / (1.0 + (-log_odds).exp())
+    }
 }

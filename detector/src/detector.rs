@@ -7,15 +7,7 @@ use crate::series::MAX_NAME_BYTES;
 use crate::settings::{Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
 use crate::table::SeriesTable;
-use crate::{AllowFacts, Assessment, Observation, SeriesKey, Side, Timestamp};
-
-/// What is known beside the observations: nothing yet.
-///
-/// Prevalence, first sightings, intelligence and allow-lists will come in here, as values that the caller
-/// keeps and shares between detectors.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Context {}
+use crate::{AllowFacts, Assessment, Context, Observation, SeriesKey, Side, Timestamp};
 
 /// What became of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,9 +306,10 @@ impl Detector {
         Some(series.starts.iter().copied().collect())
     }
 
-    fn look(&self, now: Timestamp, _context: &Context) -> Look {
+    fn look<'a>(&self, now: Timestamp, context: &'a Context) -> Look<'a> {
         Look {
             now,
+            context,
             testable: self.table.testable(),
         }
     }

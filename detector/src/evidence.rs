@@ -37,7 +37,7 @@ mod beats;
 mod cadence;
 mod calibration;
 mod clock;
-mod explain;
+pub(crate) mod explain;
 mod hours;
 #[rustfmt::skip]
 #[allow(clippy::approx_constant, reason = "quantiles of a sample may look like pi")]

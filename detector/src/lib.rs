@@ -36,6 +36,7 @@
 
 mod allow;
 mod assessment;
+pub mod context;
 mod detector;
 #[cfg(feature = "ecs")]
 pub mod ecs;
@@ -45,6 +46,7 @@ mod network;
 mod observation;
 pub mod seed;
 mod series;
+mod server_name;
 mod settings;
 mod state;
 mod stats;
@@ -53,9 +55,11 @@ mod time;
 
 pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, ProcessPattern};
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
-pub use detector::{Context, Counters, Detector, Ignored, Outcome, SeriesSummary};
+pub use context::Context;
+pub use detector::{Counters, Detector, Ignored, Outcome, SeriesSummary};
 pub use network::{Network, NetworkError};
 pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side, Transport};
+pub use server_name::registered_domain;
 pub use settings::{EvidenceSettings, Profile, SeedSettings, Settings, SettingsError};
 pub use state::{RestoreError, SeriesChange, SeriesState};
 pub use time::Timestamp;

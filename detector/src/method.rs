@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::context::{Benign, Weighed};
 use crate::evidence::{Evidence, FEWEST_GAPS, Scales};
 use crate::seed::{Gate, Scorer, Spectrum, SpectrumAnalyser};
 use crate::series::Series;
 use crate::settings::{EvidenceSettings, Profile, SeedSettings, Settings};
 use crate::stats::real;
-use crate::{Assessment, IntervalStatistics, Severity, Signal, Timestamp};
+use crate::{Assessment, Context, IntervalStatistics, Severity, Signal, Timestamp};
 
 /// The method and all that it plans once.
 #[derive(Debug)]
@@ -33,8 +34,9 @@ pub(crate) struct Workspace {
 
 /// What holds for all series that are looked at together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Look<'a> {
     pub(crate) now: Timestamp,
+    pub(crate) context: &'a Context,
     /// Series that can be tested.
     pub(crate) testable: u64,
 }
@@ -51,6 +53,7 @@ struct Verdict {
     spectrum: Option<Spectrum>,
     signals: Vec<Signal>,
     explanation: String,
+    benign: Option<Benign>,
 }
 
 impl Method {
@@ -73,7 +76,7 @@ impl Method {
     pub(crate) fn assess(
         &self,
         series: &Series,
-        look: &Look,
+        look: &Look<'_>,
         workspace: &mut Workspace,
     ) -> Option<Assessment> {
         let last_seen = series.last_seen()?;
@@ -83,7 +86,9 @@ impl Method {
             Self::Evidence { settings, name } => {
                 let intervals = workspace.scorer.intervals(&workspace.times);
                 let evidence = workspace.scales.weigh(series, look.now);
-                (name, intervals, evidence_verdict(evidence, settings, look))
+                let weighed = look.context.weigh(series, evidence.as_ref(), look.now);
+                let verdict = evidence_verdict(evidence, weighed, settings, look);
+                (name, intervals, verdict)
             }
             Self::Seed {
                 settings,
@@ -117,32 +122,47 @@ impl Method {
             bytes_in: series.bytes_in,
             signals: verdict.signals,
             explanation: verdict.explanation,
+            benign: verdict.benign,
         })
     }
 }
 
 fn evidence_verdict(
     evidence: Option<Evidence>,
+    weighed: Weighed,
     settings: &EvidenceSettings,
-    look: &Look,
+    look: &Look<'_>,
 ) -> Verdict {
     let Some(evidence) = evidence else {
         let reason = format!("too few beats: at least {} are needed", FEWEST_GAPS + 1);
-        return gated(reason, None);
+        return Verdict {
+            benign: weighed.benign,
+            ..gated(reason, None)
+        };
     };
-    let score = evidence.score();
     let tests = real(usize::try_from(look.testable.max(1)).unwrap_or(usize::MAX));
     let level = settings.false_alerts_per_day / tests;
+    // The level is for the times alone: context cannot make a cadence.
+    let keeps_a_cadence = evidence.p_value_any_look <= level;
+    let mut signals = evidence.signals();
+    signals.extend(weighed.signals);
+    let score = logistic(signals.iter().map(|it| it.contribution).sum());
+    let detected = score >= settings.alert_threshold && keeps_a_cadence;
     Verdict {
         score,
-        detected: score >= settings.alert_threshold && evidence.p_value_any_look <= level,
+        detected: detected && weighed.benign.is_none(),
         interval_s: Some(evidence.period_s),
         jitter: Some(evidence.half_width),
-        signals: evidence.signals(),
-        explanation: evidence.explanation(),
+        signals,
+        explanation: evidence.explanation() + &weighed.sentence,
         evidence: Some(evidence),
+        benign: weighed.benign,
         ..Verdict::default()
     }
+}
+
+fn logistic(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
 }
 
 /// Half-width of the intervals relative to the median, as if they were spread evenly around it: then

@@ -6,13 +6,17 @@
 //! connection ends ([`Phase::Closed`], [`Phase::Whole`]); totals of live connections
 //! ([`Phase::Active`]) only say that the series lives. Of activity inside live connections
 //! ([`Phase::Activity`]) the newest times are kept, like starts. The hours with a start or activity are kept
-//! as a set of the newest 16 days.
+//! as a set of the newest 16 days. Of sizes and endings, sums are kept ([`Sizes`], [`Endings`]).
 //!
 //! Memory: [`SERIES_BYTES`] and 8 to 16 bytes for each kept time (they grow by doubling up to the setting
 //! `max_starts_per_series`); the strings are the caller's shared ones.
 
+mod sizes;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+pub(crate) use sizes::{Endings, Sizes};
 
 use crate::evidence::ActiveHours;
 use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
@@ -23,7 +27,7 @@ pub(crate) const RECENT_PORTS: usize = 8;
 pub(crate) const MAX_NAME_BYTES: usize = 4096;
 
 /// Most bytes of a series without its kept starts.
-pub(crate) const SERIES_BYTES: usize = 384;
+pub(crate) const SERIES_BYTES: usize = 440;
 const _: () = assert!(
     size_of::<Series>() <= SERIES_BYTES,
     "a series grew: measure and document it"
@@ -94,6 +98,11 @@ pub(crate) struct Series {
     pub(crate) last_activity: Timestamp,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_in: u64,
+    /// Sizes of connections from source to destination.
+    pub(crate) sizes_out: Sizes,
+    /// Sizes of connections from destination to source.
+    pub(crate) sizes_in: Sizes,
+    pub(crate) endings: Endings,
     /// Longest connection that has ended, in nanoseconds.
     pub(crate) longest_ns: u64,
     pub(crate) host_name: Latest<Arc<str>>,
@@ -118,6 +127,9 @@ impl Series {
             last_activity: Timestamp::from_unix_nanos(i64::MIN),
             bytes_out: 0,
             bytes_in: 0,
+            sizes_out: Sizes::default(),
+            sizes_in: Sizes::default(),
+            endings: Endings::default(),
             longest_ns: 0,
             host_name: Latest::default(),
             server_name: Latest::default(),
@@ -146,19 +158,29 @@ impl Series {
             effect.changed = true;
         }
         if matches!(observation.phase, Phase::Closed | Phase::Whole) {
-            self.bytes_out = self
-                .bytes_out
-                .saturating_add(observation.bytes_out.unwrap_or(0));
-            self.bytes_in = self
-                .bytes_in
-                .saturating_add(observation.bytes_in.unwrap_or(0));
-            let duration = observation.duration.unwrap_or_default().as_nanos();
-            self.longest_ns = self
-                .longest_ns
-                .max(u64::try_from(duration).unwrap_or(u64::MAX));
+            self.end(observation);
             effect.changed = true;
         }
         effect
+    }
+
+    /// Takes what is known of a connection that is over.
+    fn end(&mut self, observation: &Observation) {
+        if let Some(bytes) = observation.bytes_out {
+            self.bytes_out = self.bytes_out.saturating_add(bytes);
+            self.sizes_out.add(bytes);
+        }
+        if let Some(bytes) = observation.bytes_in {
+            self.bytes_in = self.bytes_in.saturating_add(bytes);
+            self.sizes_in.add(bytes);
+        }
+        if let Some(established) = observation.established {
+            self.endings.add(established);
+        }
+        let duration = observation.duration.unwrap_or_default().as_nanos();
+        self.longest_ns = self
+            .longest_ns
+            .max(u64::try_from(duration).unwrap_or(u64::MAX));
     }
 
     /// Takes the names; says whether one of them changed.

@@ -41,7 +41,7 @@ pub struct Settings {
     pub profile: Profile,
     /// Most series to keep; when full, the least suspicious and oldest goes. 1..=100 000 000.
     ///
-    /// One series takes about 420 bytes with its place in the table, and 8 to 16 bytes for each kept start.
+    /// One series takes about 480 bytes with its place in the table, and 8 to 16 bytes for each kept start.
     pub max_series: usize,
     /// Most connection starts to keep of one series: the newest. 4..=65 536.
     pub max_starts_per_series: usize,

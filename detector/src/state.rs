@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::ActiveHours;
-use crate::series::{Latest, RECENT_PORTS, Series};
+use crate::series::{Endings, Latest, RECENT_PORTS, Series, Sizes};
 use crate::stats::nanos_between;
 use crate::{Process, SeriesKey, Timestamp};
 
@@ -35,6 +35,8 @@ enum Versions {
     V2(StateV1, u64),
     /// With activity inside connections and the hours in which there were any beats.
     V3(StateV1, StateV3),
+    /// With sums of sizes and of endings.
+    V4(StateV1, StateV3, StateV4),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,13 @@ struct StateV3 {
     hours: [u64; 6],
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StateV4 {
+    sizes_out: Sizes,
+    sizes_in: Sizes,
+    endings: Endings,
+}
+
 /// Why a state was not restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
@@ -91,6 +100,7 @@ impl SeriesState {
             Versions::V1(_) => 1,
             Versions::V2(..) => 2,
             Versions::V3(..) => 3,
+            Versions::V4(..) => 4,
         }
     }
 
@@ -119,7 +129,12 @@ impl SeriesState {
             latest_hour,
             hours,
         };
-        Self(Versions::V3(state, rest))
+        let sums = StateV4 {
+            sizes_out: series.sizes_out,
+            sizes_in: series.sizes_in,
+            endings: series.endings,
+        };
+        Self(Versions::V4(state, rest, sums))
     }
 
     /// The series, and whether it waits to be analysed. Keeps the newest `max_starts` starts.
@@ -129,14 +144,7 @@ impl SeriesState {
         max_starts: usize,
     ) -> Result<(Series, bool), RestoreError> {
         let mut series = Series::new(key);
-        let (state, rest) = match self.0 {
-            Versions::V1(state) => (state, None),
-            Versions::V2(state, longest_ns) => {
-                series.longest_ns = longest_ns;
-                (state, None)
-            }
-            Versions::V3(state, rest) => (state, Some(rest)),
-        };
+        let (state, rest) = newest_parts(self.0, &mut series);
         series.starts = times(state.first_start, &state.intervals_ns)?.into();
         match rest {
             Some(rest) => restore_rest(&mut series, &rest, max_starts)?,
@@ -162,6 +170,24 @@ impl SeriesState {
         series.score = state.score;
         series.stored = true;
         Ok((series, state.to_analyse))
+    }
+}
+
+/// What every version has, and what version 3 added; the rest goes into the series as it is.
+fn newest_parts(versions: Versions, series: &mut Series) -> (StateV1, Option<StateV3>) {
+    match versions {
+        Versions::V1(state) => (state, None),
+        Versions::V2(state, longest_ns) => {
+            series.longest_ns = longest_ns;
+            (state, None)
+        }
+        Versions::V3(state, rest) => (state, Some(rest)),
+        Versions::V4(state, rest, sums) => {
+            series.sizes_out = sums.sizes_out;
+            series.sizes_in = sums.sizes_in;
+            series.endings = sums.endings;
+            (state, Some(rest))
+        }
     }
 }
 
@@ -263,5 +289,40 @@ fn invalid(field: &'static str, value: &str, expected: &'static str) -> RestoreE
         field,
         value: value.to_owned(),
         expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_version_3_is_restored_without_the_sums_that_it_has_not() {
+        let key = SeriesKey {
+            host: Arc::from("host"),
+            namespace: Arc::from(""),
+            source: [10, 0, 0, 1].into(),
+            destination: [198, 51, 100, 7].into(),
+            destination_port: 443,
+            transport: crate::Transport::Tcp,
+        };
+        let mut series = Series::new(key.clone());
+        let mut seen = crate::Observation::new(
+            Timestamp::from_unix_nanos(5),
+            crate::Phase::Whole,
+            key.clone(),
+        );
+        seen.bytes_out = Some(100);
+        series.observe(&seen, 16);
+        let Versions::V4(state, rest, _) = SeriesState::of(&series, true).0 else {
+            panic!("the newest version is written");
+        };
+        // What version 3 wrote was the same without the last part.
+        let written = postcard::to_allocvec(&SeriesState(Versions::V3(state, rest))).unwrap();
+        let read: SeriesState = postcard::from_bytes(&written).unwrap();
+        assert_eq!((read.version(), written[0]), (3, 2));
+        let (restored, to_analyse) = read.into_series(key, 16).unwrap();
+        assert!(to_analyse && restored.bytes_out == 100 && restored.count == 1);
+        assert_eq!(restored.sizes_out, Sizes::default());
     }
 }

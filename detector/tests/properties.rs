@@ -64,15 +64,15 @@ fn is_sound(assessment: &Assessment) -> Result<(), TestCaseError> {
         .iter()
         .map(|signal| signal.contribution)
         .sum();
-    let expected = match &assessment.evidence {
-        Some(evidence) => evidence.log_odds(),
-        None => score,
-    };
-    prop_assert!(
-        (sum - expected).abs() < 1e-12,
-        "contributions add up to {sum}, expected {expected}"
-    );
+    if assessment.evidence.is_none() {
+        prop_assert!(
+            (sum - score).abs() < 1e-12,
+            "contributions add up to {sum}, expected {score}"
+        );
+    }
     if let Some(evidence) = &assessment.evidence {
+        let timing = 1.0 / (1.0 + (-evidence.log_odds()).exp());
+        prop_assert!((assessment.timing_score() - timing).abs() < 1e-12);
         prop_assert!((1.0 / (1.0 + (-sum).exp()) - score).abs() < 1e-12);
         prop_assert!((1e-12..=1.0).contains(&evidence.p_value), "{evidence:?}");
         prop_assert!(

@@ -1,9 +1,8 @@
 //! Names with wildcards.
 
 use crate::Process;
+use crate::server_name::{MAX_DOMAIN_BYTES, normal as normal_domain};
 
-/// Longest domain name.
-const MAX_DOMAIN_BYTES: usize = 253;
 /// Longest label of a domain name.
 const MAX_LABEL_BYTES: usize = 63;
 /// Longest pattern of a process.
@@ -56,7 +55,7 @@ impl DomainPattern {
     }
 
     /// The name without the wildcard.
-    pub(super) fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         &self.base
     }
 
@@ -72,13 +71,8 @@ impl DomainPattern {
     }
 }
 
-/// Lower case, without the dot of the root.
-pub(super) fn normal_domain(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
-}
-
 /// A name and all names above it.
-pub(super) fn parents(name: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(name), |name| {
         name.split_once('.').map(|(_, above)| above)
     })

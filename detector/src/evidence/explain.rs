@@ -134,7 +134,7 @@ fn rounded(value: f64) -> String {
 }
 
 /// A span of time that people read: `60.1 s`, `15.0 min`, `7.2 h`.
-fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     match seconds {
         s if s < 600.0 => format!("{s:.1} s"),
         s if s < 7_200.0 => format!("{:.1} min", s / 60.0),
