@@ -142,8 +142,7 @@ pub struct Assessment {
     /// The reasons in one or two sentences.
     pub explanation: String,
     /// Why the series is listed as benign: it is then no detection, whatever its score. `None` when nothing marks it,
-    /// and with the method `seed`. Not written, as [`Self::spectrum`].
-    #[serde(skip)]
+    /// and with the method `seed`.
     pub benign: Option<Benign>,
 }
 

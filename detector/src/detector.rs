@@ -143,6 +143,11 @@ impl Detector {
         Ok(())
     }
 
+    /// Every series waits to be analysed again: what is known beside their times has changed.
+    pub fn look_at_all_again(&mut self) {
+        self.table.mark_all_to_analyse();
+    }
+
     /// Takes one observation. Costs constant time on average; allocates when state grows.
     pub fn observe(&mut self, now: Timestamp, observation: &Observation) -> Outcome {
         if let Some(reason) = self.reason_to_ignore(now, observation) {

@@ -20,6 +20,7 @@ mod alert;
 mod api;
 mod clock;
 mod config;
+mod context;
 mod control;
 mod deliver;
 #[cfg(feature = "fuzzing")]
@@ -40,8 +41,9 @@ pub use api::AccessError;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
 pub use config::{
-    AlertsConfig, ApiConfig, Config, ConfigError, DeliveryConfig, InputConfig, ReceiveConfig, Role,
-    StoreConfig, TailConfig, TlsConfig, TokenConfig,
+    AlertsConfig, ApiConfig, Config, ConfigError, ContextConfig, ContextError, DeliveryConfig,
+    InputConfig, ListConfig, ListFormat, OpenedContext, ReceiveConfig, Role, StoreConfig,
+    TailConfig, TlsConfig, TokenConfig,
 };
 pub use control::{ControlError, ReloadReport, Reread, View};
 pub use deliver::{

@@ -80,6 +80,7 @@ impl From<AssessmentV1> for Assessment {
             bytes_in: old.bytes_in,
             signals: old.signals,
             explanation: old.explanation,
+            benign: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use beaconwatch_detector::context::Benign;
 use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{Assessment, Process, SeriesKey, Signal, Transport};
 use serde::Serialize;
@@ -97,6 +98,27 @@ impl EvidenceView {
                 earliest: rfc3339(next.earliest),
                 latest: rfc3339(next.latest),
             }),
+        }
+    }
+}
+
+/// Why a series is listed as benign.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct BenignView {
+    /// Entry of the catalogue.
+    id: String,
+    /// What it is for.
+    category: String,
+    /// Why, in words.
+    reason: String,
+}
+
+impl BenignView {
+    pub(crate) fn of(benign: &Benign) -> Self {
+        Self {
+            id: benign.id.to_string(),
+            category: benign.category.name(),
+            reason: benign.reason.to_string(),
         }
     }
 }

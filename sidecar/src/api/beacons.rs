@@ -12,7 +12,7 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
 use super::series::{SeriesNames, SeverityName, seconds};
-use crate::alert::{EvidenceView, ProcessView};
+use crate::alert::{BenignView, EvidenceView, ProcessView};
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -48,6 +48,8 @@ pub(super) struct BeaconsQuery {
     process: Option<String>,
     /// Part of the server's name, in any case.
     server_name: Option<String>,
+    /// Only those that are listed as benign, or only the others.
+    benign: Option<bool>,
     /// Most entries, 100 when not given.
     #[param(minimum = 1, maximum = 10000)]
     limit: Option<usize>,
@@ -126,6 +128,8 @@ pub(super) struct Beacon {
     last_seen: String,
     /// When it was scored (RFC 3339).
     analysis_time: String,
+    /// Why it is listed as benign, and so no detection; none when it is not.
+    benign: Option<BenignView>,
     /// What its times say; none with another method.
     evidence: Option<EvidenceView>,
     /// Why it has its score.
@@ -267,6 +271,7 @@ struct Filter {
     port: Option<u16>,
     process: String,
     server_name: String,
+    benign: Option<bool>,
 }
 
 impl Filter {
@@ -279,6 +284,7 @@ impl Filter {
             port: query.port,
             process: lower(&query.process),
             server_name: lower(&query.server_name),
+            benign: query.benign,
         }
     }
 
@@ -288,6 +294,7 @@ impl Filter {
             && (self.source, self.destination, self.port) == (None, None, None)
             && self.process.is_empty()
             && self.server_name.is_empty()
+            && self.benign.is_none()
     }
 
     fn takes(&self, assessment: &Assessment) -> bool {
@@ -312,6 +319,9 @@ impl Filter {
             && self
                 .destination
                 .is_none_or(|destination| destination.contains(assessment.key.destination))
+            && self
+                .benign
+                .is_none_or(|benign| benign == assessment.benign.is_some())
             && (self.process.is_empty() || process())
             && (self.server_name.is_empty()
                 || has(assessment.server_name.as_deref(), &self.server_name))
@@ -354,6 +364,7 @@ impl Beacon {
             first_seen: rfc3339(assessment.first_seen),
             last_seen: rfc3339(assessment.last_seen),
             analysis_time: rfc3339(at),
+            benign: assessment.benign.as_ref().map(BenignView::of),
             evidence: assessment.evidence.as_ref().map(EvidenceView::of),
             explanation: explanation(assessment),
         }

@@ -99,6 +99,7 @@ impl From<ControlError> for ApiError {
             | ControlError::Reread(_)
             | ControlError::Access(_)
             | ControlError::Token(_)
+            | ControlError::Context(_)
             | ControlError::Destination(_) => Self::Unprocessable(error.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod api;
+mod context;
 mod delivery;
 mod inputs;
 mod receive;
@@ -25,6 +26,7 @@ use beaconwatch_destinations::{DestinationConfig, SettingError, in_range};
 
 pub use alerts::AlertsConfig;
 pub use api::{ApiConfig, Role, TlsConfig, TokenConfig};
+pub use context::{ContextConfig, ContextError, ListConfig, ListFormat, OpenedContext};
 pub use delivery::DeliveryConfig;
 pub use inputs::{InputConfig, TailConfig};
 pub use receive::ReceiveConfig;
@@ -52,6 +54,8 @@ pub struct Config {
     pub receive: ReceiveConfig,
     /// What is read beside OTLP, by name.
     pub inputs: BTreeMap<String, InputConfig>,
+    /// What is known beside the flows.
+    pub context: ContextConfig,
     /// The life of findings.
     pub alerts: AlertsConfig,
     /// What is allowed: findings of it are closed, and make no more documents.
@@ -80,6 +84,7 @@ impl Default for Config {
             max_findings: 100_000,
             receive: ReceiveConfig::default(),
             inputs: BTreeMap::new(),
+            context: ContextConfig::default(),
             alerts: AlertsConfig::default(),
             allow: Vec::new(),
             api: ApiConfig::default(),
@@ -170,6 +175,7 @@ impl Config {
         in_range("max_findings", count(self.max_findings), 1, 10_000_000)?;
         self.validate_labels()?;
         self.receive.validate()?;
+        self.context.validate()?;
         self.alerts.validate()?;
         self.validate_allow()?;
         self.api.validate()?;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Control, ControlError, OVERRIDES, ReloadReport, State, View, none, tree};
 use crate::alert::{Actor, AuditEntry};
 use crate::config::{Config, ConfigError};
+use crate::context;
 use crate::deliver::Prepared;
 use crate::observe::Record;
 use crate::receive::Senders;
@@ -161,6 +162,8 @@ impl Control {
         let sender_tokens = tokio::task::spawn_blocking(move || Senders::read(&receive)).await;
         let sender_tokens =
             sender_tokens.map_err(|error| ControlError::Reread(error.to_string()))??;
+        // So may the lists of the context.
+        let context = context::open(&config, &self.inner.parts.clock).await?;
         let mut state = self.inner.state.lock().await;
         let (next, report) = reloaded(&state, &config)?;
         let record = actor.map(|actor| Record {
@@ -173,6 +176,11 @@ impl Control {
             self.show(&state)?;
         } else {
             self.apply(&mut state, next, record).await?;
+        }
+        // Every series is looked at again: not without need.
+        if config.context.has_files() || report.applied.iter().any(|key| key.starts_with("context"))
+        {
+            self.inner.parts.observer.know(context).await?;
         }
         access.replace(tokens);
         self.inner.parts.senders.replace(sender_tokens);

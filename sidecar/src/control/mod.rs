@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 
 use crate::api::{Access, AccessError};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ContextError};
 use crate::deliver::{Deliveries, DestinationError};
 use crate::input::Inputs;
 use crate::observe::Observer;
@@ -62,6 +62,9 @@ pub enum ControlError {
     /// The receivers' tokens cannot be had.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// What is known beside the flows cannot be read.
+    #[error("context: {0}")]
+    Context(#[from] ContextError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),

@@ -26,6 +26,9 @@ const CHANGEABLE: &[Pattern] = &[
 /// What a reload applies, beside what the API may change.
 const RELOADABLE: &[Pattern] = &[
     &["allow"],
+    &["context", "catalogue"],
+    &["context", "intelligence"],
+    &["context", "own_networks"],
     &["destinations"],
     &["delivery"],
     &["inputs"],

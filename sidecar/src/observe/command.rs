@@ -230,7 +230,7 @@ impl Engine {
         key: &beaconwatch_detector::SeriesKey,
     ) -> Option<Box<SeriesDetail>> {
         let now = self.clock.now();
-        let context = beaconwatch_detector::Context::default();
+        let context = self.context();
         Some(Box::new(SeriesDetail {
             assessment: self.detector.assess(key, now, &context)?,
             times: self.detector.times(key)?,

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use beaconwatch_detector::{
-    Context, Detector, Observation, SeriesKey, SeriesState, SettingsError, Timestamp,
+    Context, Detector, Observation, Outcome, SeriesKey, SeriesState, SettingsError, Timestamp,
 };
 use tokio::sync::mpsc;
 
@@ -16,6 +16,7 @@ use super::judge::Judge;
 use super::posted::PostedBatches;
 use super::sensors::{self, Watch};
 use super::sequence::{Arrival, Sequences, Tracker};
+use super::sightings::{PREVALENCE, Sightings};
 use super::{AnalysisReport, Books, ExporterStatus, Message, ObserveStatus, Scoring, SharedBoard};
 use crate::alert::{AlertError, AllowEntry, AllowOrigin, Allowances, Finding};
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ const POSTED: &str = "posted/";
 /// What an engine is made with.
 pub(crate) struct EngineSettings {
     pub(crate) scoring: Scoring,
+    pub(crate) context: Context,
+    pub(crate) prevalence_keys: usize,
     pub(crate) books: Books,
     pub(crate) finding_limit: usize,
     pub(crate) exporter_limit: usize,
@@ -46,6 +49,9 @@ pub(crate) struct EngineSettings {
 /// Detector, sequences and findings, and what of them is not saved yet.
 pub(crate) struct Engine {
     pub(super) detector: Detector,
+    /// What is known beside the flows, but for the sightings.
+    context: Context,
+    sightings: Sightings,
     sequences: Sequences,
     posted: PostedBatches,
     pub(super) judge: Judge,
@@ -71,6 +77,8 @@ pub(crate) struct Engine {
     /// Whether the allow-list is another than at the last analysis.
     is_allow_list_new: bool,
     last_audit: u64,
+    /// Whether the next analysis is the last one.
+    is_stopping: bool,
     status: ObserveStatus,
 }
 
@@ -90,6 +98,8 @@ impl Engine {
         );
         let mut engine = Self {
             detector,
+            context: settings.context,
+            sightings: Sightings::new(settings.prevalence_keys),
             sequences: Sequences::new(settings.exporter_limit),
             posted: PostedBatches::default(),
             judge,
@@ -108,6 +118,7 @@ impl Engine {
             last_expiry: None,
             is_allow_list_new: true,
             last_audit: 0,
+            is_stopping: false,
             status: ObserveStatus::default(),
         };
         engine.configure(settings.scoring)?;
@@ -184,6 +195,8 @@ impl Engine {
         } else if name == SIMULATIONS {
             let simulations = decode("simulation", value)?;
             self.judge.simulations.restore(simulations);
+        } else if name == PREVALENCE {
+            self.sightings.restore(value)?;
         } else if let Some(node) = name.strip_prefix(POSTED) {
             self.posted
                 .restore(node, decode("batches of telemetry", value)?);
@@ -193,12 +206,15 @@ impl Engine {
 
     /// Own traffic is never scored, but that of a simulation is.
     fn observe(&mut self, received: Timestamp, observation: &Observation) {
-        if observation.own && self.judge.simulations.lets_through(observation) {
+        let outcome = if observation.own && self.judge.simulations.lets_through(observation) {
             let mut simulated = observation.clone();
             simulated.own = false;
-            self.detector.observe(received, &simulated);
+            self.detector.observe(received, &simulated)
         } else {
-            self.detector.observe(received, observation);
+            self.detector.observe(received, observation)
+        };
+        if outcome == Outcome::Counted {
+            self.sightings.observe(observation);
         }
     }
 
@@ -298,6 +314,7 @@ impl Engine {
             match message {
                 Message::Abandon => return,
                 Message::Stop(reply) => {
+                    self.is_stopping = true;
                     drop(reply.send(self.analyse(store)));
                     return;
                 }
@@ -343,6 +360,12 @@ impl Engine {
                 drop(reply.send(self.save_changes(store).map_err(AlertError::from)));
             }
             Message::Record(record, reply) => drop(reply.send(self.record(store, *record))),
+            Message::Know(context, reply) => {
+                self.context = *context;
+                self.detector.look_at_all_again();
+                // Whoever asked may have gone.
+                let _gone = reply.send(());
+            }
             Message::Configure(scoring, reply) => drop(reply.send(self.configure(*scoring))),
             Message::Status(reply) => {
                 self.publish_series();
@@ -367,8 +390,8 @@ impl Engine {
             .unwrap_or_default();
         let unsaved = self.unsaved.documents.len() as u64;
         self.expire_allowances(now);
+        let context = self.context();
         let mut judgement = self.judge.begin(now, waiting + unsaved);
-        let context = Context::default();
         let changed = self.detector.analyse(now, &context);
         if self.status.analyses == 0 {
             // One after the other: all of them at once may be more than the memory holds.
@@ -395,6 +418,11 @@ impl Engine {
         self.status.last_analysis = Some(now);
         self.save(store)?;
         Ok(report)
+    }
+
+    /// All that is known beside the flows.
+    pub(super) fn context(&self) -> Context {
+        self.sightings.add_to(&self.context)
     }
 
     /// When an entry of the allow-list has ended since the last look, judges again.

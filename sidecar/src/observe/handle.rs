@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use beaconwatch_detector::SettingsError;
+use beaconwatch_detector::{Context, SettingsError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -185,6 +185,12 @@ impl Observer {
     ) -> Result<Result<(), SettingsError>, StoreError> {
         let scoring = Box::new(scoring);
         self.ask(|reply| Message::Configure(scoring, reply)).await
+    }
+
+    /// Says what is known beside the flows.
+    pub(crate) async fn know(&self, context: Context) -> Result<(), StoreError> {
+        let context = Box::new(context);
+        self.ask(|reply| Message::Know(context, reply)).await
     }
 
     /// Counters.

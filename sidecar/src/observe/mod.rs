@@ -24,6 +24,7 @@ mod posted;
 mod sensors;
 mod sequence;
 mod series_id;
+mod sightings;
 mod simulation;
 
 pub(crate) use board::Board;
@@ -39,7 +40,9 @@ pub(crate) use series_id::SeriesId;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 
-use beaconwatch_detector::{Assessment, Counters, SeriesKey, Settings, SettingsError, Timestamp};
+use beaconwatch_detector::{
+    Assessment, Context, Counters, SeriesKey, Settings, SettingsError, Timestamp,
+};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
@@ -164,6 +167,8 @@ pub(crate) type Changed<T> = oneshot::Sender<Result<T, AlertError>>;
 pub(crate) enum Message {
     Apply(Journaled),
     Configure(Box<Scoring>, oneshot::Sender<Result<(), SettingsError>>),
+    /// What is known beside the flows is now this.
+    Know(Box<Context>, oneshot::Sender<()>),
     Analyse(oneshot::Sender<Result<AnalysisReport, StoreError>>),
     Series(SeriesKey, oneshot::Sender<Option<Box<SeriesDetail>>>),
     Act {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
-use beaconwatch_detector::{Observation, Phase, Transport};
+use beaconwatch_detector::{Context, Observation, Phase, Transport};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -40,6 +40,8 @@ fn begin(
     let books = Books::default();
     let hands = Arc::clone(now);
     let mut engine = Engine::new(EngineSettings {
+        context: Context::default(),
+        prevalence_keys: 1000,
         scoring: config.scoring(),
         books: books.clone(),
         finding_limit: 100,

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, RwLock};
 
+use beaconwatch_detector::Context;
+
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -26,20 +28,26 @@ pub(super) struct Core {
 
 impl Core {
     /// [`Self::start`] on a thread that may block.
-    pub(super) async fn start_blocking(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let start = move || Self::start(config, clock);
+    pub(super) async fn start_blocking(
+        config: Config,
+        context: Context,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let start = move || Self::start(config, context, clock);
         let started = tokio::task::spawn_blocking(start).await;
         started.map_err(std::io::Error::other)?
     }
 
     /// Opens the store, restores the engine from it and starts both threads. Blocks.
-    fn start(base: Config, clock: Clock) -> Result<Self, StartError> {
+    fn start(base: Config, context: Context, clock: Clock) -> Result<Self, StartError> {
         let board: SharedBoard = Arc::new(RwLock::new(Board::new(base.api.max_series)));
         let router = Router::new(&base.destinations).map_err(ConfigError::from)?;
         let router = Arc::new(router);
         let books = Books::default();
         let mut engine = Engine::new(EngineSettings {
             scoring: base.scoring(),
+            context,
+            prevalence_keys: base.context.max_prevalence_keys,
             labels: base.labels(),
             books: books.clone(),
             finding_limit: base.max_findings,

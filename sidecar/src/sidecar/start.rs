@@ -12,7 +12,8 @@ use super::tasks::{analyse_regularly, watch_parts};
 use super::{Addresses, Sidecar};
 use crate::api::{self, Access, AccessError, Api, Readers};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, TlsConfig};
+use crate::config::{Config, ConfigError, ContextError, TlsConfig};
+use crate::context;
 use crate::control::{Control, Parts};
 use crate::deliver::{Deliveries, DestinationError, Prepared};
 use crate::input::Inputs;
@@ -52,6 +53,9 @@ pub enum StartError {
     /// A certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// What is known beside the flows cannot be read.
+    #[error("context: {0}")]
+    Context(#[from] ContextError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -134,7 +138,8 @@ impl Sidecar {
         let doors = Doors::open(&config)?;
         let listeners = Listeners::bind(&config).await?;
         let destinations = Prepared::first(&config)?;
-        let core = Core::start_blocking(config, clock.clone()).await?;
+        let context = context::open(&config, &clock).await?;
+        let core = Core::start_blocking(config, context, clock.clone()).await?;
         let deliveries = Deliveries::new(core.store.clone(), core.router, clock.clone());
         deliveries.start(destinations, &core.config);
         let (analysis_interval, interval) = watch::channel(core.config.analysis_interval());

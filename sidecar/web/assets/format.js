@@ -20,7 +20,8 @@ export function count(value) {
 
 /** @param {unknown} value A share or score, 0 to 1. */
 export function score(value) {
-  return isNumber(value) ? value.toFixed(2) : NONE;
+  // A score is never quite 1.
+  return isNumber(value) ? value.toFixed(value > 0.99 && value < 1 ? 3 : 2) : NONE;
 }
 
 /** @param {unknown} value A share, 0 to 1. */

@@ -4,6 +4,7 @@
 
 use std::sync::PoisonError;
 
+use super::super::sightings::PREVALENCE;
 use super::super::{Record, SeriesId};
 use super::{Engine, POSTED};
 use crate::alert::AuditEntry;
@@ -122,6 +123,11 @@ impl Engine {
                 .map(|tracker| encode("exporter", tracker))
                 .transpose()?;
             self.unsaved.exporters.insert(id.to_string(), tracker);
+        }
+        let now = self.clock.now();
+        if let Some(sketch) = self.sightings.take_change(now, self.is_stopping)? {
+            let ledger = &mut self.unsaved.ledger;
+            ledger.state.insert(PREVALENCE.to_owned(), Some(sketch));
         }
         for (node, ids) in self.posted.take_changes() {
             let ids = ids

@@ -45,6 +45,7 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         recent_source_ports: Vec::new(),
         signals: Vec::new(),
         explanation: String::new(),
+        benign: None,
     }
 }
 
