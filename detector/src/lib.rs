@@ -40,6 +40,7 @@ mod detector;
 #[cfg(feature = "ecs")]
 pub mod ecs;
 pub mod evidence;
+mod host;
 mod method;
 mod network;
 mod observation;
@@ -54,6 +55,7 @@ mod time;
 pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, ProcessPattern};
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
 pub use detector::{Context, Counters, Detector, Ignored, Outcome, SeriesSummary};
+pub use host::{HostSummaries, HostSummary, Scored};
 pub use network::{Network, NetworkError};
 pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side, Transport};
 pub use settings::{EvidenceSettings, Profile, SeedSettings, Settings, SettingsError};
