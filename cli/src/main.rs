@@ -75,6 +75,14 @@ fn run(arguments: Arguments) -> Result<(), Error> {
             let loaded = config::load(file, Flags::default().detector(&score.detector))?;
             command::score::run(&score, loaded.config.detector)
         }
+        Command::Hosts(hosts) => {
+            let loaded = config::load(file, Flags::default().detector(&hosts.detector))?;
+            command::hosts::run(&hosts, loaded.config.detector)
+        }
+        Command::Train(train) => {
+            let loaded = config::load(file, Flags::default())?;
+            command::train::run(&train, loaded.config.detector)
+        }
         Command::Status(status) => command::status::run(&status, file),
         Command::Beacons(beacons) => command::lists::beacons(&beacons, file),
         Command::LongConns(long) => command::lists::long_conns(&long, file),
