@@ -2,13 +2,16 @@
 //!
 //! # Formula
 //! ```text
-//! z           = b_0 + sum_j b_j (x_j - mean_j) / scale_j
+//! z           = b_0 + sum_j b_j clip((x_j - mean_j) / scale_j, -3, 3)
 //! probability = 1 / (1 + e^-z)
 //! anomaly     = clip((s - smallest) / (largest - smallest), 0, 1)    s: score of the isolation forest
 //! risk        = clip(0.7 probability + 0.3 anomaly, 0, 1)
 //! ```
 //! `smallest` and `largest` are those of `s` over all rows that were trained on, kept in the model: the risk of a
 //! row does not depend on which others are scored with it.
+//!
+//! A value further than three standard deviations from the mean says no more than one at three: what no example was
+//! like cannot decide alone.
 //!
 //! The classes were balanced: a probability of one half means as likely among the malicious as among the benign,
 //! not that one of two such rows is malicious.
@@ -28,6 +31,8 @@ const ANOMALY_SHARE: f64 = 0.3;
 const NOTABLE_ANOMALY: f64 = 0.5;
 /// No value of a feature is larger: products with weights stay finite.
 const LARGEST: f64 = 1e100;
+/// Standard deviations beyond which a value says no more.
+const FURTHEST: f64 = 3.0;
 /// Features that a reason names.
 const REASONS: usize = 3;
 
@@ -44,6 +49,13 @@ pub struct Weight {
     pub scale: f64,
     /// What one standard deviation adds to the log-odds.
     pub weight: f64,
+}
+
+impl Weight {
+    /// Distance from the mean in standard deviations, at most three.
+    pub(crate) fn standardised(&self, value: f64) -> f64 {
+        ((value - self.mean) / self.scale).clamp(-FURTHEST, FURTHEST)
+    }
 }
 
 /// Where a model comes from, for people.
@@ -159,7 +171,7 @@ impl Model {
             .map(|((feature, it), value)| Driver {
                 feature: feature.name,
                 value: *value,
-                contribution: it.weight * (value - it.mean) / it.scale,
+                contribution: it.weight * it.standardised(*value),
             })
             .collect();
         let log_odds = self.intercept + drivers.iter().map(|it| it.contribution).sum::<f64>();

@@ -1,6 +1,7 @@
 //! Features of a series: from an [`Assessment`] to numbers.
 //!
-//! Counts and sizes are taken as logarithms, shares as they are. What is unknown has a value of its own that
+//! Counts and sizes are taken as logarithms, shares as they are. The shape of a cadence counts as far as there is one:
+//! `certainty = clip(-log10 p / 3, 0, 1)`. What is unknown has a value of its own that
 //! stands in the table ("else"), so that no feature is ever NaN or infinite, whatever the assessment holds.
 //!
 //! Evidence is there only when the detector works with the profile `evidence`; without it the features of the
@@ -22,11 +23,22 @@ const SERVICE_PORTS: &[u16] = &[
     22, 25, 53, 67, 68, 88, 110, 123, 135, 137, 138, 139, 143, 161, 162, 389, 445, 465, 514, 587,
     636, 853, 993, 995, 1900, 3268, 3389, 5222, 5228, 5353, 5355, 9100,
 ];
+/// Log-odds of the score before any evidence.
+const NO_EVIDENCE: f64 = -1.945_910_149_055_313_2;
+/// Decades of the p-value from which a cadence is certain enough to look at its shape.
+const CERTAIN_DECADES: f64 = 3.0;
+/// Logarithm of the bytes of a connection whose size is not known: about 500, which says nothing.
+const UNKNOWN_BYTES: f64 = 2.7;
 /// Largest value of a logarithm: bytes and counts of 64 bits stay below it.
 const LARGEST: f64 = 20.0;
 
 /// The features, in order.
 pub(crate) const FEATURES: &[Feature] = &[
+    feature(
+        "evidence",
+        "log-odds, -6 to 12; else -1.95",
+        "the detector's score by the method evidence",
+    ),
     feature(
         "cadence",
         "-log10 p, 0 to 12; else 0",
@@ -34,22 +46,30 @@ pub(crate) const FEATURES: &[Feature] = &[
     ),
     feature(
         "explained",
-        "share; else 0",
+        "share x certainty; else 0",
         "share of the gaps that the period explains",
     ),
     feature(
         "half_width",
-        "relative to the period; else 0.5",
+        "relative to the period x certainty; else 0",
         "jitter around the period",
     ),
-    feature("misses", "share; else 0", "share of beats that were missed"),
-    feature("beats", "log10(1 + number); else 0", "number of beats"),
+    feature(
+        "misses",
+        "share x certainty; else 0",
+        "share of beats that were missed",
+    ),
+    feature(
+        "clock",
+        "0 or 1 x certainty; else 0",
+        "beats keep to the clock",
+    ),
     feature(
         "period",
         "log10 s; else of the median interval, else 0",
         "length of the period",
     ),
-    feature("clock", "0 or 1", "beats keep to the clock"),
+    feature("beats", "log10(1 + number); else 0", "number of beats"),
     feature(
         "spread",
         "share of the hours; else 0",
@@ -84,12 +104,12 @@ pub(crate) const FEATURES: &[Feature] = &[
     ),
     feature(
         "bytes_out",
-        "log10(1 + bytes a connection)",
+        "log10(1 + bytes a connection); else 2.7",
         "bytes sent in a connection",
     ),
     feature(
         "bytes_in",
-        "log10(1 + bytes a connection)",
+        "log10(1 + bytes a connection); else 2.7",
         "bytes received in a connection",
     ),
     feature(
@@ -97,14 +117,18 @@ pub(crate) const FEATURES: &[Feature] = &[
         "(out - in) / (out + in); else 0",
         "more sent than received",
     ),
-    feature("bytes_known", "0 or 1", "sizes are known"),
+    feature(
+        "bytes_known",
+        "0 or 1",
+        "anything was carried, and its size is known",
+    ),
     feature("web_port", "0 or 1", "port 80, 443, 8080 or 8443"),
     feature("service_port", "0 or 1", "port of a network's own service"),
     feature("udp", "0 or 1", "UDP"),
     feature(
         "inside",
         "0 or 1",
-        "destination inside the network (private or local address)",
+        "destination inside the network (private or local address, multicast)",
     ),
     feature("named", "0 or 1", "name of the server known"),
     feature("process", "0 or 1", "process known"),
@@ -161,23 +185,27 @@ pub fn series_features(assessment: &Assessment) -> Vec<f64> {
     features
 }
 
-fn cadence(assessment: &Assessment) -> [f64; 11] {
+fn cadence(assessment: &Assessment) -> [f64; 12] {
     let Some(evidence) = &assessment.evidence else {
         let period_s = assessment.intervals.map_or(1.0, |it| it.median_s);
-        let mut unknown = [0.0; 11];
-        // Of the eleven, these two have another value than 0 for what is unknown.
-        let [_, _, half_width, _, _, period, ..] = &mut unknown;
-        (*half_width, *period) = (0.5, logarithm_of_seconds(period_s));
+        let mut unknown = [0.0; 12];
+        // Of the twelve, these two have another value than 0 for what is unknown.
+        let [log_odds, _, _, _, _, _, period, ..] = &mut unknown;
+        (*log_odds, *period) = (NO_EVIDENCE, logarithm_of_seconds(period_s));
         return unknown;
     };
+    let decades = -evidence.p_value.clamp(1e-12, 1.0).log10();
+    // The best period of what has none has a width and misses, too: they are worth what the cadence is.
+    let certainty = (decades / CERTAIN_DECADES).min(1.0);
     [
-        -evidence.p_value.clamp(1e-12, 1.0).log10(),
-        evidence.explained.clamp(0.0, 1.0),
-        evidence.half_width.clamp(0.0, 2.0),
-        evidence.miss_rate.clamp(0.0, 1.0),
-        logarithm(real_u64(evidence.beats)),
+        evidence.log_odds().clamp(-6.0, 12.0),
+        decades,
+        evidence.explained.clamp(0.0, 1.0) * certainty,
+        evidence.half_width.clamp(0.0, 2.0) * certainty,
+        evidence.miss_rate.clamp(0.0, 1.0) * certainty,
+        flag(evidence.clock_period_s.is_some()) * certainty,
         logarithm_of_seconds(evidence.period_s),
-        flag(evidence.clock_period_s.is_some()),
+        logarithm(real_u64(evidence.beats)),
         spread(evidence),
         logarithm(f64::from(evidence.active_hours)),
         logarithm(f64::from(evidence.longest_run_h)),
@@ -221,16 +249,14 @@ fn sizes(assessment: &Assessment) -> [f64; 4] {
         real_u64(assessment.bytes_in),
     );
     let total = out + back;
-    let symmetry = if total > 0.0 {
-        (out - back) / total
-    } else {
-        0.0
-    };
+    if total <= 0.0 {
+        return [UNKNOWN_BYTES, UNKNOWN_BYTES, 0.0, 0.0];
+    }
     [
         logarithm(out / connections),
         logarithm(back / connections),
-        symmetry,
-        flag(total > 0.0),
+        (out - back) / total,
+        1.0,
     ]
 }
 

@@ -1,6 +1,6 @@
 //! From labelled examples to a model and a report of what it is worth.
 //!
-//! 1. Columns are centred and scaled to a standard deviation of 1.
+//! 1. Columns are centred, scaled to a standard deviation of 1 and cut at three of them.
 //! 2. The probability is learnt from all examples ([logistic regression](crate::FeatureSet), classes balanced, ridge).
 //! 3. The forest is grown on the benign examples alone; its smallest and largest score over all examples become
 //!    0 and 1.
@@ -242,7 +242,7 @@ fn learn(set: FeatureSet, examples: &[&Example], settings: &TrainSettings) -> Op
         .iter()
         .map(|it| {
             let scaled = it.features.iter().zip(&scaling);
-            scaled.map(|(x, by)| (x - by.mean) / by.scale).collect()
+            scaled.map(|(x, by)| by.standardised(*x)).collect()
         })
         .collect();
     let labels: Vec<bool> = examples.iter().map(|it| it.label).collect();

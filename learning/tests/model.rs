@@ -101,7 +101,7 @@ fn what_cannot_be_trained_on_is_an_error_that_says_why() {
         "example 7: feature interval_distance is NaN, expected a finite number of at most 1e100";
     assert_eq!(error.to_string(), said);
     let error = train(FeatureSet::Series, &examples(), &settings(1)).unwrap_err();
-    assert_eq!(error.to_string(), "example 1: 4 features, expected 25");
+    assert_eq!(error.to_string(), "example 1: 4 features, expected 26");
     let none = TrainSettings {
         trees: 0,
         ..settings(1)
@@ -147,7 +147,7 @@ fn a_wrong_model_is_refused_with_the_name_of_the_field() {
         (
             "/feature_set",
             json!("series"),
-            "field features: 4 features, expected the 25 of the set series",
+            "field features: 4 features, expected the 26 of the set series",
         ),
         (
             "/intercept",

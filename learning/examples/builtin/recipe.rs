@@ -19,7 +19,7 @@ pub(crate) fn builtin(folds: usize) -> Result<(Model, Report), Box<dyn std::erro
         // Half of the usual sample: half of the file, and the ranking is the same.
         sample_size: 128,
         // Features that say nearly the same (beats, connections, rate) share their weight instead of fighting.
-        ridge: 20.0,
+        ridge: 100.0,
         folds,
         ..TrainSettings::default()
     };

@@ -3,7 +3,7 @@
 //! No figure comes from captured data. Schedules of beacons are those that implants document (a sleep that jitter
 //! shortens, lengthens or spreads around, missed beats, working hours, tasking, another sleep half way); irregular traffic
 //! is of textbook processes; benign beats are those that everybody's machines have (time, updates, telemetry, monitoring,
-//! mail, push). Whether a server's name or a process is known is drawn without regard to the label: it says what
+//! mail, push, discovery). Whether a server's name or a process is known is drawn without regard to the label: it says what
 //! sensor there was.
 //!
 //! Everything follows from a seed.
@@ -93,6 +93,8 @@ struct Place {
     bytes: (f64, f64),
     /// How much they vary: standard deviation of their logarithm.
     spread: f64,
+    /// Nobody answers: nothing is carried.
+    unanswered: bool,
 }
 
 /// Examples from so many simulated series.
@@ -162,6 +164,7 @@ fn observe(
         transport: place.transport,
     };
     let (named, process, sized) = (dice.chance(0.6), dice.chance(0.5), dice.chance(0.85));
+    let sized = sized && !place.unanswered;
     for time_s in times {
         let time = Timestamp::from_unix_nanos(nanos(START_S + time_s));
         let mut seen = Observation::new(time, Phase::Whole, key.clone());
@@ -188,7 +191,7 @@ fn nanos(seconds: f64) -> i64 {
     reason = "a positive size"
 )]
 fn bytes(size: f64) -> u64 {
-    size.clamp(40.0, 1e9) as u64
+    size.clamp(0.0, 1e9) as u64
 }
 
 /// Ways in which jitter changes a sleep.
@@ -268,6 +271,8 @@ fn burst(dice: &mut Dice, times: &mut Vec<f64>, after_s: f64) {
 
 fn beacon_place(dice: &mut Dice) -> Place {
     let high = dice.between(1024.0, 65_535.0);
+    // The server of an implant may be down.
+    let unanswered = dice.chance(0.05);
     let port = dice.weighted(&[
         (0.55, 443),
         (0.2, 80),
@@ -284,6 +289,7 @@ fn beacon_place(dice: &mut Dice) -> Place {
         inside: dice.chance(0.03),
         bytes: (dice.scale(80.0, 4000.0), dice.scale(80.0, 20_000.0)),
         spread: dice.scale(0.02, 0.8),
+        unanswered,
     }
 }
 
@@ -344,6 +350,8 @@ fn irregular_times(dice: &mut Dice) -> Vec<f64> {
 
 fn irregular_place(dice: &mut Dice) -> Place {
     let high = dice.between(1024.0, 65_535.0);
+    // Scans and services that are gone: any port.
+    let unanswered = dice.chance(0.15);
     let (port, inside) = dice
         .weighted(&[
             (0.62, (443, false)),
@@ -358,7 +366,11 @@ fn irregular_place(dice: &mut Dice) -> Place {
         ])
         .unwrap_or((443, false));
     Place {
-        port: if port == 0 { whole_port(high) } else { port },
+        port: if port == 0 || (unanswered && dice.chance(0.7)) {
+            whole_port(high)
+        } else {
+            port
+        },
         transport: if port == 53 || dice.chance(0.15) {
             Transport::Udp
         } else {
@@ -367,6 +379,7 @@ fn irregular_place(dice: &mut Dice) -> Place {
         inside,
         bytes: (dice.scale(80.0, 8000.0), dice.scale(100.0, 100_000.0)),
         spread: dice.between(0.3, 1.8),
+        unanswered,
     }
 }
 
@@ -382,7 +395,7 @@ struct Routine {
     back: (f64, f64),
 }
 
-/// Time, updates, telemetry, monitoring, mail, push.
+/// Time, updates, telemetry, monitoring, mail, push, discovery.
 const ROUTINES: &[Routine] = &[
     Routine {
         periods_s: &[64.0, 128.0, 256.0, 512.0, 1024.0],
@@ -438,6 +451,16 @@ const ROUTINES: &[Routine] = &[
         out: (60.0, 400.0),
         back: (60.0, 400.0),
     },
+    Routine {
+        periods_s: &[30.0, 60.0, 120.0, 300.0, 600.0],
+        jitter: 0.1,
+        ports: &[137.0, 1900.0, 5353.0, 5355.0],
+        udp: true,
+        inside: true,
+        out: (40.0, 600.0),
+        // Nobody answers to the sender.
+        back: (0.1, 0.5),
+    },
 ];
 
 fn benign_beats(dice: &mut Dice) -> (Vec<f64>, Place) {
@@ -458,6 +481,7 @@ fn benign_beats(dice: &mut Dice) -> (Vec<f64>, Place) {
             dice.scale(routine.back.0, routine.back.1),
         ),
         spread: dice.scale(0.02, 0.6),
+        unanswered: false,
     };
     (routine_times(dice, routine), place)
 }

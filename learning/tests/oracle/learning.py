@@ -18,10 +18,10 @@ from scipy.special import expit
 
 
 def fit(x, y, ridge):
-    """Balanced, ridge-penalised logistic regression on centred and scaled columns."""
+    """Balanced, ridge-penalised logistic regression on columns centred, scaled, and cut at three deviations."""
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    z = np.column_stack([np.ones(len(x)), (x - mean) / scale])
+    z = np.column_stack([np.ones(len(x)), np.clip((x - mean) / scale, -3, 3)])
     w = np.where(y, len(y) / (2 * y.sum()), len(y) / (2 * (~y).sum()))
     penalty = np.full(z.shape[1], ridge)
     penalty[0] = 0
@@ -140,7 +140,7 @@ def forest_case():
     for row in rows:
         s = 2.0 ** (-np.mean([depth(t, row) for t in trees]) / c(size))
         a = float(np.clip((s - smallest) / (largest - smallest), 0, 1))
-        p = float(expit(intercept + sum(w * (x - m) / d for w, x, m, d in zip(weights, row, means, scales))))
+        p = float(expit(intercept + sum(w * np.clip((x - m) / d, -3, 3) for w, x, m, d in zip(weights, row, means, scales))))
         out.append({"row": row, "probability": p, "anomaly": a, "risk": float(np.clip(0.7 * p + 0.3 * a, 0, 1))})
     names = ["interval_distance", "is_rare_port", "process_risk", "geo_risk"]
     model = {
