@@ -219,11 +219,7 @@ fn beacon_times(dice: &mut Dice) -> Vec<f64> {
     let jitter = dice
         .weighted(&kinds.map(|kind| (1.0, kind)))
         .unwrap_or(Jitter::Around);
-    let missed = if dice.chance(0.6) {
-        0.0
-    } else {
-        dice.between(0.05, 0.5)
-    };
+    let missed = missed_share(dice);
     let wanted = dice.scale(6.0, 400.0);
     let switches = dice.chance(0.1);
     let working_hours = dice.chance(0.1);
@@ -256,6 +252,15 @@ fn beacon_times(dice: &mut Dice) -> Vec<f64> {
         }
     }
     times
+}
+
+/// Share of beats that are missed.
+fn missed_share(dice: &mut Dice) -> f64 {
+    if dice.chance(0.6) {
+        0.0
+    } else {
+        dice.between(0.05, 0.5)
+    }
 }
 
 /// Some quick connections more, as when an implant has work to do.
@@ -488,13 +493,21 @@ fn benign_beats(dice: &mut Dice) -> (Vec<f64>, Place) {
 
 fn routine_times(dice: &mut Dice, routine: &Routine) -> Vec<f64> {
     let period_s = dice.one_of(routine.periods_s);
-    let jitter = dice.between(0.0, routine.jitter);
+    // Software of others spreads its calls as implants do, and its machines miss them as often: the shape of a cadence
+    // does not tell one from the other.
+    let widest = if dice.chance(0.5) {
+        0.8
+    } else {
+        routine.jitter
+    };
+    let jitter = dice.between(0.0, widest);
+    let missed = missed_share(dice);
     let wanted = dice.scale(6.0, 400.0);
     let working_hours = dice.chance(0.3);
     let mut at_s = dice.between(0.0, DAY_S);
     let (mut times, mut beats) = (Vec::new(), 0.0);
     while beats < wanted && at_s < LONGEST_LIFE_S {
-        if !working_hours || at_work(at_s) {
+        if !dice.chance(missed) && (!working_hours || at_work(at_s)) {
             times.push(at_s);
             beats += 1.0;
         }
