@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use beaconwatch_learning::{Model, auc};
+use beaconwatch_learning::{FeatureSet, Model, auc};
 
 #[path = "../examples/builtin/recipe.rs"]
 mod recipe;
@@ -47,4 +47,16 @@ fn the_model_that_ships_ranks_beacons_that_it_has_not_seen() {
     assert!(labels.len() > 300);
     let ranked = auc(&risks, &labels).unwrap();
     assert!(ranked > 0.85, "{ranked}");
+}
+
+#[test]
+fn the_documentation_has_every_feature_as_it_is() {
+    let text = include_str!("../../docs/learning.md");
+    for set in [FeatureSet::Series, FeatureSet::BeaconHunter] {
+        for it in set.features() {
+            let unit = it.unit.replace('|', "\\|");
+            let row = format!("| `{}` | {unit} | {} |", it.name, it.text);
+            assert!(text.contains(&row), "docs/learning.md has no line {row}");
+        }
+    }
 }
