@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Score files: captures, Zeek and Suricata logs, flow NDJSON, tables of connections
     Score(ScoreArguments),
-    /// Rank the hosts of files by what was scored on them
+    /// Rank hosts by what was scored on them, in files or by a running instance
     Hosts(HostsArguments),
     /// Learn from labelled files: a model for `score --model`, and a report of what it is worth
     Train(TrainArguments),

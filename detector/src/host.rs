@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::Assessment;
+
 /// What was scored on one host.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostSummary {
@@ -91,6 +93,25 @@ impl HostSummaries {
         summary.scored += 1;
         summary.findings += u64::from(scored.finding);
         summary.mean_risk += risk;
+    }
+
+    /// Adds a series to the host of its source address; `why` is the reason for its risk, its place is put in front.
+    pub fn add_series(&mut self, assessment: &Assessment, risk: f64, why: impl FnOnce() -> String) {
+        let key = &assessment.key;
+        let scored = Scored {
+            host: &key.source.to_string(),
+            events: assessment.count,
+            risk,
+            finding: assessment.detected,
+        };
+        self.add(&scored, || {
+            let (port, transport) = (key.destination_port, key.transport.name());
+            let to = format!("{} {port}/{transport}", key.destination);
+            match &assessment.server_name {
+                Some(name) => format!("{name} ({to}): {}", why()),
+                None => format!("{to}: {}", why()),
+            }
+        });
     }
 
     /// The hosts: largest risk first, then largest mean, then by name.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::DetectorArguments;
+use super::instance::InstanceArguments;
 use super::score::{InputFormat, OutputFormat};
 
 /// Format of a report.
@@ -53,21 +54,23 @@ pub(crate) struct TrainArguments {
 /// `hosts`.
 #[derive(Debug, Args)]
 pub(crate) struct HostsArguments {
-    /// Files and folders, plain or gzip; - is standard input
-    #[arg(required = true, value_name = "PATH")]
+    /// Files and folders, plain or gzip; - is standard input. Without any, a running instance is asked
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Format of the input
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, requires = "paths")]
     pub(crate) input: InputFormat,
     /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: OutputFormat,
     /// Rank by the risk that this model gives (a file, or builtin) instead of the score
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", requires = "paths")]
     pub(crate) model: Option<String>,
-    /// Show at most so many hosts [default: 50 in a table, else all]
+    /// Show at most so many hosts [default: of files 50 in a table, else all; of an instance 100]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) instance: InstanceArguments,
     #[command(flatten)]
     pub(crate) detector: DetectorArguments,
 }

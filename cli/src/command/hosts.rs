@@ -2,12 +2,18 @@
 //!
 //! The host of a series is its source address; that of an event of BeaconHunter is its `host_id`.
 
+use std::path::Path;
+
 use beaconwatch_detector::{Assessment, HostSummaries, HostSummary, Scored, Settings};
 use beaconwatch_learning::{Event, Risk};
+use serde_json::Value;
 
+use super::instance::Instance;
 use super::score;
 use crate::arguments::{HostsArguments, OutputFormat, ScoreArguments};
+use crate::client::Query;
 use crate::error::Error;
+use crate::output::answer::items;
 use crate::output::risk_line::{HOSTS, answer};
 use crate::output::score_table::Style;
 use crate::output::{json, to_stdout};
@@ -15,8 +21,8 @@ use crate::output::{json, to_stdout};
 /// Risk from which an event counts as a finding: more likely malicious than benign.
 const EVENT_FINDING: f64 = 0.5;
 
-/// Ranks the hosts of files: `score --hosts`.
-pub(crate) fn run(arguments: &HostsArguments, settings: Settings) -> Result<(), Error> {
+/// Ranks the hosts of files, as `score --hosts` does.
+pub(crate) fn of_files(arguments: &HostsArguments, settings: Settings) -> Result<(), Error> {
     let arguments = ScoreArguments {
         paths: arguments.paths.clone(),
         input: arguments.input,
@@ -32,32 +38,21 @@ pub(crate) fn run(arguments: &HostsArguments, settings: Settings) -> Result<(), 
     score::run(&arguments, settings)
 }
 
+/// Shows the hosts that a running instance has scored.
+pub(crate) fn of_instance(arguments: &HostsArguments, config: Option<&Path>) -> Result<(), Error> {
+    let limit = arguments.limit.and_then(|it| u64::try_from(it).ok());
+    let instance = Instance::of(&arguments.instance, config)?;
+    let answer = instance.list("/api/v1/hosts", &Query::new(), HOSTS.key, limit)?;
+    show(&answer, arguments.format)
+}
+
 /// Hosts by the risk of their series, or by their score where there is none.
 pub(super) fn of_series(assessments: &[Assessment], risks: Option<&[Risk]>) -> Vec<HostSummary> {
     let mut hosts = HostSummaries::default();
     for (at, it) in assessments.iter().enumerate() {
         let risk = risks.and_then(|risks| risks.get(at));
-        let host = it.key.source.to_string();
-        let scored = Scored {
-            host: &host,
-            events: it.count,
-            risk: risk.map_or(it.score, |risk| risk.risk),
-            finding: it.detected,
-        };
-        hosts.add(&scored, || {
-            let key = &it.key;
-            let why = risk.map_or_else(|| it.explanation.clone(), Risk::reason);
-            let name = it.server_name.as_deref().unwrap_or_default();
-            let to = if name.is_empty() {
-                key.destination.to_string()
-            } else {
-                format!("{name} ({})", key.destination)
-            };
-            format!(
-                "{to} {}/{}: {why}",
-                key.destination_port,
-                key.transport.name()
-            )
+        hosts.add_series(it, risk.map_or(it.score, |risk| risk.risk), || {
+            risk.map_or_else(|| it.explanation.clone(), Risk::reason)
         });
     }
     hosts.ranked()
@@ -89,13 +84,17 @@ pub(super) fn print(
 ) -> Result<(), Error> {
     let total = hosts.len();
     hosts.truncate(score::limit(format, limit));
+    let answer = answer(HOSTS.key, &hosts, total).map_err(std::io::Error::from)?;
+    show(&answer, format)
+}
+
+fn show(answer: &Value, format: OutputFormat) -> Result<(), Error> {
     to_stdout(|out| match format {
-        OutputFormat::Json => hosts.iter().try_for_each(|host| json::line(out, host)),
-        OutputFormat::Csv => HOSTS.print_csv(out, &answer(HOSTS.key, &hosts, total)?),
-        OutputFormat::Table => {
-            let answer = answer(HOSTS.key, &hosts, total)?;
-            HOSTS.print_table(out, &answer, Style::of_stdout())
-        }
+        OutputFormat::Json => items(answer, "/hosts")
+            .iter()
+            .try_for_each(|host| json::line(out, host)),
+        OutputFormat::Csv => HOSTS.print_csv(out, answer),
+        OutputFormat::Table => HOSTS.print_table(out, answer, Style::of_stdout()),
     })?;
     Ok(())
 }

@@ -110,6 +110,7 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
         &["train", "x"],
         &["train", "x", "--out", "y", "--seed", "-1"],
         &["hosts", "--limit", "x", "y"],
+        &["hosts", "--model", "builtin"],
         &["score", "--all", "--min-score", "0.5", "x"],
         &["no-such-command"],
         &["config"],
