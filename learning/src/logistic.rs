@@ -25,23 +25,7 @@ pub(crate) struct Coefficients {
 
 /// Fits to rows of equal length; `None` when a class is missing or a value is not finite.
 pub(crate) fn fit(rows: &[Vec<f64>], labels: &[bool], ridge: f64) -> Option<Coefficients> {
-    let positives = labels.iter().filter(|label| **label).count();
-    let negatives = labels.len() - positives;
-    if positives == 0 || negatives == 0 || rows.len() != labels.len() {
-        return None;
-    }
-    let total = real(labels.len());
-    let weight = |label: bool| total / (2.0 * real(if label { positives } else { negatives }));
-    // A column of ones in front stands for the intercept.
-    let design: Vec<Weighted> = rows
-        .iter()
-        .zip(labels)
-        .map(|(row, label)| Weighted {
-            row: std::iter::once(1.0).chain(row.iter().copied()).collect(),
-            label: f64::from(u8::from(*label)),
-            weight: weight(*label),
-        })
-        .collect();
+    let design = weighted(rows, labels)?;
     let mut at = vec![0.0; design.first()?.row.len()];
     let mut value = objective(&design, &at, ridge);
     for _ in 0..MOST_STEPS {
@@ -66,6 +50,23 @@ pub(crate) fn fit(rows: &[Vec<f64>], labels: &[bool], ridge: f64) -> Option<Coef
         intercept: *intercept,
         slopes: slopes.to_vec(),
     })
+}
+
+/// Rows with a column of ones in front, which stands for the intercept; `None` when a class is missing.
+fn weighted(rows: &[Vec<f64>], labels: &[bool]) -> Option<Vec<Weighted>> {
+    let positives = labels.iter().filter(|label| **label).count();
+    let negatives = labels.len() - positives;
+    if positives == 0 || negatives == 0 || rows.len() != labels.len() {
+        return None;
+    }
+    let total = real(labels.len());
+    let weight = |label: bool| total / (2.0 * real(if label { positives } else { negatives }));
+    let design = rows.iter().zip(labels).map(|(row, label)| Weighted {
+        row: std::iter::once(1.0).chain(row.iter().copied()).collect(),
+        label: f64::from(u8::from(*label)),
+        weight: weight(*label),
+    });
+    Some(design.collect())
 }
 
 struct Weighted {

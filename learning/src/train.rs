@@ -255,6 +255,24 @@ fn learn(set: FeatureSet, examples: &[&Example], settings: &TrainSettings) -> Op
             ..it
         })
         .collect();
+    let (forest, anomaly_range) = anomaly(examples, settings)?;
+    Some(Model {
+        set,
+        origin: Origin {
+            rows: examples.len() as u64,
+            positives: labels.iter().filter(|label| **label).count() as u64,
+            seed: settings.seed,
+        },
+        intercept: rounded(found.intercept, DIGITS),
+        weights,
+        forest,
+        anomaly_range,
+        sets: None,
+    })
+}
+
+/// The forest of the benign examples, and its smallest and largest score over all.
+fn anomaly(examples: &[&Example], settings: &TrainSettings) -> Option<(Forest, (f64, f64))> {
     let benign: Vec<&[f64]> = examples
         .iter()
         .filter(|it| !it.label)
@@ -266,19 +284,8 @@ fn learn(set: FeatureSet, examples: &[&Example], settings: &TrainSettings) -> Op
     let (smallest, largest) = scores.fold((1.0_f64, 0.0_f64), |(small, large), score| {
         (small.min(score), large.max(score))
     });
-    Some(Model {
-        set,
-        origin: Origin {
-            rows: examples.len() as u64,
-            positives: labels.iter().filter(|label| **label).count() as u64,
-            seed: settings.seed,
-        },
-        intercept: rounded(found.intercept, DIGITS),
-        weights,
-        forest,
-        anomaly_range: (rounded(smallest, DIGITS), rounded(largest, DIGITS)),
-        sets: None,
-    })
+    let range = (rounded(smallest, DIGITS), rounded(largest, DIGITS));
+    Some((forest, range))
 }
 
 /// Means and standard deviations of the columns.
@@ -338,22 +345,7 @@ fn cross_validate(
         fold_auc.push(auc(&here.risks, &here.labels));
         held_out.append(here);
     }
-    let HeldOut {
-        labels,
-        risks,
-        probabilities,
-        anomalies,
-    } = held_out;
-    Some(CrossValidation {
-        grouping: folds.grouping,
-        fold_auc,
-        auc_risk: auc(&risks, &labels),
-        auc_probability: auc(&probabilities, &labels),
-        auc_anomaly: auc(&anomalies, &labels),
-        brier: brier(&probabilities, &labels),
-        brier_balanced: balanced_brier(&probabilities, &labels),
-        bins: reliability(&probabilities, &labels),
-    })
+    Some(held_out.figures(folds.grouping, fold_auc))
 }
 
 /// Predictions of what was held out.
@@ -366,6 +358,20 @@ struct HeldOut {
 }
 
 impl HeldOut {
+    fn figures(self, grouping: Grouping, fold_auc: Vec<Option<f64>>) -> CrossValidation {
+        let labels = &self.labels;
+        CrossValidation {
+            grouping,
+            fold_auc,
+            auc_risk: auc(&self.risks, labels),
+            auc_probability: auc(&self.probabilities, labels),
+            auc_anomaly: auc(&self.anomalies, labels),
+            brier: brier(&self.probabilities, labels),
+            brier_balanced: balanced_brier(&self.probabilities, labels),
+            bins: reliability(&self.probabilities, labels),
+        }
+    }
+
     fn append(&mut self, mut other: Self) {
         self.labels.append(&mut other.labels);
         self.risks.append(&mut other.risks);

@@ -6,7 +6,7 @@ use beaconwatch_learning::{FeatureSet, Model, auc};
 
 #[path = "../examples/builtin/recipe.rs"]
 mod recipe;
-#[path = "../examples/builtin/worlds.rs"]
+#[path = "../examples/builtin/worlds/mod.rs"]
 mod worlds;
 
 /// Series that no model was trained on.

@@ -8,6 +8,9 @@
 //!
 //! Everything follows from a seed.
 
+mod dice;
+mod routines;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -16,8 +19,9 @@ use beaconwatch_detector::{
     SettingsError, Timestamp, Transport,
 };
 use beaconwatch_learning::{Example, series_features};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+
+use dice::Dice;
+use routines::benign_beats;
 
 const DAY_S: f64 = 86_400.0;
 /// When all simulated time begins: a Monday.
@@ -32,55 +36,6 @@ pub(crate) struct Sizes {
     pub(crate) beacons: u32,
     pub(crate) irregular: u32,
     pub(crate) benign_beats: u32,
-}
-
-/// Draws the numbers.
-struct Dice(ChaCha8Rng);
-
-impl Dice {
-    fn unit(&mut self) -> f64 {
-        f64::from(self.0.next_u32()) / 4_294_967_296.0
-    }
-
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        low + self.unit() * (high - low)
-    }
-
-    /// Uniform in the logarithm.
-    fn scale(&mut self, low: f64, high: f64) -> f64 {
-        self.between(low.ln(), high.ln()).exp()
-    }
-
-    fn chance(&mut self, share: f64) -> bool {
-        self.unit() < share
-    }
-
-    fn one_of(&mut self, choices: &[f64]) -> f64 {
-        let at = (u64::from(self.0.next_u32()) * choices.len() as u64) >> 32;
-        let at = usize::try_from(at).unwrap_or(0);
-        choices.get(at).copied().unwrap_or(1.0)
-    }
-
-    /// By weight.
-    fn weighted<T: Copy>(&mut self, choices: &[(f64, T)]) -> Option<T> {
-        let mut left = self.unit() * choices.iter().map(|(weight, _)| weight).sum::<f64>();
-        for (weight, choice) in choices {
-            left -= weight;
-            if left < 0.0 {
-                return Some(*choice);
-            }
-        }
-        choices.last().map(|(_, choice)| *choice)
-    }
-
-    fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.unit()).ln()
-    }
-
-    fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.unit()).cos()
-    }
 }
 
 /// Where a series goes and what it carries.
@@ -106,7 +61,7 @@ pub(crate) fn examples(seed: u64, sizes: Sizes) -> Result<Vec<Example>, Settings
     settings.profile = Profile::Evidence;
     let mut detector = Detector::new(settings)?;
     let now = Timestamp::from_unix_nanos(nanos(START_S + LONGEST_LIFE_S + DAY_S));
-    let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+    let mut dice = Dice::new(seed);
     let mut labels = Vec::new();
     let (beacons, irregular) = (sizes.beacons, sizes.beacons + sizes.irregular);
     let all = irregular + sizes.benign_beats;
@@ -219,10 +174,8 @@ fn beacon_times(dice: &mut Dice) -> Vec<f64> {
     let jitter = dice
         .weighted(&kinds.map(|kind| (1.0, kind)))
         .unwrap_or(Jitter::Around);
-    let missed = missed_share(dice);
-    let wanted = dice.scale(6.0, 400.0);
-    let switches = dice.chance(0.1);
-    let working_hours = dice.chance(0.1);
+    let (missed, wanted) = (missed_share(dice), dice.scale(6.0, 400.0));
+    let (switches, working_hours) = (dice.chance(0.1), dice.chance(0.1));
     let tasking = if dice.chance(0.15) { 0.03 } else { 0.0 };
     let whole_seconds = dice.chance(0.3);
     let mut at_s = dice.between(0.0, DAY_S);
@@ -238,20 +191,26 @@ fn beacon_times(dice: &mut Dice) -> Vec<f64> {
             }
         }
         beats += 1.0;
-        let factor = match jitter {
-            Jitter::Shortens => 1.0 - width * dice.unit(),
-            Jitter::Lengthens => 1.0 + width * dice.unit(),
-            Jitter::Around => 1.0 + width * dice.between(-1.0, 1.0),
-            Jitter::Normal => 1.0 + width / 2.0 * dice.normal().clamp(-1.9, 1.9),
-        };
-        at_s += (period_s * factor).max(1.0);
+        at_s += (period_s * jitter.factor(width, dice)).max(1.0);
     }
     if whole_seconds {
-        for at_s in &mut times {
-            *at_s = at_s.floor();
+        for it in &mut times {
+            *it = it.floor();
         }
     }
     times
+}
+
+impl Jitter {
+    /// What a sleep is multiplied by.
+    fn factor(self, width: f64, dice: &mut Dice) -> f64 {
+        match self {
+            Self::Shortens => 1.0 - width * dice.unit(),
+            Self::Lengthens => 1.0 + width * dice.unit(),
+            Self::Around => 1.0 + width * dice.between(-1.0, 1.0),
+            Self::Normal => 1.0 + width / 2.0 * dice.normal().clamp(-1.9, 1.9),
+        }
+    }
 }
 
 /// Share of beats that are missed.
@@ -386,134 +345,6 @@ fn irregular_place(dice: &mut Dice) -> Place {
         spread: dice.between(0.3, 1.8),
         unanswered,
     }
-}
-
-/// A benign series that beats.
-struct Routine {
-    periods_s: &'static [f64],
-    /// Largest half-width of the jitter.
-    jitter: f64,
-    ports: &'static [f64],
-    udp: bool,
-    inside: bool,
-    out: (f64, f64),
-    back: (f64, f64),
-}
-
-/// Time, updates, telemetry, monitoring, mail, push, discovery.
-const ROUTINES: &[Routine] = &[
-    Routine {
-        periods_s: &[64.0, 128.0, 256.0, 512.0, 1024.0],
-        jitter: 0.03,
-        ports: &[123.0],
-        udp: true,
-        inside: false,
-        out: (48.0, 76.0),
-        back: (48.0, 76.0),
-    },
-    Routine {
-        periods_s: &[3600.0, 7200.0, 14_400.0, 21_600.0, 43_200.0],
-        jitter: 0.15,
-        ports: &[443.0, 443.0, 80.0],
-        udp: false,
-        inside: false,
-        out: (500.0, 3000.0),
-        back: (800.0, 50_000.0),
-    },
-    Routine {
-        periods_s: &[60.0, 300.0, 600.0, 900.0, 1800.0, 3600.0],
-        jitter: 0.08,
-        ports: &[443.0],
-        udp: false,
-        inside: false,
-        out: (1500.0, 40_000.0),
-        back: (200.0, 2000.0),
-    },
-    Routine {
-        periods_s: &[10.0, 15.0, 30.0, 60.0, 300.0],
-        jitter: 0.01,
-        ports: &[9100.0, 161.0, 443.0, 8080.0, 22.0],
-        udp: false,
-        inside: true,
-        out: (80.0, 800.0),
-        back: (200.0, 60_000.0),
-    },
-    Routine {
-        periods_s: &[60.0, 300.0, 600.0, 900.0],
-        jitter: 0.04,
-        ports: &[993.0, 995.0, 443.0],
-        udp: false,
-        inside: false,
-        out: (300.0, 2000.0),
-        back: (1000.0, 9000.0),
-    },
-    Routine {
-        periods_s: &[240.0, 840.0, 900.0, 1740.0],
-        jitter: 0.06,
-        ports: &[5228.0, 443.0],
-        udp: false,
-        inside: false,
-        out: (60.0, 400.0),
-        back: (60.0, 400.0),
-    },
-    Routine {
-        periods_s: &[30.0, 60.0, 120.0, 300.0, 600.0],
-        jitter: 0.1,
-        ports: &[137.0, 1900.0, 5353.0, 5355.0],
-        udp: true,
-        inside: true,
-        out: (40.0, 600.0),
-        // Nobody answers to the sender.
-        back: (0.1, 0.5),
-    },
-];
-
-fn benign_beats(dice: &mut Dice) -> (Vec<f64>, Place) {
-    let choices: Vec<(f64, &Routine)> = ROUTINES.iter().map(|it| (1.0, it)).collect();
-    let Some(routine) = dice.weighted(&choices) else {
-        return (Vec::new(), irregular_place(dice));
-    };
-    let place = Place {
-        port: whole_port(dice.one_of(routine.ports)),
-        transport: if routine.udp {
-            Transport::Udp
-        } else {
-            Transport::Tcp
-        },
-        inside: routine.inside,
-        bytes: (
-            dice.scale(routine.out.0, routine.out.1),
-            dice.scale(routine.back.0, routine.back.1),
-        ),
-        spread: dice.scale(0.02, 0.6),
-        unanswered: false,
-    };
-    (routine_times(dice, routine), place)
-}
-
-fn routine_times(dice: &mut Dice, routine: &Routine) -> Vec<f64> {
-    let period_s = dice.one_of(routine.periods_s);
-    // Software of others spreads its calls as implants do, and its machines miss them as often: the shape of a cadence
-    // does not tell one from the other.
-    let widest = if dice.chance(0.5) {
-        0.8
-    } else {
-        routine.jitter
-    };
-    let jitter = dice.between(0.0, widest);
-    let missed = missed_share(dice);
-    let wanted = dice.scale(6.0, 400.0);
-    let working_hours = dice.chance(0.3);
-    let mut at_s = dice.between(0.0, DAY_S);
-    let (mut times, mut beats) = (Vec::new(), 0.0);
-    while beats < wanted && at_s < LONGEST_LIFE_S {
-        if !dice.chance(missed) && (!working_hours || at_work(at_s)) {
-            times.push(at_s);
-            beats += 1.0;
-        }
-        at_s += period_s * (1.0 + jitter * dice.between(-1.0, 1.0));
-    }
-    times
 }
 
 /// Monday to Friday, 8 to 18 o'clock.
