@@ -24,8 +24,8 @@ pub(crate) struct TrainArguments {
     /// Files and folders to learn from: anything that `score` reads, or events of BeaconHunter
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Labels of series, CSV or NDJSON: src,dst[,dport,proto],label; without it the input must be beaconhunter, whose
-    /// events have a column label
+    /// Labels of series, CSV or NDJSON: src,dst,label, with dport and proto where they matter; without it the input must
+    /// be beaconhunter, whose events have a column label
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
     /// Where to write the model
