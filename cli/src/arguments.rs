@@ -1,6 +1,7 @@
 //! The command line.
 
 mod instance;
+mod learning;
 mod life;
 mod lists;
 mod places;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use instance::{
     AskArguments, InstanceArguments, ListArguments, ListPrintArguments, PrintArguments,
 };
+pub(crate) use learning::{HostsArguments, ReportFormat, TrainArguments};
 pub(crate) use life::{
     AlertArguments, AlertCommand, AlertListArguments, AlertsArguments, AllowAddArguments,
     AllowArguments, AllowCommand, AllowRemoveArguments,
@@ -29,7 +31,7 @@ pub(crate) use places::{
     DeadLettersArguments, DestinationCommand, DestinationPurgeArguments, DestinationTestArguments,
     DestinationsArguments,
 };
-pub(crate) use score::{OutputFormat, ScoreArguments};
+pub(crate) use score::{InputFormat, OutputFormat, ScoreArguments};
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
 
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Score files: captures, Zeek and Suricata logs, flow NDJSON, tables of connections
     Score(ScoreArguments),
+    /// Rank hosts by what was scored on them, in files or by a running instance
+    Hosts(HostsArguments),
+    /// Learn from labelled files: a model for `score --model`, and a report of what it is worth
+    Train(TrainArguments),
     /// Show what a running instance does
     Status(AskArguments),
     /// Show the series that a running instance has scored, best first

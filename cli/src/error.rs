@@ -28,6 +28,26 @@ pub(crate) enum Error {
     /// The files could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A file of labels, a table or a model cannot be used.
+    #[error("{file}: {source}")]
+    InFile {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Nothing can be learnt from the data.
+    #[error("training: {0}")]
+    Train(#[from] beaconwatch_learning::TrainError),
+    /// Series, and nothing that says which of them are malicious.
+    #[error("no labels: expected --labels FILE, or --input beaconhunter with a column label")]
+    NoLabels,
+    /// A model of BeaconHunter's features, and data without them.
+    #[error("the model was trained on BeaconHunter's events: expected --input beaconhunter")]
+    EventModel,
+    /// A row that the model does not take.
+    #[error("model: {0}")]
+    Row(#[from] beaconwatch_learning::RowError),
     /// A setting of the detector is outside its range.
     #[error("detector.{0}")]
     Detector(#[from] SettingsError),
@@ -95,6 +115,17 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// `source` in `file`.
+    pub(crate) fn in_file(
+        file: &std::path::Path,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::InFile {
+            file: file.display().to_string(),
+            source: source.into(),
+        }
+    }
+
     /// What the user can do instead, where there is something.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {

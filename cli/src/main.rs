@@ -75,6 +75,17 @@ fn run(arguments: Arguments) -> Result<(), Error> {
             let loaded = config::load(file, Flags::default().detector(&score.detector))?;
             command::score::run(&score, loaded.config.detector)
         }
+        Command::Hosts(hosts) if hosts.paths.is_empty() => {
+            command::hosts::of_instance(&hosts, file)
+        }
+        Command::Hosts(hosts) => {
+            let loaded = config::load(file, Flags::default().detector(&hosts.detector))?;
+            command::hosts::of_files(&hosts, loaded.config.detector)
+        }
+        Command::Train(train) => {
+            let loaded = config::load(file, Flags::default())?;
+            command::train::run(&train, loaded.config.detector)
+        }
         Command::Status(status) => command::status::run(&status, file),
         Command::Beacons(beacons) => command::lists::beacons(&beacons, file),
         Command::LongConns(long) => command::lists::long_conns(&long, file),

@@ -5,6 +5,7 @@ pub(crate) mod csv;
 pub(crate) mod file;
 pub(crate) mod json;
 pub(crate) mod listing;
+pub(crate) mod risk_line;
 pub(crate) mod score_line;
 pub(crate) mod score_table;
 pub(crate) mod text;

@@ -41,6 +41,7 @@ mod detector;
 #[cfg(feature = "ecs")]
 pub mod ecs;
 pub mod evidence;
+mod host;
 mod method;
 mod network;
 mod observation;
@@ -57,6 +58,7 @@ pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, P
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
 pub use context::Context;
 pub use detector::{Counters, Detector, Ignored, Outcome, SeriesSummary};
+pub use host::{HostSummaries, HostSummary, Scored};
 pub use network::{Network, NetworkError};
 pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side, Transport};
 pub use server_name::registered_domain;

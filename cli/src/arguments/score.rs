@@ -24,6 +24,9 @@ pub(crate) enum InputFormat {
     Csv,
     /// Captures: pcap and pcapng
     Pcap,
+    /// Events of BeaconHunter: with a model of its features each event is scored, else as csv
+    #[value(name = "beaconhunter")]
+    BeaconHunter,
 }
 
 impl From<InputFormat> for Format {
@@ -33,7 +36,7 @@ impl From<InputFormat> for Format {
             InputFormat::Flows => Self::Flows,
             InputFormat::Zeek => Self::Zeek,
             InputFormat::Eve => Self::Eve,
-            InputFormat::Csv => Self::Csv,
+            InputFormat::Csv | InputFormat::BeaconHunter => Self::Csv,
             InputFormat::Pcap => Self::Pcap,
         }
     }
@@ -62,13 +65,22 @@ pub(crate) struct ScoreArguments {
     /// Format of the output
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: OutputFormat,
+    /// Add the risk that this model gives (a file, or builtin) with what drove it; riskiest first
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Show series, or events, of at least this risk
+    #[arg(long, value_name = "RISK", value_parser = score, requires = "model", conflicts_with_all = ["min_score", "all"])]
+    pub(crate) min_risk: Option<f64>,
+    /// Show hosts instead, ranked by what was scored on each
+    #[arg(long, conflicts_with_all = ["min_score", "min_risk", "all"])]
+    pub(crate) hosts: bool,
     /// Show every series, also those below the alert threshold and those that cannot be scored
     #[arg(long, conflicts_with = "min_score")]
     pub(crate) all: bool,
     /// Show series with at least this score instead of detections only
     #[arg(long, value_name = "SCORE", value_parser = score)]
     pub(crate) min_score: Option<f64>,
-    /// Show at most so many series, best first [default: 50 in a table, else all]
+    /// Show at most so many lines, best first [default: 50 in a table, else all]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<usize>,
     #[command(flatten)]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use beaconwatch_detector::{Assessment, Context, Detector, Observation, Settings, Timestamp};
 use beaconwatch_inputs::{self as read, Reading, Report};
 
-use crate::arguments::{OutputFormat, ScoreArguments};
+use super::{events, hosts, risk};
+use crate::arguments::{InputFormat, OutputFormat, ScoreArguments};
 use crate::error::Error;
 use crate::output::score_line::ScoreLine;
 use crate::output::{csv, json, score_table, text, to_stdout};
@@ -16,35 +17,56 @@ const TABLE_LIMIT: usize = 50;
 
 /// Reads the files, scores all series and prints those asked for.
 pub(crate) fn run(arguments: &ScoreArguments, settings: Settings) -> Result<(), Error> {
-    let read_settings = read::Settings {
-        format: arguments.input.into(),
-        ..read::Settings::default()
-    };
+    let model = arguments.model.as_deref().map(risk::load).transpose()?;
+    if let Some(model) = model.as_ref().filter(|it| risk::is_of_events(it)) {
+        return events::score(arguments, model);
+    }
     let Reading {
         observations,
         report,
-    } = read::read(&arguments.paths, &read_settings)?;
-    let scored = score(&observations, settings)?;
-    let shown = choose(&scored, arguments);
-    to_stdout(|out| match arguments.format {
-        OutputFormat::Json => print_json(out, &shown),
-        OutputFormat::Csv => print_csv(out, &shown),
-        OutputFormat::Table => print_table(out, &shown, &scored, arguments),
-    })?;
+    } = read_files(&arguments.paths, arguments.input)?;
+    let scored = score(&observations, settings.clone())?;
+    let risks = match &model {
+        Some(model) => Some(risk::of(model, &observations, settings, &scored)?),
+        None => None,
+    };
+    if arguments.hosts {
+        let hosts = hosts::of_series(&scored.assessments, risks.as_deref());
+        hosts::print(hosts, arguments.format, arguments.limit)?;
+    } else if let Some(risks) = risks {
+        risk::print(&scored, risks, arguments)?;
+    } else {
+        let shown = choose(&scored, arguments);
+        to_stdout(|out| match arguments.format {
+            OutputFormat::Json => print_json(out, &shown),
+            OutputFormat::Csv => print_csv(out, &shown),
+            OutputFormat::Table => print_table(out, &shown, &scored, arguments),
+        })?;
+    }
     Ok(print_report(&report)?)
 }
 
+/// Reads files of a format.
+pub(super) fn read_files(paths: &[PathBuf], input: InputFormat) -> Result<Reading, Error> {
+    let settings = read::Settings {
+        format: input.into(),
+        ..read::Settings::default()
+    };
+    Ok(read::read(paths, &settings)?)
+}
+
 /// What was scored.
-struct Scored {
+pub(super) struct Scored {
     /// Every series, best first.
-    assessments: Vec<Assessment>,
+    pub(super) assessments: Vec<Assessment>,
     connections: u64,
     ignored: u64,
     evicted: u64,
     threshold: f64,
 }
 
-fn score(observations: &[Observation], mut settings: Settings) -> Result<Scored, Error> {
+/// Scores all series of the observations, as at the end of them.
+pub(super) fn score(observations: &[Observation], mut settings: Settings) -> Result<Scored, Error> {
     let threshold = settings.alert_threshold();
     let first = observations
         .iter()
@@ -80,11 +102,16 @@ fn score(observations: &[Observation], mut settings: Settings) -> Result<Scored,
     })
 }
 
-fn choose<'a>(scored: &'a Scored, arguments: &ScoreArguments) -> Vec<&'a Assessment> {
-    let limit = arguments.limit.unwrap_or(match arguments.format {
+/// Lines to show at most.
+pub(super) fn limit(format: OutputFormat, asked_for: Option<usize>) -> usize {
+    asked_for.unwrap_or(match format {
         OutputFormat::Table => TABLE_LIMIT,
         OutputFormat::Json | OutputFormat::Csv => usize::MAX,
-    });
+    })
+}
+
+fn choose<'a>(scored: &'a Scored, arguments: &ScoreArguments) -> Vec<&'a Assessment> {
+    let limit = limit(arguments.format, arguments.limit);
     let asked_for = |it: &&Assessment| match arguments.min_score {
         _ if arguments.all => true,
         Some(minimum) => it.score >= minimum,
@@ -120,6 +147,16 @@ fn print_table(
         let style = score_table::Style::of_stdout();
         writeln!(out, "{}\n", score_table::layout(shown, style))?;
     }
+    print_summary(out, shown.len() as u64, scored, arguments)
+}
+
+/// What stands below a table.
+pub(super) fn print_summary(
+    out: &mut dyn Write,
+    shown: u64,
+    scored: &Scored,
+    arguments: &ScoreArguments,
+) -> io::Result<()> {
     let detected = scored.assessments.iter().filter(|it| it.detected).count() as u64;
     writeln!(
         out,
@@ -130,7 +167,7 @@ fn print_table(
         text::counted(scored.connections, "connection", "connections"),
         period(&scored.assessments),
     )?;
-    print_rest(out, shown.len() as u64, detected, scored, arguments)
+    print_rest(out, shown, detected, scored, arguments)
 }
 
 fn print_rest(
@@ -142,7 +179,11 @@ fn print_rest(
 ) -> io::Result<()> {
     if shown < detected || (arguments.all && shown < scored.assessments.len() as u64) {
         writeln!(out, "{} shown; --limit shows more.", text::thousands(shown))?;
-    } else if detected == 0 && arguments.min_score.is_none() && !arguments.all {
+    } else if detected == 0
+        && arguments.min_score.is_none()
+        && arguments.min_risk.is_none()
+        && !arguments.all
+    {
         writeln!(
             out,
             "--min-score shows series below that, --all every one with the reason."
@@ -172,7 +213,7 @@ fn period(assessments: &[Assessment]) -> String {
 }
 
 /// What was not read goes to standard error, so that it does not get among the scores.
-fn print_report(report: &Report) -> io::Result<()> {
+pub(super) fn print_report(report: &Report) -> io::Result<()> {
     let mut out = io::stderr().lock();
     for problem in &report.file_problems {
         writeln!(out, "{}", text::harmless(&problem.to_string()))?;

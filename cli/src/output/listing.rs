@@ -126,7 +126,7 @@ impl Listing {
         Ok(())
     }
 
-    fn print_csv(&self, out: &mut dyn Write, answer: &Value) -> io::Result<()> {
+    pub(crate) fn print_csv(&self, out: &mut dyn Write, answer: &Value) -> io::Result<()> {
         let head: Vec<&str> = self.csv.iter().map(|(name, _)| *name).collect();
         let rows = answer[self.key].as_array().into_iter().flatten();
         let rows = rows.map(|entry| self.csv.iter().map(|(_, value)| value(entry)).collect());

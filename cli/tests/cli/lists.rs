@@ -355,3 +355,31 @@ fn an_address_that_cannot_be_asked_is_named() {
         expect(&ran.err, &[url, words]);
     }
 }
+
+#[test]
+fn hosts_of_an_instance_are_shown_riskiest_first() {
+    let host = json!({
+        "host": "10.0.0.5", "event_count": 1234, "scored": 3, "findings": 1, "mean_risk": 0.25,
+        "max_risk": 0.96875, "reason": "c2\u{202e}.example (198.51.100.7 443/tcp): 60 beats",
+    });
+    let answers = [("GET /api/v1/hosts", 200, one("hosts", &host))];
+    let fake = Fake::start(&answers);
+    let ran = fake.run(160, &["hosts", "--limit", "7"]);
+    assert_eq!(fake.lines(), ["GET /api/v1/hosts?limit=7"]);
+    let words = [
+        "10.0.0.5",
+        "0.97",
+        "0.25",
+        "1,234",
+        "c2\u{fffd}.example",
+        "TOP REASON",
+    ];
+    expect(&ran.out, &words);
+    let fake = Fake::start(&answers);
+    let ran = fake.run(160, &["hosts", "--format", "csv"]);
+    let expected = "host_id,event_count,mean_risk,max_risk,scored,findings,reason\n10.0.0.5,1234,0.25,0.96875,3,1,";
+    assert!(ran.out.starts_with(expected), "{}", ran.out);
+    let fake = Fake::start(&answers);
+    let ran = fake.run(160, &["hosts", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap(), host);
+}

@@ -9,6 +9,7 @@
 mod config;
 mod fake;
 mod instance;
+mod learning;
 mod life;
 mod lists;
 mod reload;
@@ -104,6 +105,12 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
         &["score", "--no-such-flag", "x"],
         &["score", "--input", "tape", "x"],
         &["score", "--min-score", "1.5", "x"],
+        &["score", "--min-risk", "0.5", "x"],
+        &["score", "--hosts", "--all", "x"],
+        &["train", "x"],
+        &["train", "x", "--out", "y", "--seed", "-1"],
+        &["hosts", "--limit", "x", "y"],
+        &["hosts", "--model", "builtin"],
         &["score", "--all", "--min-score", "0.5", "x"],
         &["no-such-command"],
         &["config"],
@@ -167,6 +174,8 @@ fn help_and_version_are_printed_on_request() {
         "detect",
         "export",
         "score",
+        "hosts",
+        "train",
         "status",
         "beacons",
         "long-conns",
@@ -203,7 +212,9 @@ fn completions_and_manual_pages_name_every_command() {
         "allow",
         "beacons",
         "dead-letters",
+        "hosts",
         "simulate",
+        "train",
         "watch",
     ];
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -41,6 +41,7 @@ mod extract;
 pub(crate) mod fuzzing;
 mod guard;
 mod health;
+mod hosts;
 mod metrics;
 mod page;
 mod seed_config;
@@ -158,6 +159,7 @@ fn closed_routes() -> OpenApiRouter<Api> {
         .routes(routes!(status::status))
         .routes(routes!(beacons::beacons))
         .routes(routes!(connections::connections))
+        .routes(routes!(hosts::hosts))
         .routes(routes!(series_detail::show))
         .routes(routes!(sensors::list))
         .merge(alert_routes())

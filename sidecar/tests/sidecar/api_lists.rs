@@ -131,6 +131,9 @@ async fn parameters_that_cannot_be_are_refused_on_every_list() {
         "beacons?port=65536",
         "beacons?severity=grave",
         "beacons?limit=10001",
+        "hosts?limit=0",
+        "hosts?source=nowhere",
+        "hosts?cursor=00",
         "connections?sort=size",
         "connections?min_duration=-1",
         "connections?min_duration=NaN",
@@ -148,6 +151,34 @@ async fn parameters_that_cannot_be_are_refused_on_every_list() {
         assert_eq!(status, 400, "{path}: {body}");
         assert!(body["error"].as_str().unwrap().len() > 5, "{path}: {body}");
     }
+}
+
+#[tokio::test]
+async fn hosts_are_summed_up_over_their_scored_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sidecar, asking) = running(&folder).await;
+    assert_eq!(
+        asking.read("/api/v1/hosts").await,
+        json!({"count": 0, "total": 0, "hosts": []})
+    );
+    send(&sidecar, "first", 1..4).await;
+    let beacons = asking.read("/api/v1/beacons").await;
+    let answer = asking.read("/api/v1/hosts").await;
+    assert_eq!((&answer["count"], &answer["total"]), (&json!(1), &json!(1)));
+    let host = &answer["hosts"][0];
+    let best = &beacons["beacons"][0];
+    assert_eq!(host["host"], best["src_ip"]);
+    assert_eq!(host["max_risk"], best["combined_score"]);
+    let counts = ["event_count", "scored", "findings"].map(|name| host[name].as_u64());
+    assert_eq!(counts, [120, 3, 3].map(Some));
+    let scores = beacons["beacons"].as_array().unwrap().iter();
+    let sum: f64 = scores
+        .map(|it| it["combined_score"].as_f64().unwrap())
+        .sum();
+    assert!((host["mean_risk"].as_f64().unwrap() - sum / 3.0).abs() < 1e-12);
+    assert!(host["reason"].as_str().unwrap().contains("198.51.100."));
+    let none = asking.read("/api/v1/hosts?source=203.0.113.0/24").await;
+    assert_eq!(none["total"], 0);
 }
 
 #[tokio::test]
