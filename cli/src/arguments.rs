@@ -31,7 +31,7 @@ pub(crate) use places::{
     DeadLettersArguments, DestinationCommand, DestinationPurgeArguments, DestinationTestArguments,
     DestinationsArguments,
 };
-pub(crate) use score::{InputFormat, OutputFormat, ScoreArguments};
+pub(crate) use score::{ContextArguments, InputFormat, OutputFormat, ScoreArguments};
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
 

@@ -9,6 +9,7 @@ mod events;
 pub(crate) mod export;
 pub(crate) mod hosts;
 pub(crate) mod instance;
+pub(crate) mod known;
 pub(crate) mod lists;
 pub(crate) mod manual;
 mod risk;

@@ -6,7 +6,7 @@ use beaconwatch_detector::SettingsError;
 use beaconwatch_exporter::RunError;
 use beaconwatch_exporter::otlp::client::ConnectError;
 use beaconwatch_inputs::ReadError;
-use beaconwatch_sidecar::StartError;
+use beaconwatch_sidecar::{ContextError, StartError};
 
 use crate::client::ClientError;
 use crate::config::ConfigError;
@@ -48,6 +48,9 @@ pub(crate) enum Error {
     /// A row that the model does not take.
     #[error("model: {0}")]
     Row(#[from] beaconwatch_learning::RowError),
+    /// A list or a catalogue cannot be read.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// A setting of the detector is outside its range.
     #[error("detector.{0}")]
     Detector(#[from] SettingsError),

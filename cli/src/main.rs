@@ -23,6 +23,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Command, ConfigCommand};
 use command::config::ShownAs;
+use command::known::Known;
 use config::Flags;
 use error::Error;
 use output::text;
@@ -73,14 +74,16 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Export(export) => command::export::run(file, export),
         Command::Score(score) => {
             let loaded = config::load(file, Flags::default().detector(&score.detector))?;
-            command::score::run(&score, loaded.config.detector)
+            let known = Known::open(&loaded.config.sidecar.context, &score.context)?;
+            command::score::run(&score, loaded.config.detector, &known)
         }
         Command::Hosts(hosts) if hosts.paths.is_empty() => {
             command::hosts::of_instance(&hosts, file)
         }
         Command::Hosts(hosts) => {
             let loaded = config::load(file, Flags::default().detector(&hosts.detector))?;
-            command::hosts::of_files(&hosts, loaded.config.detector)
+            let known = Known::open(&loaded.config.sidecar.context, &hosts.context)?;
+            command::hosts::of_files(&hosts, loaded.config.detector, &known)
         }
         Command::Train(train) => {
             let loaded = config::load(file, Flags::default())?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::DetectorArguments;
 use super::instance::InstanceArguments;
-use super::score::{InputFormat, OutputFormat};
+use super::score::{ContextArguments, InputFormat, OutputFormat};
 
 /// Format of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -71,6 +71,8 @@ pub(crate) struct HostsArguments {
     pub(crate) limit: Option<usize>,
     #[command(flatten)]
     pub(crate) instance: InstanceArguments,
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
     #[command(flatten)]
     pub(crate) detector: DetectorArguments,
 }

@@ -54,6 +54,20 @@ pub(crate) enum OutputFormat {
     Csv,
 }
 
+/// What is known beside the flows; each stands above the configuration file's section `sidecar.context`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ContextArguments {
+    /// Catalogue of benign beacons (TOML) beside the built-in one
+    #[arg(long, value_name = "FILE", help_heading = "Context")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Intelligence list: plain, CSV (.csv) or STIX 2.1 (.json, .stix); can be given several times
+    #[arg(long, value_name = "FILE", help_heading = "Context")]
+    pub(crate) intelligence: Vec<PathBuf>,
+    /// Score by times alone: no catalogue, no lists, no prevalence
+    #[arg(long, help_heading = "Context", conflicts_with_all = ["catalogue", "intelligence"])]
+    pub(crate) timing_only: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArguments {
     /// Files and folders, plain or gzip; - is standard input
@@ -83,6 +97,8 @@ pub(crate) struct ScoreArguments {
     /// Show at most so many lines, best first [default: 50 in a table, else all]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) context: ContextArguments,
     #[command(flatten)]
     pub(crate) detector: DetectorArguments,
 }

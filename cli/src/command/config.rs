@@ -9,6 +9,7 @@ use beaconwatch_detector::Profile;
 use beaconwatch_sidecar::{DestinationError, StartError};
 use serde_json::{Map, Value};
 
+use super::known;
 use crate::config::{self, Config, Flags, Loaded, Setting};
 use crate::error::Error;
 use crate::output::{text, to_stdout};
@@ -35,8 +36,9 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the values alone do not tell: whether templates can be read and work.
+/// What the values alone do not tell: whether lists and templates can be read and work.
 fn check_files(config: &Config) -> Result<(), Error> {
+    config.sidecar.context.open(known::now())?;
     for (name, destination) in &config.sidecar.destinations {
         let checked = destination.kind.check_files();
         checked.map_err(|source| {

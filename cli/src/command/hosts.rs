@@ -9,6 +9,7 @@ use beaconwatch_learning::{Event, Risk};
 use serde_json::Value;
 
 use super::instance::Instance;
+use super::known::Known;
 use super::score;
 use crate::arguments::{HostsArguments, OutputFormat, ScoreArguments};
 use crate::client::Query;
@@ -22,7 +23,11 @@ use crate::output::{json, to_stdout};
 const EVENT_FINDING: f64 = 0.5;
 
 /// Ranks the hosts of files, as `score --hosts` does.
-pub(crate) fn of_files(arguments: &HostsArguments, settings: Settings) -> Result<(), Error> {
+pub(crate) fn of_files(
+    arguments: &HostsArguments,
+    settings: Settings,
+    known: &Known,
+) -> Result<(), Error> {
     let arguments = ScoreArguments {
         paths: arguments.paths.clone(),
         input: arguments.input,
@@ -33,9 +38,10 @@ pub(crate) fn of_files(arguments: &HostsArguments, settings: Settings) -> Result
         all: false,
         min_score: None,
         limit: arguments.limit,
+        context: arguments.context.clone(),
         detector: arguments.detector.clone(),
     };
-    score::run(&arguments, settings)
+    score::run(&arguments, settings, known)
 }
 
 /// Shows the hosts that a running instance has scored.

@@ -142,12 +142,20 @@ pub(super) fn cut(answer: &mut Value, key: &str, limit: Option<u64>) {
     answer["total"] = Value::from(total);
 }
 
+/// Severity, or that it is listed as benign.
+fn rank(it: &Value) -> String {
+    match it.pointer("/benign/id") {
+        Some(Value::String(_)) => "benign".to_owned(),
+        _ => word(it, "/severity"),
+    }
+}
+
 const BEACONS: Listing = Listing {
     key: "beacons",
     empty: "No series has been scored yet: `beaconwatch connections` shows what was seen.",
     wide: &[
         Column::number("SCORE", |it| score(it, "/combined_score")),
-        Column::severity("SEVERITY", |it| word(it, "/severity")),
+        Column::severity("SEVERITY", rank),
         Column::word("SOURCE", |it| word(it, "/src_ip")),
         Column::word("DESTINATION", place),
         Column::word("PROCESS", process),
@@ -159,11 +167,7 @@ const BEACONS: Listing = Listing {
     ],
     narrow: &[
         Column::severity("SCORE", |it| {
-            format!(
-                "{}\n{}",
-                score(it, "/combined_score"),
-                word(it, "/severity")
-            )
+            format!("{}\n{}", score(it, "/combined_score"), rank(it))
         }),
         Column::text("FROM, TO", narrow_ends),
         Column::number("COUNT", |it| count(it, "/connection_count")),

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use beaconwatch_detector::{Assessment, Observation, Profile, SeriesKey, Settings};
+use beaconwatch_detector::{Assessment, Context, Observation, Profile, SeriesKey, Settings};
 use beaconwatch_learning::{FeatureSet, MODEL_BYTES_MAX, Model, Risk, series_features};
 
 use super::score::{self, Scored};
@@ -49,12 +49,13 @@ pub(super) fn of(
     observations: &[Observation],
     settings: Settings,
     scored: &Scored,
+    context: &Context,
 ) -> Result<Vec<Risk>, Error> {
     let risk = |it: &Assessment| Ok(model.assess(&series_features(it))?);
     if settings.profile == Profile::Evidence {
         return scored.assessments.iter().map(risk).collect();
     }
-    let weighed = score::score(observations, with_evidence(settings))?.assessments;
+    let weighed = score::score(observations, with_evidence(settings), context)?.assessments;
     let weighed: BTreeMap<&SeriesKey, &Assessment> =
         weighed.iter().map(|it| (&it.key, it)).collect();
     let of = |it: &Assessment| risk(weighed.get(&it.key).copied().unwrap_or(it));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use beaconwatch_detector::{Assessment, Context, Detector, Observation, Settings, Timestamp};
 use beaconwatch_inputs::{self as read, Reading, Report};
 
+use super::known::Known;
 use super::{events, hosts, risk};
 use crate::arguments::{InputFormat, OutputFormat, ScoreArguments};
 use crate::error::Error;
@@ -16,7 +17,11 @@ use crate::output::{csv, json, score_table, text, to_stdout};
 const TABLE_LIMIT: usize = 50;
 
 /// Reads the files, scores all series and prints those asked for.
-pub(crate) fn run(arguments: &ScoreArguments, settings: Settings) -> Result<(), Error> {
+pub(crate) fn run(
+    arguments: &ScoreArguments,
+    settings: Settings,
+    known: &Known,
+) -> Result<(), Error> {
     let model = arguments.model.as_deref().map(risk::load).transpose()?;
     if let Some(model) = model.as_ref().filter(|it| risk::is_of_events(it)) {
         return events::score(arguments, model);
@@ -25,9 +30,10 @@ pub(crate) fn run(arguments: &ScoreArguments, settings: Settings) -> Result<(), 
         observations,
         report,
     } = read_files(&arguments.paths, arguments.input)?;
-    let scored = score(&observations, settings.clone())?;
+    let context = known.with(&observations);
+    let scored = score(&observations, settings.clone(), &context)?;
     let risks = match &model {
-        Some(model) => Some(risk::of(model, &observations, settings, &scored)?),
+        Some(model) => Some(risk::of(model, &observations, settings, &scored, &context)?),
         None => None,
     };
     if arguments.hosts {
@@ -66,7 +72,11 @@ pub(super) struct Scored {
 }
 
 /// Scores all series of the observations, as at the end of them.
-pub(super) fn score(observations: &[Observation], mut settings: Settings) -> Result<Scored, Error> {
+pub(super) fn score(
+    observations: &[Observation],
+    mut settings: Settings,
+    context: &Context,
+) -> Result<Scored, Error> {
     let threshold = settings.alert_threshold();
     let first = observations
         .iter()
@@ -85,7 +95,7 @@ pub(super) fn score(observations: &[Observation], mut settings: Settings) -> Res
     for observation in observations {
         detector.observe(now, observation);
     }
-    let mut assessments: Vec<Assessment> = detector.assess_all(now, &Context::default()).collect();
+    let mut assessments: Vec<Assessment> = detector.assess_all(now, context).collect();
     assessments.sort_by(|one, other| {
         let by_score = other.score.total_cmp(&one.score);
         by_score
@@ -188,6 +198,12 @@ fn print_rest(
             out,
             "--min-score shows series below that, --all every one with the reason."
         )?;
+    }
+    let benign = scored.assessments.iter().filter(|it| it.benign.is_some());
+    let benign = benign.count() as u64;
+    if benign > 0 && !arguments.all {
+        let series = text::counted(benign, "series", "series");
+        writeln!(out, "{series} listed as benign; --all shows why.")?;
     }
     if scored.evicted > 0 {
         let evicted = text::counted(scored.evicted, "series", "series");

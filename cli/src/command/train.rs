@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use beaconwatch_detector::{Assessment, Settings};
+use beaconwatch_detector::{Assessment, Context, Settings};
 use beaconwatch_inputs::Reading;
 use beaconwatch_learning::{
     Example, FeatureSet, LABELS_BYTES_MAX, Labels, Model, Report, TrainSettings, series_features,
@@ -95,7 +95,11 @@ fn series(arguments: &TrainArguments, settings: Settings, labels: &Labels) -> Re
         report,
     } = score::read_files(&arguments.paths, arguments.input)?;
     score::print_report(&report)?;
-    let scored = score::score(&observations, risk::with_evidence(settings))?;
+    let scored = score::score(
+        &observations,
+        risk::with_evidence(settings),
+        &Context::default(),
+    )?;
     let example = |it: &Assessment| {
         Some(Example {
             features: series_features(it),

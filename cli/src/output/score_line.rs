@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use beaconwatch_detector::context::Benign;
 use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{Assessment, Severity, Signal};
 use serde::Serialize;
@@ -39,6 +40,9 @@ pub(crate) struct ScoreLine<'a> {
     host: &'a str,
     bytes_out: u64,
     bytes_in: u64,
+    /// Why the series is listed as benign, when it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    benign: Option<&'a Benign>,
     /// What the times say, with the method `evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<&'a Evidence>,
@@ -107,6 +111,7 @@ impl<'a> ScoreLine<'a> {
             host: &key.host,
             bytes_out: assessment.bytes_out,
             bytes_in: assessment.bytes_in,
+            benign: assessment.benign.as_ref(),
             evidence: assessment.evidence.as_ref(),
             signals: &assessment.signals,
         }

@@ -110,7 +110,7 @@ pub(crate) fn layout(assessments: &[&Assessment], style: Style) -> Table {
 fn values(it: &Assessment) -> [String; COLUMNS.len()] {
     [
         format!("{:.2}", it.score),
-        it.severity.name().to_owned(),
+        rank(it).to_owned(),
         it.key.source.to_string(),
         destination(it),
         port(it),
@@ -165,7 +165,7 @@ fn narrow(table: &mut Table, assessments: &[&Assessment]) {
             text::time(it.last_seen),
             text::harmless(&it.explanation),
         );
-        let score = format!("{:.2}\n{}", it.score, it.severity.name());
+        let score = format!("{:.2}\n{}", it.score, rank(it));
         table.add_row([painted(&score), Cell::new(ends), Cell::new(what)]);
     }
     if let Some(column) = table.column_mut(0) {
@@ -187,6 +187,15 @@ pub(crate) fn painted(text: &str) -> Cell {
         Some("high") => cell.fg(comfy_table::Color::Red),
         Some("medium") => cell.fg(comfy_table::Color::Yellow),
         _ => cell,
+    }
+}
+
+/// Severity, or that it is listed as benign.
+fn rank(it: &Assessment) -> &'static str {
+    if it.benign.is_some() {
+        "benign"
+    } else {
+        it.severity.name()
     }
 }
 

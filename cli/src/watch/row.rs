@@ -51,6 +51,8 @@ pub(super) enum Life {
     /// A series that is no detection.
     #[default]
     Below,
+    /// A series that is listed as benign.
+    Benign,
     /// A detection.
     Open,
     /// A finding that has ended.
@@ -113,6 +115,8 @@ impl Row {
             allowed: optional(beacon, "/allowed/reason"),
             life: if flag(beacon, "/is_beacon") {
                 Life::Open
+            } else if beacon.pointer("/benign/id").is_some() {
+                Life::Benign
             } else {
                 Life::Below
             },
@@ -234,6 +238,7 @@ impl State {
             Life::Closed => "closed",
             Life::Open => "open",
             Life::Below => "below the alert threshold",
+            Life::Benign => "listed as benign",
         };
         let mut words = vec![first.to_owned()];
         words.extend(
