@@ -242,6 +242,15 @@ impl Context {
         found: &mut Found,
     ) {
         let way = way::way(&series.key, &self.own_networks);
+        let leads_in = self
+            .world
+            .as_ref()
+            .is_some_and(|it| it.leads_in(&series.key));
+        let way = if way == Way::Outbound && leads_in {
+            Way::Inbound
+        } else {
+            way
+        };
         way::weigh(series, way, found);
         if let (Some(world), Some(server)) = (&self.world, server) {
             commonness::weigh(series, way, world, server, now, found);

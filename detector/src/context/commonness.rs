@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::prevalence::{Prevalence, Sighting, process_name};
 use super::signals::Found;
 use super::traffic::whole;
-use super::way::Way;
+use super::way::{Way, is_public};
 use super::weights as w;
-use crate::Timestamp;
 use crate::evidence::explain::span;
 use crate::series::Series;
 use crate::server_name::of_server;
+use crate::{SeriesKey, Timestamp};
 
 /// A sketch, with what is the same for all series estimated once.
 #[derive(Clone, Debug)]
@@ -40,6 +40,14 @@ impl World {
             named_share: prevalence.named_share(),
             prevalence,
         }
+    }
+
+    /// Whether a public address that talks to few calls one that talks to many, which a server of others does not:
+    /// then the latter is one's own.
+    pub(super) fn leads_in(&self, key: &SeriesKey) -> bool {
+        is_public(key.source)
+            && !self.prevalence.is_client(key.source)
+            && self.prevalence.is_client(key.destination)
     }
 
     pub(super) fn server(&self, series: &Series) -> Server {

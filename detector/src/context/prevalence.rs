@@ -4,6 +4,7 @@
 //! # Contract
 //! - Counted are different *sources*: an address at a network sensor; an address in a namespace of a host where
 //!   the observer stands at the source itself (there, addresses of containers repeat).
+//! - At a network sensor a public address counts as a source once it has talked to three different addresses: the Internet is full of scanners that talk to one.
 //! - A server is the registered part of its name (`example.org` for `www.example.org`), and apart from that each
 //!   address with port and transport.
 //! - Shards by source, by time or overlapping ones merge into what one would have counted: merging is
@@ -33,6 +34,10 @@ use crate::{Observation, Phase, Process, SeriesKey, Side, Timestamp, Transport, 
 
 /// Ports on which a connection normally carries the name of its server.
 pub(super) const PORTS_WITH_NAMES: [u16; 4] = [80, 443, 8080, 8443];
+
+/// Different addresses to which a client of one's own talks, at least; a scanner, or a client of a server of one's
+/// own, has fewer.
+const CONTACTS_OF_A_CLIENT: u32 = 3;
 
 /// How common a server or a process is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +89,8 @@ struct State {
     seed: u64,
     keys: Sample<Seen>,
     sources: DistinctCount,
+    /// Addresses to which each public address at a network sensor talks.
+    contacts: Sample<DistinctCount>,
     /// Sources of which a process is known.
     with_process: DistinctCount,
     /// Servers at [`PORTS_WITH_NAMES`].
@@ -108,6 +115,7 @@ enum Kind {
     Address = 2,
     Process = 3,
     Pair = 4,
+    Contact = 5,
 }
 
 /// Two sketches that count differently.
@@ -129,6 +137,7 @@ impl Prevalence {
             seed,
             keys: Sample::new(max_keys.max(1)),
             sources: DistinctCount::default(),
+            contacts: Sample::new(max_keys.max(1)),
             with_process: DistinctCount::default(),
             nameable: DistinctCount::default(),
             named: DistinctCount::default(),
@@ -147,8 +156,15 @@ impl Prevalence {
         let key = &observation.key;
         let time = observation.time;
         let source = self.source(key, observation.side);
+        if observation.side == Side::Between && super::way::is_public(key.source) {
+            let contact = self.hash(Kind::Contact, &[&octets(key.destination)]);
+            if let Some(contacts) = self.0.contacts.entry(source, DistinctCount::default) {
+                contacts.insert(contact);
+            }
+        } else {
+            self.0.sources.insert(source);
+        }
         let state = &mut self.0;
-        state.sources.insert(source);
         state.first = Some(state.first.map_or(time, |first| first.min(time)));
         state.last = state.last.max(Some(time));
         let address = self.address_key(key);
@@ -187,6 +203,8 @@ impl Prevalence {
             one.sources.merge(&two.sources);
         });
         state.sources.merge(&other.sources);
+        let contacts = |one: &mut DistinctCount, two: &DistinctCount| one.merge(two);
+        state.contacts.merge(&other.contacts, contacts);
         state.with_process.merge(&other.with_process);
         state.nameable.merge(&other.nameable);
         state.named.merge(&other.named);
@@ -201,7 +219,16 @@ impl Prevalence {
     /// Sources in all, about.
     #[must_use]
     pub fn sources(&self) -> f64 {
-        self.0.sources.estimate()
+        let clients = self.0.contacts.values().filter(|it| is_client(it)).count();
+        let kept = self.0.contacts.share_kept();
+        self.0.sources.estimate() + crate::stats::real(clients) / kept
+    }
+
+    /// Whether a public address at a network sensor talks to as many others as clients of one's own do.
+    #[must_use]
+    pub fn is_client(&self, address: IpAddr) -> bool {
+        let contact = self.0.contacts.get(self.sensor_source(address));
+        contact.is_some_and(is_client)
     }
 
     /// Sources of which a process was ever known, about.
@@ -286,10 +313,14 @@ impl Prevalence {
         })
     }
 
+    fn sensor_source(&self, address: IpAddr) -> u64 {
+        self.hash(Kind::Source, &[&octets(address)])
+    }
+
     fn source(&self, key: &SeriesKey, side: Side) -> u64 {
         let address = octets(key.source);
         match side {
-            Side::Between => self.hash(Kind::Source, &[&address]),
+            Side::Between => self.sensor_source(key.source),
             Side::Client | Side::Server => {
                 let (host, namespace) = (key.host.as_bytes(), key.namespace.as_bytes());
                 self.hash(Kind::Source, &[&address, host, namespace])
@@ -341,6 +372,10 @@ pub(super) fn process_name(process: Option<&Process>) -> Option<&str> {
     process.name.as_deref().or(last).filter(|it| !it.is_empty())
 }
 
+fn is_client(contacts: &DistinctCount) -> bool {
+    contacts.estimate() >= f64::from(CONTACTS_OF_A_CLIENT) - 0.5
+}
+
 fn octets(address: IpAddr) -> [u8; 16] {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -354,6 +389,7 @@ impl TryFrom<Versions> for Prevalence {
     fn try_from(versions: Versions) -> Result<Self, SketchError> {
         let Versions::V1(state) = versions;
         state.keys.check()?;
+        state.contacts.check()?;
         if state.first.is_some() != state.last.is_some() || state.first > state.last {
             let value = format!("{:?}", state.first);
             return Err(sketch_error("first", value, "not after the last"));

@@ -62,10 +62,14 @@ impl<V> Sample<V> {
 
     /// Keys ever added, about.
     pub(super) fn keys_ever(&self) -> f64 {
-        let kept = crate::stats::real(self.values.len());
+        crate::stats::real(self.values.len()) / self.share_kept()
+    }
+
+    /// Share of the keys ever added that are kept, about: above 0, at most 1.
+    pub(super) fn share_kept(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         self.kept_below
-            .map_or(kept, |bound| kept * HASHES / (bound.max(1) as f64))
+            .map_or(1.0, |bound| bound.max(1) as f64 / HASHES)
     }
 
     /// Takes all that another sample has; `join` merges the values of one key.

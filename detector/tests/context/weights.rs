@@ -5,7 +5,7 @@ use std::time::Duration;
 use beaconwatch_detector::context::{
     BOUND, Catalogue, IntelligenceBuilder, MOST_BENIGN, Prevalence, SubdomainCounts,
 };
-use beaconwatch_detector::{Network, Side};
+use beaconwatch_detector::{Network, Profile, Side};
 use proptest::prelude::*;
 
 use super::*;
@@ -70,6 +70,52 @@ fn is_exact(assessment: &Assessment) {
             "{signal:?}"
         );
     }
+}
+
+/// A host with a public address that talks to forty servers, under the eyes of a sensor and of sixty scanners.
+fn lone_public_host() -> Prevalence {
+    let mut prevalence = Prevalence::new(10_000, 1);
+    let mut between = |source: &str, destination: &str| {
+        let key = key(source, destination, 443, Transport::Tcp);
+        let mut seen = Observation::new(at(0.0), Phase::Whole, key);
+        seen.side = Side::Between;
+        prevalence.observe(&seen);
+    };
+    for other in 1..=40 {
+        between("203.0.113.9", &format!("198.51.100.{other}"));
+    }
+    for scanner in 1..=60 {
+        between(&format!("192.0.2.{scanner}"), "203.0.113.9");
+    }
+    prevalence
+}
+
+#[test]
+fn scanners_are_no_sources_and_what_they_call_is_one_s_own() {
+    let prevalence = lone_public_host();
+    assert!(
+        (prevalence.sources() - 1.0).abs() < 0.5,
+        "{}",
+        prevalence.sources()
+    );
+    let context = Context::default().with_prevalence(Arc::new(prevalence));
+    let inward = key("192.0.2.7", "203.0.113.9", 443, Transport::Tcp);
+    let inward = assess(&inward, &context, |it| it.side = Side::Between);
+    let outward = key("203.0.113.9", "198.51.100.7", 443, Transport::Tcp);
+    let outward = assess(&outward, &context, |it| it.side = Side::Between);
+    let weight = |found: &Assessment, name: &str| {
+        let mut signals = found.signals.iter();
+        signals
+            .find(|it| &*it.name == name)
+            .map(|it| it.contribution)
+    };
+    assert_eq!(weight(&inward, "destination"), Some(-2.5), "{inward:?}");
+    assert_eq!(weight(&outward, "destination"), None);
+    assert_eq!(
+        weight(&outward, "prevalence"),
+        None,
+        "one source tells nothing"
+    );
 }
 
 #[test]
@@ -436,6 +482,7 @@ fn the_server_side_and_own_traffic_count_for_nothing() {
 #[test]
 fn with_the_seed_method_context_says_nothing() {
     let mut detector = Detector::new(Settings {
+        profile: Profile::Seed,
         max_lateness_s: 1e9,
         max_clock_skew_s: 1e9,
         ..Settings::default()
