@@ -185,7 +185,8 @@ impl Context {
             return Weighed::default();
         }
         let mut found = Found::default();
-        self.weigh_lists(series, now, &mut found);
+        let way = self.way(series);
+        self.weigh_lists(series, way, now, &mut found);
         if let Some(process) = series.process.value.as_deref() {
             process::weigh(process, &mut found);
         }
@@ -193,7 +194,7 @@ impl Context {
         let in_doubt = found.contribution("intelligence") > 0.0
             || found.contribution("process_path") >= weights::PATH_AGAINST_BENIGN
             || server.is_some_and(|it| it.is_pretended);
-        let entry = self.catalogue_entry(series, evidence);
+        let entry = self.catalogue_entry(series, way, evidence);
         let entry = entry.filter(|entry| !(in_doubt && entry.marks()));
         let benign = entry.filter(|entry| entry.marks());
         if evidence.is_none() {
@@ -202,7 +203,7 @@ impl Context {
                 ..Weighed::default()
             };
         }
-        self.weigh_rest(series, server, now, &mut found);
+        self.weigh_rest(series, way, server, now, &mut found);
         if let Some(hint) = entry.filter(|entry| !entry.marks()) {
             let (weight, text) = (hint.contribution(), hint.reason().to_owned());
             found.add("catalogue", weight, weight, weight, text);
@@ -216,12 +217,23 @@ impl Context {
         }
     }
 
-    fn weigh_lists(&self, series: &Series, now: Timestamp, found: &mut Found) {
+    fn way(&self, series: &Series) -> Way {
+        let way = way::way(&series.key, &self.own_networks);
+        let world = self.world.as_ref();
+        if way == Way::Outbound && world.is_some_and(|it| it.leads_in(&series.key)) {
+            return Way::Called;
+        }
+        way
+    }
+
+    fn weigh_lists(&self, series: &Series, way: Way, now: Timestamp, found: &mut Found) {
         let Some(lists) = &self.intelligence else {
             return;
         };
         let name = series.server_name.value.as_deref();
-        if let Some(hit) = lists.find(series.key.destination, name, now) {
+        let outsider = way.is_inward().then_some(series.key.source);
+        let hit = lists.find(series.key.destination, name, now);
+        if let Some(hit) = hit.or_else(|| lists.find(outsider?, None, now)) {
             let (weight, confidence) = (weights::INTELLIGENCE, hit.confidence);
             let text = format!("the list {:?} names {}", hit.list, hit.indicator);
             found.add(
@@ -237,20 +249,11 @@ impl Context {
     fn weigh_rest(
         &self,
         series: &Series,
+        way: Way,
         server: Option<Server>,
         now: Timestamp,
         found: &mut Found,
     ) {
-        let way = way::way(&series.key, &self.own_networks);
-        let leads_in = self
-            .world
-            .as_ref()
-            .is_some_and(|it| it.leads_in(&series.key));
-        let way = if way == Way::Outbound && leads_in {
-            Way::Inbound
-        } else {
-            way
-        };
         way::weigh(series, way, found);
         if let (Some(world), Some(server)) = (&self.world, server) {
             commonness::weigh(series, way, world, server, now, found);
@@ -278,7 +281,12 @@ impl Context {
         }
     }
 
-    fn catalogue_entry(&self, series: &Series, evidence: Option<&Evidence>) -> Option<&Entry> {
+    fn catalogue_entry(
+        &self,
+        series: &Series,
+        way: Way,
+        evidence: Option<&Evidence>,
+    ) -> Option<&Entry> {
         let out = series.sizes_out.typical_bytes();
         let back = series.sizes_in.typical_bytes();
         let traits = Traits {
@@ -287,6 +295,7 @@ impl Context {
             process: series.process.value.as_deref(),
             period_s: evidence.map(|it| it.period_s),
             typical_bytes: out.zip(back).map(|(out, back)| out.max(back)),
+            inbound: way.is_inward(),
         };
         self.catalogue.as_ref()?.find(&traits)
     }

@@ -77,6 +77,8 @@ pub enum Category {
     Database,
     /// Directory, files and print inside.
     Directory,
+    /// From outside to a host of one's own.
+    Inbound,
     /// Anything else.
     Other,
 }
@@ -121,6 +123,8 @@ pub struct Traits<'a> {
     pub period_s: Option<f64>,
     /// Bytes of a typical connection, the larger direction.
     pub typical_bytes: Option<f64>,
+    /// Whether an outsider calls a host of one's own.
+    pub inbound: bool,
 }
 
 /// One kind of benign beacon.
@@ -136,6 +140,7 @@ pub struct Entry {
     transport: Option<Transport>,
     period_s: Option<RangeInclusive<f64>>,
     max_bytes: Option<f64>,
+    inbound: bool,
     contribution: f64,
     benign: bool,
 }
@@ -179,7 +184,8 @@ impl Entry {
         any_or_none(
             self.ports.is_empty(),
             self.ports.contains(&key.destination_port),
-        ) && self.transport.is_none_or(|it| it == key.transport)
+        ) && (!self.inbound || traits.inbound)
+            && self.transport.is_none_or(|it| it == key.transport)
             && any_or_none(
                 self.destinations.is_empty(),
                 self.destinations

@@ -15,10 +15,20 @@ pub(super) enum Way {
     Outbound,
     Internal,
     Inbound,
+    /// From one public address to another that itself calls out, as hosts of one's own do: inbound, as far as
+    /// behaviour tells.
+    Called,
     /// To a group or to everybody on the link.
     Group,
     /// To the machine itself, or to a neighbour on the link.
     Local,
+}
+
+impl Way {
+    /// Whether an outsider calls a host of one's own.
+    pub(super) fn is_inward(self) -> bool {
+        matches!(self, Self::Inbound | Self::Called)
+    }
 }
 
 pub(super) fn way(key: &SeriesKey, own: &[Network]) -> Way {
@@ -80,7 +90,9 @@ fn is_link_local(address: IpAddr) -> bool {
 pub(super) fn weigh(series: &Series, way: Way, found: &mut Found) {
     let key = &series.key;
     let text = match way {
-        Way::Outbound => None,
+        // Behaviour is no proof: the score stays, and whoever watches the Internet's side of a server sees callbacks
+        // to it this way.
+        Way::Outbound | Way::Called => None,
         Way::Internal => Some((weights::INTERNAL, "both ends are internal; C2 leads out")),
         Way::Inbound => Some((
             weights::INBOUND,

@@ -14,12 +14,17 @@ struct Sample {
     process: Option<Arc<Process>>,
     period_s: Option<f64>,
     bytes: Option<f64>,
+    inbound: bool,
 }
 
 impl Sample {
     fn read(fields: &[&str]) -> Self {
         let [destination, port, transport, name, path, period, bytes] = fields else {
             panic!("{fields:?}");
+        };
+        let (destination, inbound) = match destination.strip_prefix('<') {
+            Some(destination) => (destination, true),
+            None => (*destination, false),
         };
         let transport = match *transport {
             "tcp" => Transport::Tcp,
@@ -35,6 +40,7 @@ impl Sample {
             process: known(path).map(|path| process("", &path)),
             period_s: number(period),
             bytes: number(bytes),
+            inbound,
         }
     }
 
@@ -45,6 +51,7 @@ impl Sample {
             process: self.process.as_deref(),
             period_s: self.period_s,
             typical_bytes: self.bytes,
+            inbound: self.inbound,
         }
     }
 }
@@ -74,7 +81,7 @@ fn every_entry_matches_its_sample_and_not_its_neighbour() {
     let catalogue = Catalogue::built_in();
     let entries: BTreeMap<&str, &Entry> =
         catalogue.entries().iter().map(|it| (it.id(), it)).collect();
-    assert_eq!(entries.len(), 99);
+    assert_eq!(entries.len(), 100);
     let mut seen = BTreeSet::new();
     for (id, like, unlike) in samples() {
         let entry = entries.get(id).unwrap_or_else(|| panic!("no entry {id}"));
@@ -116,6 +123,7 @@ fn the_server_name_alone_never_marks() {
             process: None,
             period_s: None,
             typical_bytes: None,
+            inbound: false,
         };
         let found = catalogue.find(&traits);
         assert!(!found.is_some_and(Entry::marks), "{id}: {name}");
@@ -157,6 +165,7 @@ fn what_anybody_can_host_is_not_in_it() {
             process: None,
             period_s: Some(3600.0),
             typical_bytes: Some(500.0),
+            inbound: false,
         };
         assert_eq!(catalogue.find(&traits).map(Entry::id), None, "{name}");
     }

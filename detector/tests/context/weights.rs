@@ -109,8 +109,18 @@ fn scanners_are_no_sources_and_what_they_call_is_one_s_own() {
             .find(|it| &*it.name == name)
             .map(|it| it.contribution)
     };
-    assert_eq!(weight(&inward, "destination"), Some(-2.5), "{inward:?}");
+    assert_eq!(weight(&inward, "benign"), Some(-0.5), "{inward:?}");
+    assert_eq!(weight(&inward, "destination"), None);
     assert_eq!(weight(&outward, "destination"), None);
+    let benign = inward.benign.as_ref().map(|it| &*it.id);
+    assert_eq!((benign, inward.detected), (Some("inbound.outsider"), false));
+    assert!(outward.benign.is_none());
+    let mut lists = IntelligenceBuilder::default();
+    lists.add_plain("list", 1.0, ["192.0.2.7"]);
+    let context = context.with_intelligence(Arc::new(lists.build()));
+    let listed = key("192.0.2.7", "203.0.113.9", 443, Transport::Tcp);
+    let listed = assess(&listed, &context, |it| it.side = Side::Between);
+    assert!(listed.benign.is_none() && weight(&listed, "intelligence") == Some(3.0));
     assert_eq!(
         weight(&outward, "prevalence"),
         None,
@@ -152,7 +162,14 @@ fn contributions_add_up_and_stay_within_their_bound_at_both_ends() {
         "{:#?}",
         worst.signals
     );
-    let inbound = key("198.51.100.7", "10.0.0.9", 6379, Transport::Tcp);
+    let inbound = key("192.0.2.7", "10.0.0.9", 6379, Transport::Tcp);
+    let marked = assess(&inbound, &context, |seen| seen.source_port = 53);
+    is_exact(&marked);
+    assert!(marked.benign.is_some() && marked.score < marked.timing_score());
+    let off = "version = 1\n[[entry]]\nid = \"inbound.outsider\"\ncategory = \"inbound\"\nreason = \"off\"\n\
+               inbound = true\ncontribution = 0.0\n";
+    let off = Catalogue::built_in().extended_with(&Catalogue::parse(off).unwrap());
+    let context = context.with_catalogue(Arc::new(off));
     let best = assess(&inbound, &context, |seen| seen.source_port = 53);
     is_exact(&best);
     assert!(

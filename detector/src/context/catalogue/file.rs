@@ -67,6 +67,8 @@ struct Raw {
     transport: Option<Transport>,
     period_s: Option<(f64, f64)>,
     max_bytes: Option<f64>,
+    #[serde(default)]
+    inbound: bool,
     contribution: f64,
     #[serde(default)]
     benign: bool,
@@ -161,6 +163,7 @@ fn check(raw: Raw, place: &Place) -> Result<Entry, CatalogueError> {
         transport: raw.transport,
         period_s: raw.period_s.map(|(from, to)| from..=to),
         max_bytes: raw.max_bytes,
+        inbound: raw.inbound,
         contribution: raw.contribution,
         benign: raw.benign,
     };
@@ -227,15 +230,15 @@ fn check_strength(entry: &Entry, place: &Place) -> Result<(), CatalogueError> {
     let by_place = !entry.destinations.is_empty();
     let traits = [by_domain, by_process, by_behaviour, by_port];
     let count = traits.iter().filter(|it| **it).count();
-    if count == 0 && !by_place {
+    if count == 0 && !by_place && !entry.inbound {
         let expected =
-            "at least one of domains, processes, destinations, ports, period_s, max_bytes";
+            "at least one of domains, processes, destinations, ports, period_s, max_bytes, inbound";
         return Err(place.error("the entry", "without conditions", expected));
     }
     let no_outsider = by_place && entry.destinations.iter().all(is_out_of_reach);
-    if entry.benign && count < 2 && !no_outsider {
+    if entry.benign && count < 2 && !no_outsider && !entry.inbound {
         let expected = "false, or two of: domains, processes, behaviour (period_s, max_bytes), \
-                        ports that are not of the web; or destinations that no outsider has";
+                        ports that are not of the web; or inbound, or destinations that no outsider has";
         return Err(place.error("benign", true, expected));
     }
     Ok(())
