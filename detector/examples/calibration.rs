@@ -5,6 +5,9 @@
 //! share of series with p at most a level, at one look.
 //! `... -- looks [SERIES]`: how often the smallest p of all looks up to a number of beats is at most a level,
 //! relative to that level.
+//! `... -- views [SOURCES]`: sources that talk irregularly to 2 to 40 destinations that share a port, a name
+//! or a process; the share of sources for which some view has p at most a level, relative to what
+//! is reported as a view at all.
 #![expect(clippy::print_stdout, reason = "a program")]
 #![expect(
     clippy::cast_precision_loss,
@@ -15,6 +18,8 @@
 mod irregular;
 #[path = "../tests/irregular/look.rs"]
 mod look;
+#[path = "../tests/irregular/neighbours.rs"]
+mod neighbours;
 
 use std::thread;
 
@@ -31,16 +36,21 @@ const HORIZONS: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let looks = arguments.next().as_deref() == Some("looks");
+    let mode = arguments.next().unwrap_or_else(|| "single".to_owned());
+    let default = match mode.as_str() {
+        "looks" => 400,
+        "views" => 4_000,
+        _ => 72_000,
+    };
     let series = arguments
         .next()
-        .map_or(Ok(if looks { 400 } else { 72_000 }), |text| text.parse())
+        .map_or(Ok(default), |text| text.parse())
         .expect("the number of series of each kind is a whole number");
     let rows: Vec<(Kind, Vec<f64>)> = in_parallel(|kind| {
-        let row = if looks {
-            repeated(kind, series)
-        } else {
-            single(kind, series)
+        let row = match mode.as_str() {
+            "looks" => repeated(kind, series),
+            "views" => superposed(kind, series),
+            _ => single(kind, series),
         };
         (KINDS[kind], row)
     });
@@ -115,6 +125,22 @@ fn repeated(kind: usize, series: usize) -> Vec<f64> {
     passed
         .iter()
         .map(|passed| *passed as f64 / made as f64 / 0.01)
+        .collect()
+}
+
+/// Shares of sources with a view whose p is at most each level.
+fn superposed(kind: usize, sources: usize) -> Vec<f64> {
+    let mut rng = StdRng::seed_from_u64(SEED + 2000 + kind as u64);
+    let mut passed = [0_u64; LEVELS.len()];
+    for _ in 0..sources {
+        let p = neighbours::smallest_p_of_views(KINDS[kind], &mut rng);
+        for (passed, level) in passed.iter_mut().zip(LEVELS) {
+            *passed += u64::from(p <= level);
+        }
+    }
+    passed
+        .iter()
+        .map(|passed| *passed as f64 / sources as f64)
         .collect()
 }
 

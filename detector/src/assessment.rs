@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::seed::Spectrum;
-use crate::{Process, SeriesKey, Timestamp};
+use crate::{PartOf, Process, SeriesKey, Timestamp, View};
 
 /// How grave a detection is: thresholds of the published seed scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,4 +141,24 @@ pub struct Assessment {
     pub signals: Vec<Signal>,
     /// The reasons in one or two sentences.
     pub explanation: String,
+    /// The view at which this was found: a pair, or what its members share, when this is the anchor of a view.
+    /// The evidence is that of the view then. Not written, as all below.
+    #[serde(skip)]
+    pub view: View,
+    /// Members of the view, this one first: at most 64. Empty for a pair.
+    #[serde(skip)]
+    pub members: Vec<SeriesKey>,
+    /// Number of members of the view.
+    #[serde(skip)]
+    pub members_total: u64,
+    /// The view that explains this series better than it does itself, when it is not its anchor: the score is
+    /// that of the view, the evidence its own, and it is no detection.
+    #[serde(skip)]
+    pub part_of: Option<PartOf>,
+    /// Other clients that beat to the same server with about the same period: at most 16, by key.
+    #[serde(skip)]
+    pub other_clients: Vec<SeriesKey>,
+    /// Number of such clients, among 64.
+    #[serde(skip)]
+    pub other_clients_total: u64,
 }

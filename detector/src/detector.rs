@@ -7,6 +7,7 @@ use crate::series::MAX_NAME_BYTES;
 use crate::settings::{Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
 use crate::table::SeriesTable;
+use crate::views::{Round, Weight};
 use crate::{AllowFacts, Assessment, Observation, SeriesKey, Side, Timestamp};
 
 /// What is known beside the observations: nothing yet.
@@ -179,22 +180,32 @@ impl Detector {
         Outcome::Counted
     }
 
-    /// Assesses the series that changed since the last call, in the order in which they changed.
+    /// Assesses the series that changed since the last call, in the order in which they changed; then those of
+    /// which a view changed because of them.
     pub fn analyse(&mut self, now: Timestamp, context: &Context) -> Vec<Assessment> {
         let slots = self.table.take_to_analyse();
         let look = self.look(now, context);
-        let mut assessments = Vec::with_capacity(slots.len());
-        for slot in slots {
-            let Some(series) = self.table.get_mut(slot) else {
-                continue;
-            };
-            let found = self.method.assess(series, &look, &mut self.workspace);
-            let score = found.as_ref().map_or(0.0, |assessment| assessment.score);
-            let before = std::mem::replace(&mut series.score, score);
-            if before.total_cmp(&score).is_ne() {
+        for slot in &slots {
+            if let Some(series) = self.table.get_mut(*slot) {
+                let evidence = self.method.weigh(series, &look, &mut self.workspace);
+                series.weight = Some(Weight::of(evidence.as_ref()));
+            }
+        }
+        let mut round = Round {
+            table: &self.table,
+            method: &self.method,
+            look,
+            workspace: &mut self.workspace,
+        };
+        let found = round.of_changed(&slots);
+        let mut assessments = Vec::with_capacity(found.len());
+        for (slot, assessment, in_view) in found {
+            self.table.set_in_view(slot, in_view);
+            let score = assessment.score;
+            if self.table.set_score(slot, score) {
                 self.table.mark_to_store(slot);
             }
-            assessments.extend(found);
+            assessments.push(assessment);
         }
         assessments
     }
@@ -202,9 +213,9 @@ impl Detector {
     /// Assesses one series; `None` when it is not known or no connection start of it is.
     #[must_use]
     pub fn assess(&self, key: &SeriesKey, now: Timestamp, context: &Context) -> Option<Assessment> {
-        let series = self.table.get(self.table.find(key)?)?;
-        let look = self.look(now, context);
-        self.method.assess(series, &look, &mut Workspace::default())
+        let slot = self.table.find(key)?;
+        self.round(now, context, &mut Workspace::default())
+            .in_its_view(slot)
     }
 
     /// Assesses every series with a connection start, also those that a gate stops (their score is 0).
@@ -215,9 +226,15 @@ impl Detector {
     ) -> impl Iterator<Item = Assessment> {
         let mut workspace = Workspace::default();
         let look = self.look(now, context);
-        self.table
-            .iter()
-            .filter_map(move |series| self.method.assess(series, &look, &mut workspace))
+        self.table.all_sources().into_iter().flat_map(move |head| {
+            let mut round = Round {
+                table: &self.table,
+                method: &self.method,
+                look,
+                workspace: &mut workspace,
+            };
+            round.of_source(head)
+        })
     }
 
     /// What changed since the last call: states to store, and keys to forget.
@@ -317,7 +334,21 @@ impl Detector {
     fn look(&self, now: Timestamp, _context: &Context) -> Look {
         Look {
             now,
-            testable: self.table.testable(),
+            testable: self.table.testable() + self.table.sources(),
+        }
+    }
+
+    fn round<'a>(
+        &'a self,
+        now: Timestamp,
+        context: &Context,
+        workspace: &'a mut Workspace,
+    ) -> Round<'a> {
+        Round {
+            table: &self.table,
+            method: &self.method,
+            look: self.look(now, context),
+            workspace,
         }
     }
 

@@ -62,9 +62,9 @@ pub const METHOD: &str = "evidence";
 /// ln(0.02 / 0.98) / 2: one series of fifty beats.
 const BASE_RATE: f64 = -1.945_910_149_055_313_2;
 /// Tempering of the e-value.
-const TEMPER: f64 = 0.5;
+pub(crate) const TEMPER: f64 = 0.5;
 /// No smaller p-value adds to the score.
-const SMALLEST_SCORED_P: f64 = 1e-6;
+pub(crate) const SMALLEST_SCORED_P: f64 = 1e-6;
 const PERSISTENCE: f64 = 0.7;
 const STEADINESS: f64 = 2.15;
 
@@ -143,6 +143,15 @@ impl Evidence {
         explain::explanation(self)
     }
 
+    /// The same, having paid for so many tests (Bonferroni).
+    pub(crate) fn at_price(self, tests: f64) -> Self {
+        Self {
+            p_value: (tests * self.p_value).min(1.0),
+            p_value_any_look: (tests * self.p_value_any_look).min(1.0),
+            ..self
+        }
+    }
+
     fn cadence(&self) -> f64 {
         TEMPER * e_value(self.p_value.max(SMALLEST_SCORED_P)).ln().max(0.0)
     }
@@ -152,10 +161,9 @@ impl Evidence {
     }
 
     fn steadiness(&self) -> f64 {
-        let certainty = ((self.decades() - 3.0) / 3.0).clamp(0.0, 1.0);
         let run = f64::from(self.longest_run_h.min(12)) / 12.0;
         let z = 2.7 * self.gaps().max(1.0).log10() + 1.5 * run + 7.0 * self.explained - 11.3;
-        STEADINESS * certainty * (1.0 + (z / 4.0).tanh())
+        STEADINESS * certainty(self.p_value) * (1.0 + (z / 4.0).tanh())
     }
 
     fn decades(&self) -> f64 {
@@ -172,6 +180,11 @@ impl Evidence {
         let possible = beats.min(self.hours_of_life).max(1);
         (f64::from(self.active_hours) / f64::from(possible)).min(1.0)
     }
+}
+
+/// How far a p-value is on the way from 10^-3 to 10^-6, 0..=1.
+pub(crate) fn certainty(p: f64) -> f64 {
+    ((-p.log10() - 3.0) / 3.0).clamp(0.0, 1.0)
 }
 
 /// E-value of a p-value in 0..=1: `(1 - p + p ln p) / (p ln^2 p)`, the mean of `k p^(k - 1)` over `k` in 0..1.
@@ -223,6 +236,13 @@ impl Scales {
             }
             (one, other) => one.or(other),
         }
+    }
+
+    /// p-value of the cadence of times in ascending order, at one look; 1 when there are too few.
+    pub(crate) fn glance(&mut self, times: impl Iterator<Item = Timestamp>) -> f64 {
+        self.beats.load(times);
+        let cadence = self.meter.measure(self.beats.gaps_s());
+        cadence.map_or(1.0, |cadence| p_value(&cadence, None))
     }
 
     fn look(&mut self, series: &Series, source: Source, now: Timestamp) -> Option<Evidence> {

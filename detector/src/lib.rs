@@ -50,6 +50,7 @@ mod state;
 mod stats;
 mod table;
 mod time;
+mod views;
 
 pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, ProcessPattern};
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
@@ -59,3 +60,4 @@ pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side
 pub use settings::{EvidenceSettings, Profile, SeedSettings, Settings, SettingsError};
 pub use state::{RestoreError, SeriesChange, SeriesState};
 pub use time::Timestamp;
+pub use views::{PartOf, View, ViewKind};

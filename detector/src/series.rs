@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::evidence::ActiveHours;
+use crate::views::Weight;
 use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
 
 /// Source ports kept of the newest connections.
@@ -101,6 +102,9 @@ pub(crate) struct Series {
     pub(crate) process: Latest<Arc<Process>>,
     /// Score of the last analysis.
     pub(crate) score: f64,
+    /// What its times said by themselves at the last analysis; `None` when they changed since, or were never
+    /// weighed.
+    pub(crate) weight: Option<Weight>,
     /// Whether a store has heard of this series.
     pub(crate) stored: bool,
 }
@@ -123,6 +127,7 @@ impl Series {
             server_name: Latest::default(),
             process: Latest::default(),
             score: 0.0,
+            weight: None,
             stored: false,
         }
     }
@@ -157,6 +162,9 @@ impl Series {
                 .longest_ns
                 .max(u64::try_from(duration).unwrap_or(u64::MAX));
             effect.changed = true;
+        }
+        if effect.changed {
+            self.weight = None;
         }
         effect
     }

@@ -64,12 +64,20 @@ fn is_sound(assessment: &Assessment) -> Result<(), TestCaseError> {
         .iter()
         .map(|signal| signal.contribution)
         .sum();
+    let clients = |signal: &&beaconwatch_detector::Signal| &*signal.name == "other_clients";
+    let of_clients: f64 = assessment
+        .signals
+        .iter()
+        .filter(clients)
+        .map(|signal| signal.contribution)
+        .sum();
     let expected = match &assessment.evidence {
-        Some(evidence) => evidence.log_odds(),
+        _ if assessment.part_of.is_some() => (score / (1.0 - score)).ln(),
+        Some(evidence) => evidence.log_odds() + of_clients,
         None => score,
     };
     prop_assert!(
-        (sum - expected).abs() < 1e-12,
+        (sum - expected).abs() < 1e-9,
         "contributions add up to {sum}, expected {expected}"
     );
     if let Some(evidence) = &assessment.evidence {

@@ -1,7 +1,7 @@
 use std::sync::RwLock;
 use std::time::Duration;
 
-use beaconwatch_detector::{Severity, Transport};
+use beaconwatch_detector::{Severity, Transport, View};
 
 use super::super::board::Board;
 use super::super::life::Rules;
@@ -45,6 +45,12 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         recent_source_ports: Vec::new(),
         signals: Vec::new(),
         explanation: String::new(),
+        view: View::default(),
+        members: Vec::new(),
+        members_total: 0,
+        part_of: None,
+        other_clients: Vec::new(),
+        other_clients_total: 0,
     }
 }
 
