@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::method::{Look, Method, Workspace};
-use crate::series::MAX_NAME_BYTES;
-use crate::settings::{Settings, SettingsError};
+use crate::series::{Keep, MAX_NAME_BYTES};
+use crate::settings::{Profile, Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
 use crate::table::SeriesTable;
 use crate::views::{Round, Weight};
@@ -161,7 +161,12 @@ impl Detector {
         let slot = self.table.find_or_insert(&observation.key);
         if let Some(series) = self.table.get_mut(slot) {
             let testable = series.is_testable();
-            let effect = series.observe(observation, self.settings.max_starts_per_series);
+            let keep = Keep {
+                most: self.settings.max_starts_per_series,
+                // The seed's score looks at every interval, within bursts as well.
+                beats: self.settings.profile == Profile::Evidence,
+            };
+            let effect = series.observe(observation, keep);
             if !testable && series.is_testable() {
                 self.table.note_testable();
             }

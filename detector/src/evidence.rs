@@ -20,15 +20,16 @@
 //!   steadiness   2.15 clip((-log10 p - 3) / 3, 0, 1) (1 + tanh(z / 4)),
 //!                z = 2.7 log10 n + 1.5 min(longest run of active hours, 12) / 12 + 7 explained - 11.3
 //! ```
-//! `e(p)` turns a p-value into an e-value (Vovk and Wang 2021, doi:10.1214/20-AOS2020, section 2); the half
+//! Other clients that beat to the same server add up to 1 to the sum of a weak series
+//! ([`crate::Assessment::other_clients`]). `e(p)` turns a p-value into an e-value (Vovk and Wang 2021, doi:10.1214/20-AOS2020, section 2); the half
 //! tempers it, because no list of irregular processes is complete. The score is monotone in the
 //! evidence: less p, more hours, more explained gaps never lower it.
 //!
 //! # Detection
 //! A series is a detection when its score reaches `alert_threshold` and its p-value for repeated looks is at
-//! most `false_alerts_per_day` over the number of series that can be tested: so many false alerts a day
-//! are expected among series that do not beat, whatever their number (a per-family error rate; Bonferroni, valid
-//! under any dependence). Benign beacons do beat: this is no promise about them.
+//! most nine tenths of `false_alerts_per_day` over the number of tests, which is that of the series that can be
+//! tested and of the sources; a tenth is for views of several series. So many false alerts a day are expected among
+//! series that do not beat, whatever their number (a per-family error rate; Bonferroni, valid under any dependence). Benign beacons do beat: this is no promise about them.
 //!
 //! # Limits
 //! Exponential gaps are invisible to timing. Fewer than four beats give nothing.
@@ -43,6 +44,7 @@ mod hours;
 #[allow(clippy::approx_constant, reason = "quantiles of a sample may look like pi")]
 mod null_table;
 
+pub(crate) use beats::PARTING_SILENCE_NS;
 pub use beats::{MOST_GAPS, PARTING_SILENCE_S};
 pub use cadence::{Cadence, CadenceMeter, FEWEST_GAPS};
 pub use calibration::{SMALLEST_P, looks_factor, p_value};
