@@ -113,6 +113,8 @@ pub(crate) struct Series {
     pub(crate) host_name: Latest<Arc<str>>,
     pub(crate) server_name: Latest<Arc<str>>,
     pub(crate) process: Latest<Arc<Process>>,
+    /// In a box, because few series have one.
+    pub(crate) client_fingerprint: Option<Box<Latest<Arc<str>>>>,
     /// Score of the last analysis.
     pub(crate) score: f64,
     /// What its times said by themselves at the last analysis; `None` when they changed since, or were never
@@ -139,6 +141,7 @@ impl Series {
             host_name: Latest::default(),
             server_name: Latest::default(),
             process: Latest::default(),
+            client_fingerprint: None,
             score: 0.0,
             weight: None,
             stored: false,
@@ -196,7 +199,13 @@ impl Series {
             process.name.as_ref().is_none_or(|name| fits(&name))
                 && process.executable.as_ref().is_none_or(|path| fits(&path))
         });
-        self.process.update(time, process) | host | server
+        let fingerprint = observation.client_fingerprint.as_ref().filter(fits);
+        let fingerprint = fingerprint.is_some()
+            && self
+                .client_fingerprint
+                .get_or_insert_default()
+                .update(time, fingerprint);
+        self.process.update(time, process) | host | server | fingerprint
     }
 
     /// Takes a connection start; says whether it was older than the newest.

@@ -35,6 +35,8 @@ enum Versions {
     V2(StateV1, u64),
     /// With activity inside connections and the hours in which there were any beats.
     V3(StateV1, StateV3),
+    /// With the fingerprint of the client's TLS.
+    V4(StateV1, StateV3, StateV4),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,11 @@ struct StateV3 {
     hours: [u64; 6],
 }
 
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct StateV4 {
+    client_fingerprint: Option<(Timestamp, Arc<str>)>,
+}
+
 /// Why a state was not restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
@@ -91,6 +98,7 @@ impl SeriesState {
             Versions::V1(_) => 1,
             Versions::V2(..) => 2,
             Versions::V3(..) => 3,
+            Versions::V4(..) => 4,
         }
     }
 
@@ -119,7 +127,10 @@ impl SeriesState {
             latest_hour,
             hours,
         };
-        Self(Versions::V3(state, rest))
+        let names = StateV4 {
+            client_fingerprint: series.client_fingerprint.as_deref().and_then(pair),
+        };
+        Self(Versions::V4(state, rest, names))
     }
 
     /// The series, and whether it waits to be analysed. Keeps the newest `max_starts` starts.
@@ -129,13 +140,14 @@ impl SeriesState {
         max_starts: usize,
     ) -> Result<(Series, bool), RestoreError> {
         let mut series = Series::new(key);
-        let (state, rest) = match self.0 {
-            Versions::V1(state) => (state, None),
+        let (state, rest, names) = match self.0 {
+            Versions::V1(state) => (state, None, StateV4::default()),
             Versions::V2(state, longest_ns) => {
                 series.longest_ns = longest_ns;
-                (state, None)
+                (state, None, StateV4::default())
             }
-            Versions::V3(state, rest) => (state, Some(rest)),
+            Versions::V3(state, rest) => (state, Some(rest), StateV4::default()),
+            Versions::V4(state, rest, names) => (state, Some(rest), names),
         };
         series.starts = times(state.first_start, &state.intervals_ns)?.into();
         match rest {
@@ -159,6 +171,8 @@ impl SeriesState {
         series.host_name = latest(state.host_name);
         series.server_name = latest(state.server_name);
         series.process = latest(state.process);
+        let fingerprint = names.client_fingerprint;
+        series.client_fingerprint = fingerprint.map(|it| Box::new(latest(Some(it))));
         series.score = state.score;
         series.stored = true;
         Ok((series, state.to_analyse))

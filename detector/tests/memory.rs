@@ -53,11 +53,11 @@ fn assess(detector: &Detector) -> Assessment {
 fn bursts(beats: u32, size: u32, rng: &mut StdRng) -> Vec<Observation> {
     let mut all = Vec::new();
     for beat in 0..beats {
-        let beat_s = 3_600.0 * f64::from(beat) + rng.random_range(-100.0..100.0);
+        let start_s = 3_600.0 * f64::from(beat) + rng.random_range(-100.0..100.0);
         for _ in 0..size {
             all.push(opened(
                 0,
-                beat_s + rng.random_range(0.0..30.0),
+                start_s + rng.random_range(0.0..30.0),
                 rng.random(),
             ));
         }

@@ -208,6 +208,29 @@ fn a_beacon_draws_no_irregular_neighbour_into_a_view() {
 }
 
 #[test]
+fn a_stranger_in_the_pauses_of_a_beacon_is_no_member() {
+    for seed in 0..60 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut observations = Vec::new();
+        for run in 0..4 {
+            let start_s = f64::from(run) * 30_000.0;
+            let beats = beats(150, 20.0, 0.05, &mut rng);
+            observations.extend(beats.iter().map(|beat| opened(key(1, 0), start_s + beat)));
+        }
+        for _ in 0..rng.random_range(1..50) {
+            observations.push(opened(key(1, 1), rng.random_range(95_000.0..130_000.0)));
+        }
+        for found in all(&fed(&observations)).values() {
+            assert_eq!(
+                (found.view.kind, &found.part_of),
+                (ViewKind::Pair, &None),
+                "{seed}"
+            );
+        }
+    }
+}
+
+#[test]
 fn two_beacons_side_by_side_stay_two_findings() {
     for seed in 0..20 {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -224,7 +247,7 @@ fn two_beacons_side_by_side_stay_two_findings() {
 }
 
 #[test]
-fn one_name_one_domain_and_one_process_are_views_that_say_what_is_shared() {
+fn one_name_one_domain_one_fingerprint_and_one_process_are_views_that_say_what_is_shared() {
     type Change = fn(&mut Observation, u8);
     let name: Change = |it, _| it.server_name = Some(Arc::from("c2.example.co.uk"));
     let domain: Change = |it, place| {
@@ -238,7 +261,9 @@ fn one_name_one_domain_and_one_process_are_views_that_say_what_is_shared() {
             ..Process::default()
         }));
     };
+    let fingerprint: Change = |it, _| it.client_fingerprint = Some(Arc::from("t13d1516h2_a_b"));
     for (kind, shared, change) in [
+        (ViewKind::ClientFingerprint, "t13d1516h2_a_b", fingerprint),
         (ViewKind::ServerName, "c2.example.co.uk", name),
         (ViewKind::Domain, "example.co.uk", domain),
         (ViewKind::ProcessDestination, "/opt/agent", process),
@@ -349,13 +374,17 @@ fn a_detector_restored_from_its_states_has_the_same_views() {
     let mut rng = StdRng::seed_from_u64(21);
     let beats = beats(200, 60.0, 0.2, &mut rng);
     let mut order = StdRng::seed_from_u64(22);
-    let mut original = fed(&spread(&beats, |_| order.random_range(0..4)));
+    let mut observations = spread(&beats, |_| order.random_range(0..4));
+    for observation in &mut observations {
+        observation.client_fingerprint = Some(Arc::from("t13d1516h2_a_b"));
+    }
+    let mut original = fed(&observations);
     original.analyse(now(), &Context::default());
     let mut restored = detector();
     for change in original.take_changes() {
         restored.restore(change.key, change.state.unwrap()).unwrap();
     }
-    assert_found_once(&all(&restored), &[0, 1, 2, 3], ViewKind::Rotation);
+    assert_found_once(&all(&restored), &[0, 1, 2, 3], ViewKind::ClientFingerprint);
     assert_eq!(all(&restored), all(&original));
 }
 

@@ -352,7 +352,7 @@ fn a_state_is_restored_once() {
     let mut original = small(10);
     original.observe(at(0), &opened(1, 0));
     let state = original.take_changes().remove(0).state.unwrap();
-    assert_eq!(state.version(), 3);
+    assert_eq!(state.version(), 4);
     let mut restored = small(10);
     restored.restore(key(1), state.clone()).unwrap();
     assert_eq!(

@@ -10,7 +10,7 @@
 //! min(1, max(0, ln E) / 2) (1 - clip((-log10 p - 3) / 3, 0, 1))
 //! ```
 //!
-//! to the log-odds: it helps who is weak, boundedly, and gives nothing to who is certain anyway, so that a
+//! to the log-odds, where two or more count: it helps who is weak, boundedly, and gives nothing to who is certain anyway, so that a
 //! hundred clients of a time server are no louder than one. The p-value, and with it what is promised of false
 //! alerts, stays the series' own.
 
@@ -24,6 +24,8 @@ use crate::{SeriesKey, Signal};
 
 /// Other clients of a server that are looked at.
 pub(super) const MOST_CLIENTS: usize = 64;
+/// Fewest of them that add anything: one may look alike by chance.
+const FEWEST_CLIENTS: u64 = 2;
 /// Keys of them that are named.
 const MOST_NAMED: usize = 16;
 /// A larger p-value says nothing of a client.
@@ -85,7 +87,7 @@ pub(super) fn of(
             }
         }
     }
-    if clients.total > 0 {
+    if clients.total >= FEWEST_CLIENTS {
         let added = TEMPER * (sum / real(others.len())).ln().max(0.0);
         clients.contribution = added.min(MOST_ADDED) * (1.0 - certainty(evidence.p_value));
     }

@@ -15,6 +15,7 @@ const MOST_STARTS: usize = 512;
 const GLANCE: usize = 40;
 /// Places in a gap at which a time is tried.
 const PLACES: u32 = 24;
+const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
 /// No half-width is narrower than this, in seconds, and no gap spans more periods: as the cadence is measured.
 const NARROWEST_S: f64 = 0.3;
 const MOST_PERIODS: f64 = 64.0;
@@ -234,27 +235,36 @@ fn chance_of_place(member: usize, beats: &[(Timestamp, usize)], evidence: &Evide
         .filter(|(_, of)| *of != member)
         .map(|(time, _)| *time)
         .collect();
-    let (mut good_s, mut all_s) = (0.0, 0.0);
-    for (a, b) in others.iter().zip(others.iter().skip(1)) {
+    let (mut good_s, mut all_s, mut tried) = (0.0, 0.0, 1.0);
+    for ((a, b), number) in others.iter().zip(others.iter().skip(1)).zip(0_u32..) {
         if Some(*b) < first || Some(*a) > last {
             continue;
         }
         let gap_s = seconds(nanos_between(*a, *b));
         let good = (0..PLACES).filter(|place| {
-            let before_s = gap_s * (f64::from(*place) + 0.5) / f64::from(PLACES);
+            // Shifted from gap to gap, so that no place falls into step with the period.
+            let shift = f64::from(number) * GOLDEN_RATIO;
+            let place = (f64::from(*place) + 0.5) / f64::from(PLACES) + shift;
+            let before_s = gap_s * place.fract();
             is_explained(before_s, evidence) && is_explained(gap_s - before_s, evidence)
         });
         good_s += gap_s * real(good.count()) / f64::from(PLACES);
         all_s += gap_s;
+        tried += f64::from(PLACES);
     }
-    if all_s > 0.0 { good_s / all_s } else { 1.0 }
+    // As if one place more had been tried and were good: what was not seen may be.
+    if all_s > 0.0 {
+        (good_s / all_s * (tried - 1.0) + 1.0) / tried
+    } else {
+        1.0
+    }
 }
 
 /// Chance that an exponential gap of this mean is explained.
 fn chance_of_gap(mean_s: f64, evidence: &Evidence) -> f64 {
     let places = (0..200).map(|place| (f64::from(place) + 0.5) / 200.0);
     let good = places.filter(|place| is_explained(-mean_s * (1.0 - place).ln(), evidence));
-    real(good.count()) / 200.0
+    (real(good.count()) + 1.0) / 201.0
 }
 
 /// P(at least `hits` of `trials`) where each has the chance `p`.
