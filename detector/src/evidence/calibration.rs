@@ -72,6 +72,12 @@ pub fn looks_factor(beats: u64) -> f64 {
     5.0 + 1.6 * doublings + beyond_the_ring / 64.0
 }
 
+/// The same for the newest sixteen gaps: new ones are there eight times as soon.
+pub(super) fn looks_factor_of_run(beats: u64) -> f64 {
+    let beats = f64::from(u32::try_from(beats).unwrap_or(u32::MAX));
+    looks_factor(16) + (beats - 16.0).max(0.0) / 8.0
+}
+
 /// -log10 of the p-value of a statistic, by the quantiles of one table row.
 fn decades(statistic: f64, quantile: impl Fn(usize) -> f64) -> f64 {
     let last = LEVELS.len() - 1;

@@ -16,10 +16,6 @@ const GLANCE: usize = 40;
 /// Places in a gap at which a time is tried.
 const PLACES: u32 = 24;
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
-/// No half-width is narrower than this, in seconds, and no gap spans more periods: as the cadence is measured.
-const NARROWEST_S: f64 = 0.3;
-const MOST_PERIODS: f64 = 64.0;
-
 /// Lays series over each other; keeps its buffers.
 #[derive(Debug, Default)]
 pub(super) struct Superposition {
@@ -96,7 +92,7 @@ impl Superposition {
         let beats = self.beats();
         let gaps = beats.iter().zip(beats.iter().skip(1));
         let explained: Vec<bool> = gaps
-            .map(|((a, _), (b, _))| is_explained(seconds(nanos_between(*a, *b)), evidence))
+            .map(|((a, _), (b, _))| evidence.explains(seconds(nanos_between(*a, *b))))
             .collect();
         let fit = |member| {
             let fit = Fit::of(member, &beats, &explained);
@@ -127,17 +123,6 @@ impl Superposition {
         beats.drain(..excess);
         beats
     }
-}
-
-/// Whether a gap lies on a cadence, as [`crate::evidence::CadenceMeter`] has it.
-fn is_explained(gap_s: f64, evidence: &Evidence) -> bool {
-    let period_s = evidence.period_s;
-    let spanned = (gap_s / period_s).round().max(1.0);
-    let width = evidence.half_width.max(NARROWEST_S / period_s);
-    let off = (gap_s - spanned * period_s).abs() / period_s;
-    spanned <= MOST_PERIODS
-        && (spanned < 1.5 || width * spanned.sqrt() <= 0.5)
-        && off <= width * spanned.sqrt()
 }
 
 /// How the beats of one member lie on the cadence of all.
@@ -246,7 +231,7 @@ fn chance_of_place(member: usize, beats: &[(Timestamp, usize)], evidence: &Evide
             let shift = f64::from(number) * GOLDEN_RATIO;
             let place = (f64::from(*place) + 0.5) / f64::from(PLACES) + shift;
             let before_s = gap_s * place.fract();
-            is_explained(before_s, evidence) && is_explained(gap_s - before_s, evidence)
+            evidence.explains(before_s) && evidence.explains(gap_s - before_s)
         });
         good_s += gap_s * real(good.count()) / f64::from(PLACES);
         all_s += gap_s;
@@ -263,7 +248,7 @@ fn chance_of_place(member: usize, beats: &[(Timestamp, usize)], evidence: &Evide
 /// Chance that an exponential gap of this mean is explained.
 fn chance_of_gap(mean_s: f64, evidence: &Evidence) -> f64 {
     let places = (0..200).map(|place| (f64::from(place) + 0.5) / 200.0);
-    let good = places.filter(|place| is_explained(-mean_s * (1.0 - place).ln(), evidence));
+    let good = places.filter(|place| evidence.explains(-mean_s * (1.0 - place).ln()));
     (real(good.count()) + 1.0) / 201.0
 }
 
