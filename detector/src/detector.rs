@@ -7,7 +7,7 @@ use crate::series::{Keep, MAX_NAME_BYTES};
 use crate::settings::{Profile, Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
 use crate::table::SeriesTable;
-use crate::views::{Round, Weight};
+use crate::views::Round;
 use crate::{AllowFacts, Assessment, Observation, SeriesKey, Side, Timestamp};
 
 /// What is known beside the observations: nothing yet.
@@ -190,12 +190,6 @@ impl Detector {
     pub fn analyse(&mut self, now: Timestamp, context: &Context) -> Vec<Assessment> {
         let slots = self.table.take_to_analyse();
         let look = self.look(now, context);
-        for slot in &slots {
-            if let Some(series) = self.table.get_mut(*slot) {
-                let evidence = self.method.weigh(series, &look, &mut self.workspace);
-                series.weight = Some(Weight::of(evidence.as_ref()));
-            }
-        }
         let mut round = Round {
             table: &self.table,
             method: &self.method,
@@ -204,13 +198,15 @@ impl Detector {
         };
         let found = round.of_changed(&slots);
         let mut assessments = Vec::with_capacity(found.len());
-        for (slot, assessment, in_view) in found {
-            self.table.set_in_view(slot, in_view);
-            let score = assessment.score;
-            if self.table.set_score(slot, score) {
-                self.table.mark_to_store(slot);
+        for told in found {
+            self.table.set_in_view(told.slot, told.in_view);
+            if self.table.set_score(told.slot, told.assessment.score) {
+                self.table.mark_to_store(told.slot);
             }
-            assessments.push(assessment);
+            if let Some(series) = self.table.get_mut(told.slot) {
+                series.weight = Some(told.weight);
+            }
+            assessments.push(told.assessment);
         }
         assessments
     }

@@ -273,24 +273,13 @@ impl Scales {
         let p = p_value(&cadence, clock.map(|clock| clock.statistic));
         let by_clock = clock.filter(|_| p < p_value(&cadence, None));
         let ever = all_beats(&self.beats, times.len(), source, series);
-        let mut ps = (p, (p * looks_factor(ever)).min(1.0));
-        let mut current = cadence;
-        if let Some((run, p_of_run)) = self.newest_run() {
-            let of_any = p_of_run * looks_factor_of_run(ever);
-            ps.0 = (ps.0 / (1.0 - RUN_SHARE))
-                .min(p_of_run / RUN_SHARE)
-                .min(1.0);
-            ps.1 = (ps.1 / (1.0 - RUN_SHARE)).min(of_any / RUN_SHARE).min(1.0);
-            if p_of_run / RUN_SHARE <= CHANGED_P && !self.goes_on(&cadence) {
-                current = run;
-            }
-        }
-        let cadence = current;
+        let whole = (p, (p * looks_factor(ever)).min(1.0));
+        let (cadence, p) = self.with_newest_run(cadence, whole, ever);
         Some(Evidence {
             source,
             beats: ever,
-            p_value: ps.0,
-            p_value_any_look: ps.1,
+            p_value: p.0,
+            p_value_any_look: p.1,
             period_s: by_clock.map_or(cadence.period_s, |clock| clock.period_s),
             half_width: cadence.half_width,
             explained: cadence.explained,
@@ -305,6 +294,27 @@ impl Scales {
 }
 
 impl Scales {
+    /// The p-values at one look and at any look with what the newest run says, and its cadence instead of one that
+    /// is no more.
+    fn with_newest_run(
+        &mut self,
+        whole: Cadence,
+        (p, p_any): (f64, f64),
+        ever: u64,
+    ) -> (Cadence, (f64, f64)) {
+        let Some((run, p_of_run)) = self.newest_run() else {
+            return (whole, (p, p_any));
+        };
+        let paid = p_of_run / RUN_SHARE;
+        let better = |whole: f64, run: f64| (whole / (1.0 - RUN_SHARE)).min(run).min(1.0);
+        let ps = (
+            better(p, paid),
+            better(p_any, paid * looks_factor_of_run(ever)),
+        );
+        let has_changed = paid <= CHANGED_P && !self.goes_on(&whole);
+        (if has_changed { run } else { whole }, ps)
+    }
+
     /// The cadence of the newest [`RUN_GAPS`] gaps alone and its p-value; `None` when they are most of all.
     fn newest_run(&mut self) -> Option<(Cadence, f64)> {
         let newest = newest_gaps(self.beats.gaps_s())?;

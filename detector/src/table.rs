@@ -253,13 +253,16 @@ impl SeriesTable {
         }
     }
 
-    /// Marks every series, in the order of slots.
+    /// Marks every series, in the order of slots; what was found by other settings is forgotten.
     pub(crate) fn mark_all_to_analyse(&mut self) {
         let slots = (0..).zip(&self.places);
         let kept: Vec<Slot> = slots
             .filter_map(|(slot, place)| place.series.as_ref().map(|_| slot))
             .collect();
         for slot in kept {
+            if let Some(series) = self.get_mut(slot) {
+                series.weight = None;
+            }
             self.mark_to_analyse(slot);
         }
     }

@@ -18,6 +18,16 @@ pub(crate) struct Round<'a> {
     pub(crate) workspace: &'a mut Workspace,
 }
 
+/// What a round tells of one series.
+pub(crate) struct Told {
+    pub(crate) slot: Slot,
+    pub(crate) assessment: Assessment,
+    /// By itself.
+    pub(crate) weight: Weight,
+    /// Whether a view explains it.
+    pub(crate) in_view: bool,
+}
+
 impl Round<'_> {
     /// A series by itself, with the other clients of its server; `None` when it has no connection start and no
     /// activity.
@@ -63,8 +73,8 @@ impl Round<'_> {
     }
 
     /// The series of `changed` as parts of their views, and those that these views change beside them: other
-    /// members, and members of views that are no more. With each, whether a view explains it.
-    pub(crate) fn of_changed(&mut self, changed: &[Slot]) -> Vec<(Slot, Assessment, bool)> {
+    /// members, and members of views that are no more.
+    pub(crate) fn of_changed(&mut self, changed: &[Slot]) -> Vec<Told> {
         let sources: BTreeSet<Slot> = changed
             .iter()
             .filter_map(|slot| self.table.source_of(*slot))
@@ -91,11 +101,17 @@ impl Round<'_> {
             .into_iter()
             .filter_map(|slot| {
                 let mut assessment = self.alone(slot)?;
+                let weight = Weight::of(assessment.evidence.as_ref());
                 let found = place.get(&slot);
                 if let Some(found) = found {
                     self.method.put_in_view(&mut assessment, found, &self.look);
                 }
-                Some((slot, assessment, found.is_some()))
+                Some(Told {
+                    slot,
+                    assessment,
+                    weight,
+                    in_view: found.is_some(),
+                })
             })
             .collect()
     }
