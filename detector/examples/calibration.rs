@@ -4,7 +4,9 @@
 //! `cargo run --release --package beaconwatch-detector --example calibration -- single [SERIES]`: for each kind, the
 //! share of series with p at most a level, at one look.
 //! `... -- looks [SERIES]`: how often the smallest p of all looks up to a number of beats is at most a level,
-//! relative to that level.
+//! relative to that level. `... -- run [SERIES]`: the same of the newest 16 gaps alone.
+//! `... -- views [SOURCES]`: sources that talk irregularly to 2 to 40 destinations that share a port, a name
+//! or a process; the share of sources for which a view is reported with p at most a level.
 #![expect(clippy::print_stdout, reason = "a program")]
 #![expect(
     clippy::cast_precision_loss,
@@ -15,12 +17,14 @@
 mod irregular;
 #[path = "../tests/irregular/look.rs"]
 mod look;
+#[path = "../tests/irregular/neighbours.rs"]
+mod neighbours;
 
 use std::thread;
 
-use beaconwatch_detector::evidence::CadenceMeter;
+use beaconwatch_detector::evidence::{CadenceMeter, MOST_GAPS};
 use irregular::{KINDS, Kind};
-use look::{any_gaps, look};
+use look::{any_gaps, look, look_at_newest};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -31,16 +35,22 @@ const HORIZONS: [usize; 9] = [8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let looks = arguments.next().as_deref() == Some("looks");
+    let mode = arguments.next().unwrap_or_else(|| "single".to_owned());
+    let default = match mode.as_str() {
+        "looks" | "run" => 400,
+        "views" => 4_000,
+        _ => 72_000,
+    };
     let series = arguments
         .next()
-        .map_or(Ok(if looks { 400 } else { 72_000 }), |text| text.parse())
+        .map_or(Ok(default), |text| text.parse())
         .expect("the number of series of each kind is a whole number");
     let rows: Vec<(Kind, Vec<f64>)> = in_parallel(|kind| {
-        let row = if looks {
-            repeated(kind, series)
-        } else {
-            single(kind, series)
+        let row = match mode.as_str() {
+            "looks" => repeated(kind, series, MOST_GAPS),
+            "run" => repeated(kind, series, 16),
+            "views" => superposed(kind, series),
+            _ => single(kind, series),
         };
         (KINDS[kind], row)
     });
@@ -92,7 +102,7 @@ fn single(kind: usize, series: usize) -> Vec<f64> {
 }
 
 /// For each horizon the ratio of P(some look has p <= 0.01) to 0.01.
-fn repeated(kind: usize, series: usize) -> Vec<f64> {
+fn repeated(kind: usize, series: usize, gaps: usize) -> Vec<f64> {
     let mut rng = StdRng::seed_from_u64(SEED + 1000 + kind as u64);
     let mut meter = CadenceMeter::default();
     let most = HORIZONS[HORIZONS.len() - 1];
@@ -105,7 +115,8 @@ fn repeated(kind: usize, series: usize) -> Vec<f64> {
         let mut smallest = 1.0_f64;
         let mut horizon = 0;
         for count in 4..=most {
-            smallest = smallest.min(look(&mut meter, &beats[..count]).unwrap_or(1.0));
+            let p = look_at_newest(&mut meter, &beats[..count], gaps).unwrap_or(1.0);
+            smallest = smallest.min(p);
             if count == HORIZONS[horizon] {
                 passed[horizon] += u64::from(smallest <= 0.01);
                 horizon += 1;
@@ -115,6 +126,22 @@ fn repeated(kind: usize, series: usize) -> Vec<f64> {
     passed
         .iter()
         .map(|passed| *passed as f64 / made as f64 / 0.01)
+        .collect()
+}
+
+/// Shares of sources with a view whose p is at most each level.
+fn superposed(kind: usize, sources: usize) -> Vec<f64> {
+    let mut rng = StdRng::seed_from_u64(SEED + 2000 + kind as u64);
+    let mut passed = [0_u64; LEVELS.len()];
+    for _ in 0..sources {
+        let p = neighbours::smallest_p_of_views(KINDS[kind], &mut rng);
+        for (passed, level) in passed.iter_mut().zip(LEVELS) {
+            *passed += u64::from(p <= level);
+        }
+    }
+    passed
+        .iter()
+        .map(|passed| *passed as f64 / sources as f64)
         .collect()
 }
 

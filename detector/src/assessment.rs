@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Benign;
 use crate::evidence::Evidence;
 use crate::seed::Spectrum;
-use crate::{Process, SeriesKey, Timestamp};
+use crate::{PartOf, Process, SeriesKey, Timestamp, View};
 
 /// How grave a detection is: thresholds of the published seed scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,6 +144,20 @@ pub struct Assessment {
     /// Why the series is listed as benign: it is then no detection, whatever its score. `None` when nothing marks it,
     /// and with the method `seed`.
     pub benign: Option<Benign>,
+    /// The view at which this was found: a pair, or what its members share, when this is the anchor of a view.
+    /// The evidence is that of the view then.
+    pub view: View,
+    /// Members of the view, this one first: at most 64. Empty for a pair.
+    pub members: Vec<SeriesKey>,
+    /// Number of members of the view.
+    pub members_total: u64,
+    /// The view that explains this series better than it does itself, when it is not its anchor: the score is
+    /// that of the view, the evidence its own, and it is no detection.
+    pub part_of: Option<PartOf>,
+    /// Other clients that beat to the same server with about the same period: at most 16, by key.
+    pub other_clients: Vec<SeriesKey>,
+    /// Number of such clients, among 64.
+    pub other_clients_total: u64,
 }
 
 /// Signals of the method `evidence` that come from the times.

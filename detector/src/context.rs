@@ -50,6 +50,8 @@ use commonness::{Server, World};
 use signals::Found;
 use way::Way;
 
+/// Name of the signal that takes what a mark as benign takes.
+const MARK: &str = "benign";
 /// Most own networks.
 const MAX_OWN_NETWORKS: usize = 10_000;
 
@@ -94,12 +96,21 @@ impl Default for Context {
 }
 
 /// What context says of a series.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Weighed {
     pub(crate) signals: Vec<Signal>,
     pub(crate) benign: Option<Benign>,
     /// For after the sentence of the times.
     pub(crate) sentence: String,
+}
+
+impl Weighed {
+    /// Takes the mark as benign back.
+    pub(crate) fn unmark(&mut self) {
+        self.benign = None;
+        self.signals.retain(|signal| &*signal.name != MARK);
+        self.sentence = signals::sentence(&self.signals);
+    }
 }
 
 impl Context {
@@ -306,6 +317,6 @@ fn mark(entry: &Entry) -> Option<Signal> {
     let mut found = Found::default();
     let weight = entry.contribution();
     let text = format!("{}: {}", entry.category().name(), entry.reason());
-    found.add("benign", weight, weight, weight, text);
+    found.add(MARK, weight, weight, weight, text);
     found.into_signals().pop()
 }

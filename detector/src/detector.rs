@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::method::{Look, Method, Workspace};
-use crate::series::MAX_NAME_BYTES;
-use crate::settings::{Settings, SettingsError};
+use crate::series::{Keep, MAX_NAME_BYTES};
+use crate::settings::{Profile, Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
 use crate::table::SeriesTable;
+use crate::views::Round;
 use crate::{AllowFacts, Assessment, Context, Observation, SeriesKey, Side, Timestamp};
 
 /// What became of an observation.
@@ -157,7 +158,12 @@ impl Detector {
         let slot = self.table.find_or_insert(&observation.key);
         if let Some(series) = self.table.get_mut(slot) {
             let testable = series.is_testable();
-            let effect = series.observe(observation, self.settings.max_starts_per_series);
+            let keep = Keep {
+                most: self.settings.max_starts_per_series,
+                // The seed's score looks at every interval, within bursts as well.
+                beats: self.settings.profile == Profile::Evidence,
+            };
+            let effect = series.observe(observation, keep);
             if !testable && series.is_testable() {
                 self.table.note_testable();
             }
@@ -176,22 +182,28 @@ impl Detector {
         Outcome::Counted
     }
 
-    /// Assesses the series that changed since the last call, in the order in which they changed.
+    /// Assesses the series that changed since the last call, in the order in which they changed; then those of
+    /// which a view changed because of them.
     pub fn analyse(&mut self, now: Timestamp, context: &Context) -> Vec<Assessment> {
         let slots = self.table.take_to_analyse();
         let look = self.look(now, context);
-        let mut assessments = Vec::with_capacity(slots.len());
-        for slot in slots {
-            let Some(series) = self.table.get_mut(slot) else {
-                continue;
-            };
-            let found = self.method.assess(series, &look, &mut self.workspace);
-            let score = found.as_ref().map_or(0.0, |assessment| assessment.score);
-            let before = std::mem::replace(&mut series.score, score);
-            if before.total_cmp(&score).is_ne() {
-                self.table.mark_to_store(slot);
+        let mut round = Round {
+            table: &self.table,
+            method: &self.method,
+            look,
+            workspace: &mut self.workspace,
+        };
+        let found = round.of_changed(&slots);
+        let mut assessments = Vec::with_capacity(found.len());
+        for told in found {
+            self.table.set_in_view(told.slot, told.in_view);
+            if self.table.set_score(told.slot, told.assessment.score) {
+                self.table.mark_to_store(told.slot);
             }
-            assessments.extend(found);
+            if let Some(series) = self.table.get_mut(told.slot) {
+                series.weight = Some(told.weight);
+            }
+            assessments.push(told.assessment);
         }
         assessments
     }
@@ -199,9 +211,9 @@ impl Detector {
     /// Assesses one series; `None` when it is not known or no connection start of it is.
     #[must_use]
     pub fn assess(&self, key: &SeriesKey, now: Timestamp, context: &Context) -> Option<Assessment> {
-        let series = self.table.get(self.table.find(key)?)?;
-        let look = self.look(now, context);
-        self.method.assess(series, &look, &mut Workspace::default())
+        let slot = self.table.find(key)?;
+        self.round(now, context, &mut Workspace::default())
+            .in_its_view(slot)
     }
 
     /// Assesses every series with a connection start, also those that a gate stops (their score is 0).
@@ -212,9 +224,15 @@ impl Detector {
     ) -> impl Iterator<Item = Assessment> {
         let mut workspace = Workspace::default();
         let look = self.look(now, context);
-        self.table
-            .iter()
-            .filter_map(move |series| self.method.assess(series, &look, &mut workspace))
+        self.table.all_sources().into_iter().flat_map(move |head| {
+            let mut round = Round {
+                table: &self.table,
+                method: &self.method,
+                look,
+                workspace: &mut workspace,
+            };
+            round.of_source(head)
+        })
     }
 
     /// What changed since the last call: states to store, and keys to forget.
@@ -315,7 +333,21 @@ impl Detector {
         Look {
             now,
             context,
-            testable: self.table.testable(),
+            testable: self.table.testable() + self.table.sources(),
+        }
+    }
+
+    fn round<'a>(
+        &'a self,
+        now: Timestamp,
+        context: &'a Context,
+        workspace: &'a mut Workspace,
+    ) -> Round<'a> {
+        Round {
+            table: &self.table,
+            method: &self.method,
+            look: self.look(now, context),
+            workspace,
         }
     }
 

@@ -7,6 +7,8 @@
 //!    speaks, at the price of a second look.
 //! 2. [`CadenceMeter`]: how much better a period with jitter, misses and strays explains the gaps than their
 //!    own smoothed density. [`clock_rhythm`]: whether beats keep to full minutes and hours.
+//!    Where there are enough gaps, the newest 16 are looked at by themselves as well, at the price of a tenth of
+//!    the chance of a false alarm: a sleep that changed from a minute to an hour is told by them.
 //! 3. [`p_value`]: how rarely irregular traffic of any simulated kind reaches as much, for as many gaps of
 //!    such a length. [`looks_factor`] makes it hold at each of repeated looks.
 //! 4. [`Evidence::score`]: a logistic sum of contributions, which are its explanation.
@@ -20,15 +22,16 @@
 //!   steadiness   2.15 clip((-log10 p - 3) / 3, 0, 1) (1 + tanh(z / 4)),
 //!                z = 2.7 log10 n + 1.5 min(longest run of active hours, 12) / 12 + 7 explained - 11.3
 //! ```
-//! `e(p)` turns a p-value into an e-value (Vovk and Wang 2021, doi:10.1214/20-AOS2020, section 2); the half
+//! Other clients that beat to the same server add up to 1 to the sum of a weak series
+//! ([`crate::Assessment::other_clients`]). `e(p)` turns a p-value into an e-value (Vovk and Wang 2021, doi:10.1214/20-AOS2020, section 2); the half
 //! tempers it, because no list of irregular processes is complete. The score is monotone in the
 //! evidence: less p, more hours, more explained gaps never lower it.
 //!
 //! # Detection
 //! A series is a detection when its score reaches `alert_threshold` and its p-value for repeated looks is at
-//! most `false_alerts_per_day` over the number of series that can be tested: so many false alerts a day
-//! are expected among series that do not beat, whatever their number (a per-family error rate; Bonferroni, valid
-//! under any dependence). Benign beacons do beat: this is no promise about them.
+//! most nine tenths of `false_alerts_per_day` over the number of tests, which is that of the series that can be
+//! tested and of the sources; a tenth is for views of several series. So many false alerts a day are expected among
+//! series that do not beat, whatever their number (a per-family error rate; Bonferroni, valid under any dependence). Benign beacons do beat: this is no promise about them.
 //!
 //! # Limits
 //! Exponential gaps are invisible to timing. Fewer than four beats give nothing.
@@ -43,8 +46,10 @@ mod hours;
 #[allow(clippy::approx_constant, reason = "quantiles of a sample may look like pi")]
 mod null_table;
 
+pub(crate) use beats::PARTING_SILENCE_NS;
 pub use beats::{MOST_GAPS, PARTING_SILENCE_S};
 pub use cadence::{Cadence, CadenceMeter, FEWEST_GAPS};
+use calibration::looks_factor_of_run;
 pub use calibration::{SMALLEST_P, looks_factor, p_value};
 pub use clock::{ClockRhythm, clock_rhythm};
 pub(crate) use hours::ActiveHours;
@@ -55,6 +60,7 @@ use crate::series::Series;
 use crate::stats::real;
 use crate::{Signal, Timestamp};
 use beats::Beats;
+use cadence::is_explained;
 
 /// Name of the method in [`crate::Assessment::method`].
 pub const METHOD: &str = "evidence";
@@ -62,9 +68,15 @@ pub const METHOD: &str = "evidence";
 /// ln(0.02 / 0.98) / 2: one series of fifty beats.
 const BASE_RATE: f64 = -1.945_910_149_055_313_2;
 /// Tempering of the e-value.
-const TEMPER: f64 = 0.5;
+pub(crate) const TEMPER: f64 = 0.5;
+/// Gaps of the newest run, which is looked at by itself: a sleep that changed is found by them.
+const RUN_GAPS: usize = 16;
+/// What the newest run shares of the chance of a false alarm.
+const RUN_SHARE: f64 = 0.1;
+/// p-value of the newest run at which its period is told instead of one that explains less than half of it.
+const CHANGED_P: f64 = 1e-3;
 /// No smaller p-value adds to the score.
-const SMALLEST_SCORED_P: f64 = 1e-6;
+pub(crate) const SMALLEST_SCORED_P: f64 = 1e-6;
 const PERSISTENCE: f64 = 0.7;
 const STEADINESS: f64 = 2.15;
 
@@ -156,6 +168,20 @@ impl Evidence {
         explain::explanation(self)
     }
 
+    /// The same, having paid for so many tests (Bonferroni).
+    pub(crate) fn at_price(self, tests: f64) -> Self {
+        Self {
+            p_value: (tests * self.p_value).min(1.0),
+            p_value_any_look: (tests * self.p_value_any_look).min(1.0),
+            ..self
+        }
+    }
+
+    /// Whether a gap lies on the cadence.
+    pub(crate) fn explains(&self, gap_s: f64) -> bool {
+        is_explained(gap_s, self.period_s, self.half_width)
+    }
+
     fn cadence(&self) -> f64 {
         TEMPER * e_value(self.p_value.max(SMALLEST_SCORED_P)).ln().max(0.0)
     }
@@ -165,10 +191,9 @@ impl Evidence {
     }
 
     fn steadiness(&self) -> f64 {
-        let certainty = ((self.decades() - 3.0) / 3.0).clamp(0.0, 1.0);
         let run = f64::from(self.longest_run_h.min(12)) / 12.0;
         let z = 2.7 * self.gaps().max(1.0).log10() + 1.5 * run + 7.0 * self.explained - 11.3;
-        STEADINESS * certainty * (1.0 + (z / 4.0).tanh())
+        STEADINESS * certainty(self.p_value) * (1.0 + (z / 4.0).tanh())
     }
 
     fn decades(&self) -> f64 {
@@ -185,6 +210,11 @@ impl Evidence {
         let possible = beats.min(self.hours_of_life).max(1);
         (f64::from(self.active_hours) / f64::from(possible)).min(1.0)
     }
+}
+
+/// How far a p-value is on the way from 10^-3 to 10^-6, 0..=1.
+pub(crate) fn certainty(p: f64) -> f64 {
+    ((-p.log10() - 3.0) / 3.0).clamp(0.0, 1.0)
 }
 
 /// E-value of a p-value in 0..=1: `(1 - p + p ln p) / (p ln^2 p)`, the mean of `k p^(k - 1)` over `k` in 0..1.
@@ -238,6 +268,13 @@ impl Scales {
         }
     }
 
+    /// p-value of the cadence of times in ascending order, at one look; 1 when there are too few.
+    pub(crate) fn glance(&mut self, times: impl Iterator<Item = Timestamp>) -> f64 {
+        self.beats.load(times);
+        let cadence = self.meter.measure(self.beats.gaps_s());
+        cadence.map_or(1.0, |cadence| p_value(&cadence, None))
+    }
+
     fn look(&mut self, series: &Series, source: Source, now: Timestamp) -> Option<Evidence> {
         let times = match source {
             Source::Connections => &series.starts,
@@ -249,11 +286,13 @@ impl Scales {
         let p = p_value(&cadence, clock.map(|clock| clock.statistic));
         let by_clock = clock.filter(|_| p < p_value(&cadence, None));
         let ever = all_beats(&self.beats, times.len(), source, series);
+        let whole = (p, (p * looks_factor(ever)).min(1.0));
+        let (cadence, p) = self.with_newest_run(cadence, whole, ever);
         Some(Evidence {
             source,
             beats: ever,
-            p_value: p,
-            p_value_any_look: (p * looks_factor(ever)).min(1.0),
+            p_value: p.0,
+            p_value_any_look: p.1,
             period_s: by_clock.map_or(cadence.period_s, |clock| clock.period_s),
             period_error_s: by_clock.map_or(cadence.period_error_s, |_| 0.0),
             half_width: cadence.half_width,
@@ -266,6 +305,50 @@ impl Scales {
             next: next_beat(&cadence, self.beats.times().last().copied(), now),
         })
     }
+}
+
+impl Scales {
+    /// The p-values at one look and at any look with what the newest run says, and its cadence instead of one that
+    /// is no more.
+    fn with_newest_run(
+        &mut self,
+        whole: Cadence,
+        (p, p_any): (f64, f64),
+        ever: u64,
+    ) -> (Cadence, (f64, f64)) {
+        let Some((run, p_of_run)) = self.newest_run() else {
+            return (whole, (p, p_any));
+        };
+        let paid = p_of_run / RUN_SHARE;
+        let better = |whole: f64, run: f64| (whole / (1.0 - RUN_SHARE)).min(run).min(1.0);
+        let ps = (
+            better(p, paid),
+            better(p_any, paid * looks_factor_of_run(ever)),
+        );
+        let has_changed = paid <= CHANGED_P && !self.goes_on(&whole);
+        (if has_changed { run } else { whole }, ps)
+    }
+
+    /// The cadence of the newest [`RUN_GAPS`] gaps alone and its p-value; `None` when they are most of all.
+    fn newest_run(&mut self) -> Option<(Cadence, f64)> {
+        let newest = newest_gaps(self.beats.gaps_s())?;
+        let run = self.meter.measure(newest)?;
+        Some((run, p_value(&run, None)))
+    }
+
+    /// Whether a cadence of all gaps explains half of the newest.
+    fn goes_on(&self, cadence: &Cadence) -> bool {
+        let newest = newest_gaps(self.beats.gaps_s()).unwrap_or_default();
+        let explained = newest
+            .iter()
+            .filter(|gap_s| is_explained(**gap_s, cadence.period_s, cadence.half_width));
+        2 * explained.count() >= newest.len()
+    }
+}
+
+fn newest_gaps(gaps_s: &[f64]) -> Option<&[f64]> {
+    let others = gaps_s.len().checked_sub(RUN_GAPS)?;
+    gaps_s.get(others..).filter(|_| 2 * others >= RUN_GAPS)
 }
 
 /// Beats of the whole life of a series: those kept, and in proportion those that no longer are.

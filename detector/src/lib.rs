@@ -53,6 +53,7 @@ mod state;
 mod stats;
 mod table;
 mod time;
+mod views;
 
 pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, ProcessPattern};
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
@@ -65,3 +66,4 @@ pub use server_name::registered_domain;
 pub use settings::{EvidenceSettings, Profile, SeedSettings, Settings, SettingsError};
 pub use state::{RestoreError, SeriesChange, SeriesState};
 pub use time::Timestamp;
+pub use views::{PartOf, View, ViewKind};

@@ -8,6 +8,8 @@ use crate::seed::{Gate, Scorer, Spectrum, SpectrumAnalyser};
 use crate::series::Series;
 use crate::settings::{EvidenceSettings, Profile, SeedSettings, Settings};
 use crate::stats::real;
+use crate::table::Slot;
+use crate::views::{Clients, Found, PartOf, Source, VIEW_SHARE, View};
 use crate::{Assessment, Context, IntervalStatistics, Severity, Signal, Timestamp};
 
 /// The method and all that it plans once.
@@ -37,7 +39,7 @@ pub(crate) struct Workspace {
 pub(crate) struct Look<'a> {
     pub(crate) now: Timestamp,
     pub(crate) context: &'a Context,
-    /// Series that can be tested.
+    /// Series that can be tested, and sources, whose views can be.
     pub(crate) testable: u64,
 }
 
@@ -70,6 +72,98 @@ impl Method {
                 name,
             },
         }
+    }
+
+    /// The evidence of a series by itself; `None` with another method or too few beats.
+    pub(crate) fn weigh(
+        &self,
+        series: &Series,
+        look: &Look<'_>,
+        workspace: &mut Workspace,
+    ) -> Option<Evidence> {
+        match self {
+            Self::Evidence { .. } => workspace.scales.weigh(series, look.now),
+            Self::Seed { .. } => None,
+        }
+    }
+
+    /// The views of one source that explain its series, given in the order of their keys, better than they do
+    /// alone; none with another method than `evidence`.
+    pub(crate) fn views(
+        &self,
+        series: &[(Slot, &Series)],
+        look: &Look<'_>,
+        workspace: &mut Workspace,
+    ) -> Vec<Found> {
+        let Self::Evidence { settings, .. } = self else {
+            return Vec::new();
+        };
+        let detects = |evidence: &Evidence, view: bool| {
+            is_detection(evidence, evidence.score(), settings, look, view)
+        };
+        let mut source = Source {
+            series,
+            now: look.now,
+            scales: &mut workspace.scales,
+            detects: &detects,
+        };
+        source.find()
+    }
+
+    /// Makes the assessment of a member say what its view says: all of it at the anchor, the score at the others.
+    pub(crate) fn put_in_view(&self, assessment: &mut Assessment, found: &Found, look: &Look<'_>) {
+        let (Self::Evidence { settings, .. }, Some((_, anchor))) = (self, found.members.first())
+        else {
+            return;
+        };
+        let evidence = found.evidence;
+        let signals = evidence.signals().into_iter();
+        assessment.signals = signals
+            .chain(found.context.signals.iter().cloned())
+            .collect();
+        assessment.score = logistic(&assessment.signals);
+        assessment.benign.clone_from(&found.context.benign);
+        assessment.severity = Severity::of_score(assessment.score);
+        assessment.gate = None;
+        assessment.detected = false;
+        assessment.other_clients = Vec::new();
+        assessment.other_clients_total = 0;
+        if assessment.key == *anchor {
+            assessment.detected = is_detection(&evidence, assessment.score, settings, look, true)
+                && assessment.benign.is_none();
+            assessment.interval_s = Some(evidence.period_s);
+            assessment.jitter = Some(evidence.half_width);
+            assessment.explanation = found.explanation() + &found.context.sentence;
+            assessment.evidence = Some(evidence);
+            assessment.view = found.view.clone();
+            assessment.members = found.named_members();
+            assessment.members_total = found.members.len() as u64;
+        } else {
+            assessment.explanation = found.explanation_of_member();
+            assessment.part_of = Some(PartOf {
+                anchor: anchor.clone(),
+                view: found.view.clone(),
+            });
+        }
+    }
+
+    /// Adds what the other clients of its server say to an assessment.
+    pub(crate) fn add_clients(
+        &self,
+        assessment: &mut Assessment,
+        clients: Clients,
+        look: &Look<'_>,
+    ) {
+        let (Self::Evidence { settings, .. }, Some(evidence)) = (self, &assessment.evidence) else {
+            return;
+        };
+        assessment.signals.push(clients.signal());
+        assessment.score = logistic(&assessment.signals);
+        assessment.severity = Severity::of_score(assessment.score);
+        assessment.detected = is_detection(evidence, assessment.score, settings, look, false)
+            && assessment.benign.is_none();
+        assessment.other_clients_total = clients.total;
+        assessment.other_clients = clients.named;
     }
 
     /// Assesses a series; `None` when it has no connection start and no activity.
@@ -123,6 +217,12 @@ impl Method {
             signals: verdict.signals,
             explanation: verdict.explanation,
             benign: verdict.benign,
+            view: View::default(),
+            members: Vec::new(),
+            members_total: 0,
+            part_of: None,
+            other_clients: Vec::new(),
+            other_clients_total: 0,
         })
     }
 }
@@ -140,14 +240,10 @@ fn evidence_verdict(
             ..gated(reason, None)
         };
     };
-    let tests = real(usize::try_from(look.testable.max(1)).unwrap_or(usize::MAX));
-    let level = settings.false_alerts_per_day / tests;
-    // The level is for the times alone: context cannot make a cadence.
-    let keeps_a_cadence = evidence.p_value_any_look <= level;
     let mut signals = evidence.signals();
     signals.extend(weighed.signals);
-    let score = logistic(signals.iter().map(|it| it.contribution).sum());
-    let detected = score >= settings.alert_threshold && keeps_a_cadence;
+    let score = logistic(&signals);
+    let detected = is_detection(&evidence, score, settings, look, false);
     Verdict {
         score,
         detected: detected && weighed.benign.is_none(),
@@ -161,8 +257,25 @@ fn evidence_verdict(
     }
 }
 
-fn logistic(log_odds: f64) -> f64 {
+/// The score of signals that add up to its log-odds.
+fn logistic(signals: &[Signal]) -> f64 {
+    let log_odds: f64 = signals.iter().map(|it| it.contribution).sum();
     1.0 / (1.0 + (-log_odds).exp())
+}
+
+/// Whether evidence is a detection. The level is for the times alone: context cannot make a cadence. A series by itself has what the views leave of the permitted false alerts;
+/// a view has paid for its share.
+fn is_detection(
+    evidence: &Evidence,
+    score: f64,
+    settings: &EvidenceSettings,
+    look: &Look<'_>,
+    is_view: bool,
+) -> bool {
+    let tests = real(usize::try_from(look.testable.max(1)).unwrap_or(usize::MAX));
+    let share = if is_view { 1.0 } else { 1.0 - VIEW_SHARE };
+    let level = share * settings.false_alerts_per_day / tests;
+    score >= settings.alert_threshold && evidence.p_value_any_look <= level
 }
 
 /// Half-width of the intervals relative to the median, as if they were spread evenly around it: then

@@ -126,6 +126,8 @@ pub struct Observation {
     pub server_name: Option<Arc<str>>,
     /// Process at the observer's end.
     pub process: Option<Arc<Process>>,
+    /// Fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
+    pub client_fingerprint: Option<Arc<str>>,
     /// Bytes from source to destination so far.
     pub bytes_out: Option<u64>,
     /// Bytes from destination to source so far.
@@ -152,6 +154,7 @@ impl Observation {
             source_port: 0,
             server_name: None,
             process: None,
+            client_fingerprint: None,
             bytes_out: None,
             bytes_in: None,
             duration: None,

@@ -8,6 +8,10 @@
 //! ([`Phase::Activity`]) the newest times are kept, like starts. The hours with a start or activity are kept
 //! as a set of the newest 16 days. Of sizes and endings, sums are kept ([`Sizes`], [`Endings`]).
 //!
+//! With [`Keep::beats`] a burst does not wipe the history: once there were more starts than are kept, of those in
+//! the same two seconds of the clock only the first and the last are kept, beside the newest [`RECENT_PORTS`] starts
+//! of all. Between two such starts there is never a silence that parts two beats, so that no beat is lost or moved.
+//!
 //! Memory: [`SERIES_BYTES`] and 8 to 16 bytes for each kept time (they grow by doubling up to the setting
 //! `max_starts_per_series`); the strings are the caller's shared ones.
 
@@ -18,7 +22,8 @@ use std::sync::Arc;
 
 pub(crate) use sizes::{Endings, Sizes};
 
-use crate::evidence::ActiveHours;
+use crate::evidence::{ActiveHours, PARTING_SILENCE_NS};
+use crate::views::Weight;
 use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
 
 /// Source ports kept of the newest connections.
@@ -70,6 +75,15 @@ impl<T: Clone + Ord> Latest<T> {
     }
 }
 
+/// Which starts are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keep {
+    /// How many.
+    pub(crate) most: usize,
+    /// Rather beats than what lies within bursts.
+    pub(crate) beats: bool,
+}
+
 /// What an observation did to its series.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Effect {
@@ -108,8 +122,13 @@ pub(crate) struct Series {
     pub(crate) host_name: Latest<Arc<str>>,
     pub(crate) server_name: Latest<Arc<str>>,
     pub(crate) process: Latest<Arc<Process>>,
+    /// In a box, because few series have one.
+    pub(crate) client_fingerprint: Option<Box<Latest<Arc<str>>>>,
     /// Score of the last analysis.
     pub(crate) score: f64,
+    /// What its times said by themselves at the last analysis; `None` when they changed since, or were never
+    /// weighed.
+    pub(crate) weight: Option<Weight>,
     /// Whether a store has heard of this series.
     pub(crate) stored: bool,
 }
@@ -134,13 +153,15 @@ impl Series {
             host_name: Latest::default(),
             server_name: Latest::default(),
             process: Latest::default(),
+            client_fingerprint: None,
             score: 0.0,
+            weight: None,
             stored: false,
         }
     }
 
     /// Takes one observation.
-    pub(crate) fn observe(&mut self, observation: &Observation, max_starts: usize) -> Effect {
+    pub(crate) fn observe(&mut self, observation: &Observation, keep: Keep) -> Effect {
         let time = observation.time;
         self.last_activity = self.last_activity.max(time);
         let mut effect = Effect {
@@ -148,18 +169,21 @@ impl Series {
             out_of_order: false,
         };
         if matches!(observation.phase, Phase::Opened | Phase::Whole) {
-            effect.out_of_order = self.start(time, observation.source_port, max_starts);
+            effect.out_of_order = self.start(time, observation.source_port, keep);
             self.hours.insert(time);
             effect.changed = true;
         }
         if observation.phase == Phase::Activity {
-            keep_newest(&mut self.activity, time, max_starts);
+            keep_newest(&mut self.activity, time, keep.most);
             self.hours.insert(time);
             effect.changed = true;
         }
         if matches!(observation.phase, Phase::Closed | Phase::Whole) {
             self.end(observation);
             effect.changed = true;
+        }
+        if effect.changed {
+            self.weight = None;
         }
         effect
     }
@@ -197,17 +221,62 @@ impl Series {
             process.name.as_ref().is_none_or(|name| fits(&name))
                 && process.executable.as_ref().is_none_or(|path| fits(&path))
         });
-        self.process.update(time, process) | host | server
+        let fingerprint = observation.client_fingerprint.as_ref().filter(fits);
+        let fingerprint = fingerprint.is_some()
+            && self
+                .client_fingerprint
+                .get_or_insert_default()
+                .update(time, fingerprint);
+        self.process.update(time, process) | host | server | fingerprint
     }
 
     /// Takes a connection start; says whether it was older than the newest.
-    fn start(&mut self, time: Timestamp, port: u16, max_starts: usize) -> bool {
+    fn start(&mut self, time: Timestamp, port: u16, keep: Keep) -> bool {
         self.count = self.count.saturating_add(1);
         self.first_seen = self.first_seen.min(time);
         let after = self.starts.back().is_none_or(|last| *last <= time);
         self.keep_port(time, port);
-        keep_newest(&mut self.starts, time, max_starts);
+        let most = u64::try_from(keep.most).unwrap_or(u64::MAX);
+        if keep.beats && self.count > most {
+            self.keep_beats(time, keep.most);
+        } else {
+            keep_newest(&mut self.starts, time, keep.most);
+        }
         !after
+    }
+
+    /// Keeps a start where more came than are kept: those within a burst go first.
+    fn keep_beats(&mut self, time: Timestamp, most: usize) {
+        let starts = &mut self.starts;
+        // The first that is too many: until now all were kept.
+        let is_first =
+            usize::try_from(self.count).is_ok_and(|count| count == most.saturating_add(1));
+        let is_older = starts.front().is_some_and(|oldest| time <= *oldest);
+        if !is_first && starts.len() >= most && is_older {
+            return;
+        }
+        if starts.len() == starts.capacity() {
+            starts.reserve_exact(1);
+        }
+        let place = starts.partition_point(|kept| *kept <= time);
+        starts.insert(place, time);
+        if is_first {
+            for place in (1..starts.len()).rev() {
+                drop_within_burst(starts, place);
+            }
+        } else if place + RECENT_PORTS >= starts.len() {
+            // One start is no longer among the newest.
+            if let Some(place) = starts.len().checked_sub(RECENT_PORTS + 1) {
+                drop_within_burst(starts, place);
+            }
+        } else {
+            let near = [Some(place + 1), Some(place), place.checked_sub(1)];
+            for place in near.into_iter().flatten() {
+                drop_within_burst(starts, place);
+            }
+        }
+        let excess = starts.len().saturating_sub(most);
+        starts.drain(..excess);
     }
 
     /// Keeps the ports of the newest starts, the greater port first where times are equal, so that the
@@ -246,6 +315,21 @@ impl Series {
     /// Whether there are times enough to be tested for a cadence.
     pub(crate) fn is_testable(&self) -> bool {
         self.starts.len().max(self.activity.len()) > crate::evidence::FEWEST_GAPS
+    }
+}
+
+/// Drops a start that has one before and one behind it in the same two seconds of the clock, unless it is among
+/// the newest.
+fn drop_within_burst(starts: &mut VecDeque<Timestamp>, place: usize) {
+    let slice = |at: usize| {
+        let start = starts.get(at)?;
+        Some(i128::from(start.unix_nanos()).div_euclid(i128::from(PARTING_SILENCE_NS)))
+    };
+    let is_newest = place + RECENT_PORTS >= starts.len();
+    let here = slice(place);
+    let before = place.checked_sub(1).and_then(slice);
+    if !is_newest && here.is_some() && before == here && slice(place + 1) == here {
+        starts.remove(place);
     }
 }
 

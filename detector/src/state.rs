@@ -35,7 +35,7 @@ enum Versions {
     V2(StateV1, u64),
     /// With activity inside connections and the hours in which there were any beats.
     V3(StateV1, StateV3),
-    /// With sums of sizes and of endings.
+    /// With sums of sizes and of endings, and the fingerprint of the client's TLS.
     V4(StateV1, StateV3, StateV4),
 }
 
@@ -67,11 +67,12 @@ struct StateV3 {
     hours: [u64; 6],
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct StateV4 {
     sizes_out: Sizes,
     sizes_in: Sizes,
     endings: Endings,
+    client_fingerprint: Option<(Timestamp, Arc<str>)>,
 }
 
 /// Why a state was not restored.
@@ -129,12 +130,13 @@ impl SeriesState {
             latest_hour,
             hours,
         };
-        let sums = StateV4 {
+        let newest = StateV4 {
             sizes_out: series.sizes_out,
             sizes_in: series.sizes_in,
             endings: series.endings,
+            client_fingerprint: series.client_fingerprint.as_deref().and_then(pair),
         };
-        Self(Versions::V4(state, rest, sums))
+        Self(Versions::V4(state, rest, newest))
     }
 
     /// The series, and whether it waits to be analysed. Keeps the newest `max_starts` starts.
@@ -182,10 +184,12 @@ fn newest_parts(versions: Versions, series: &mut Series) -> (StateV1, Option<Sta
             (state, None)
         }
         Versions::V3(state, rest) => (state, Some(rest)),
-        Versions::V4(state, rest, sums) => {
-            series.sizes_out = sums.sizes_out;
-            series.sizes_in = sums.sizes_in;
-            series.endings = sums.endings;
+        Versions::V4(state, rest, newest) => {
+            series.sizes_out = newest.sizes_out;
+            series.sizes_in = newest.sizes_in;
+            series.endings = newest.endings;
+            let fingerprint = newest.client_fingerprint;
+            series.client_fingerprint = fingerprint.map(|it| Box::new(latest(Some(it))));
             (state, Some(rest))
         }
     }
@@ -313,7 +317,11 @@ mod tests {
             key.clone(),
         );
         seen.bytes_out = Some(100);
-        series.observe(&seen, 16);
+        let keep = crate::series::Keep {
+            most: 16,
+            beats: true,
+        };
+        series.observe(&seen, keep);
         let Versions::V4(state, rest, _) = SeriesState::of(&series, true).0 else {
             panic!("the newest version is written");
         };

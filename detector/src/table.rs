@@ -6,6 +6,7 @@
 //!
 //! When full, each new series displaces one: see [`eviction`].
 
+mod chains;
 mod eviction;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use hashbrown::HashTable;
 
 use crate::series::Series;
 use crate::{SeriesKey, Timestamp};
+use chains::{Chains, Shared};
 use eviction::Victims;
 
 /// Strings of keys that are shared between series; more only cost memory.
@@ -39,6 +41,8 @@ struct Place {
     to_show: bool,
     /// Whether somebody was told of the series in this slot.
     shown: bool,
+    /// Whether the series in this slot was explained by a view when it was last analysed.
+    in_view: bool,
 }
 
 /// Hash of the key in a slot.
@@ -54,6 +58,8 @@ pub(crate) struct SeriesTable {
     places: Vec<Place>,
     free: Vec<Slot>,
     index: HashTable<Slot>,
+    sources: Chains,
+    servers: Chains,
     hasher: RandomState,
     max_series: usize,
     to_analyse: Vec<Slot>,
@@ -77,6 +83,8 @@ impl SeriesTable {
             places: Vec::new(),
             free: Vec::new(),
             index: HashTable::new(),
+            sources: Chains::new(Shared::Source),
+            servers: Chains::new(Shared::Server),
             hasher: RandomState::new(),
             // Slots are u32, and the settings allow far less.
             max_series: max_series.clamp(1, Slot::MAX as usize),
@@ -168,7 +176,73 @@ impl SeriesTable {
         let (places, hasher) = (&self.places, &self.hasher);
         self.index
             .insert_unique(hash, slot, |slot| hash_of(places, hasher, *slot));
+        self.sources.insert(slot, places, hasher);
+        self.servers.insert(slot, places, hasher);
         slot
+    }
+
+    /// Number of different sources.
+    pub(crate) fn sources(&self) -> u64 {
+        u64::try_from(self.sources.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The slot that stands for the source of a series: the same for all its series until one comes or goes.
+    pub(crate) fn source_of(&self, slot: Slot) -> Option<Slot> {
+        let series = self.get(slot)?;
+        self.sources.head(series, &self.places, &self.hasher)
+    }
+
+    /// What [`Self::source_of`] gives, for every source, ascending.
+    pub(crate) fn all_sources(&self) -> Vec<Slot> {
+        let mut heads: Vec<Slot> = self.sources.heads().collect();
+        heads.sort_unstable();
+        heads
+    }
+
+    /// At most `most` series of a source, those that came last, in the order of their keys.
+    pub(crate) fn of_source(&self, head: Slot, most: usize) -> Vec<(Slot, &Series)> {
+        self.listed(self.sources.from(head).take(most))
+    }
+
+    /// At most `most` series to the same server as that of a slot, those that came last, in the order of
+    /// their keys.
+    pub(crate) fn of_server(&self, slot: Slot, most: usize) -> Vec<(Slot, &Series)> {
+        let head = self
+            .get(slot)
+            .and_then(|series| self.servers.head(series, &self.places, &self.hasher));
+        head.map_or_else(Vec::new, |head| {
+            self.listed(self.servers.from(head).take(most))
+        })
+    }
+
+    fn listed(&self, slots: impl Iterator<Item = Slot>) -> Vec<(Slot, &Series)> {
+        let mut listed: Vec<_> = slots
+            .filter_map(|slot| Some((slot, self.get(slot)?)))
+            .collect();
+        listed.sort_unstable_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+        listed
+    }
+
+    /// Keeps the score of a series; says whether it was another before.
+    pub(crate) fn set_score(&mut self, slot: Slot, score: f64) -> bool {
+        self.get_mut(slot).is_some_and(|series| {
+            let before = std::mem::replace(&mut series.score, score);
+            before.total_cmp(&score).is_ne()
+        })
+    }
+
+    /// Keeps in mind whether a view explains the series of a slot; says whether one did before.
+    pub(crate) fn set_in_view(&mut self, slot: Slot, in_view: bool) -> bool {
+        self.places
+            .get_mut(slot as usize)
+            .is_some_and(|place| std::mem::replace(&mut place.in_view, in_view))
+    }
+
+    /// Whether a view explained the series of a slot when it was last analysed.
+    pub(crate) fn is_in_view(&self, slot: Slot) -> bool {
+        self.places
+            .get(slot as usize)
+            .is_some_and(|place| place.in_view)
     }
 
     pub(crate) fn mark_to_analyse(&mut self, slot: Slot) {
@@ -179,13 +253,16 @@ impl SeriesTable {
         }
     }
 
-    /// Marks every series, in the order of slots.
+    /// Marks every series, in the order of slots; what was found by other settings is forgotten.
     pub(crate) fn mark_all_to_analyse(&mut self) {
         let slots = (0..).zip(&self.places);
         let kept: Vec<Slot> = slots
             .filter_map(|(slot, place)| place.series.as_ref().map(|_| slot))
             .collect();
         for slot in kept {
+            if let Some(series) = self.get_mut(slot) {
+                series.weight = None;
+            }
             self.mark_to_analyse(slot);
         }
     }
@@ -274,9 +351,12 @@ impl SeriesTable {
         let Some(slot) = self.victims.next(&self.places, self.latest) else {
             return;
         };
+        self.sources.remove(slot, &self.places, &self.hasher);
+        self.servers.remove(slot, &self.places, &self.hasher);
         let Some(place) = self.places.get_mut(slot as usize) else {
             return;
         };
+        place.in_view = false;
         let shown = std::mem::take(&mut place.shown);
         let Some(series) = place.series.take() else {
             return;

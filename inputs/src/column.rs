@@ -32,10 +32,12 @@ pub(crate) enum Column {
     Sensor,
     Stream,
     Process,
+    Ja4,
+    Ja3,
 }
 
 /// Number of columns.
-pub(crate) const COLUMNS: usize = Column::Process as usize + 1;
+pub(crate) const COLUMNS: usize = Column::Ja3 as usize + 1;
 
 impl Column {
     /// The column that a field name stands for. Names inside of an object of EVE have dots.
@@ -88,6 +90,8 @@ impl Column {
             "orig_bytes" => Self::BytesOut,
             "resp_bytes" => Self::BytesIn,
             "conn_state" => Self::State,
+            "ja4" | "tls.client.ja4" => Self::Ja4,
+            "ja3" | "tls.client.ja3" => Self::Ja3,
             _ => return None,
         })
     }
@@ -109,6 +113,8 @@ impl Column {
             "flow.bytes_toclient" => Self::BytesIn,
             "flow.state" => Self::State,
             "tls.sni" | "quic.sni" => Self::ServerName,
+            "tls.ja4" | "quic.ja4" => Self::Ja4,
+            "tls.ja3.hash" | "quic.ja3.hash" => Self::Ja3,
             "http.hostname" => Self::Host,
             "dns.rrname" => Self::Query,
             "dns.type" => Self::QueryType,
@@ -154,6 +160,8 @@ impl Column {
             "server_name" | "domain" | "sni" | "host" | "hostname" | "query" => Self::ServerName,
             "host_id" | "sensor" | "node_id" => Self::Sensor,
             "proc_name" | "process" | "process_name" => Self::Process,
+            "ja4" | "tls.client.ja4" => Self::Ja4,
+            "ja3" | "tls.client.ja3" => Self::Ja3,
             _ => return None,
         })
     }
@@ -276,6 +284,8 @@ impl Column {
             Self::Sensor => "host_id",
             Self::Stream => "event_type",
             Self::Process => "proc_name",
+            Self::Ja4 => "ja4",
+            Self::Ja3 => "ja3",
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Joins the records of each connection, over all files.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use beaconwatch_detector::{ConnectionId, Observation, Phase, Timestamp};
 
@@ -80,7 +79,7 @@ impl Joiner {
             .map(|(index, _)| *index);
         let observation = self.observations.make(record, Phase::Opened);
         match known.and_then(|index| self.connections.get_mut(index)) {
-            Some(connection) => name(connection, observation.server_name),
+            Some(connection) => describe(connection, &observation),
             None => self.carried.push(observation),
         }
     }
@@ -112,10 +111,10 @@ impl Joiner {
                 .get(&id)
                 .and_then(|(at, _)| self.connections.get_mut(*at))
             {
-                name(known, observation.server_name);
+                describe(known, &observation);
             } else if let Some(first) = opened.get(&id).and_then(|at| self.connections.get_mut(*at))
             {
-                name(first, observation.server_name.clone());
+                describe(first, &observation);
                 observation.phase = Phase::Activity;
                 self.activity.push(observation);
             } else {
@@ -179,19 +178,24 @@ fn is_way_back(known: &Observation, record: &Record) -> bool {
         && known.key.destination_port == record.source_port
 }
 
-fn name(connection: &mut Observation, server_name: Option<Arc<str>>) {
+/// Takes over what a record of the same connection names and this one does not.
+fn describe(connection: &mut Observation, by: &Observation) {
     if connection.server_name.is_none() {
-        connection.server_name = server_name;
+        connection.server_name.clone_from(&by.server_name);
+    }
+    if connection.client_fingerprint.is_none() {
+        connection
+            .client_fingerprint
+            .clone_from(&by.client_fingerprint);
     }
 }
 
 /// Of two records of one connection the one that saw more of it stays.
 fn keep_longer(known: &mut Observation, other: Observation) {
     if other.duration > known.duration {
-        let server_name = known.server_name.take();
-        *known = other;
-        name(known, server_name);
+        let shorter = std::mem::replace(known, other);
+        describe(known, &shorter);
     } else {
-        name(known, other.server_name);
+        describe(known, &other);
     }
 }

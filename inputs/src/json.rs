@@ -249,6 +249,8 @@ fn named_by_eve(name: &str, object: &str) -> Named {
             .map_or(Named::Unknown, |object| Named::Object(object)),
         // The questions, since version 3 of the format.
         ("dns", "queries") => Named::Object("dns"),
+        ("tls", "ja3") => Named::Object("tls.ja3"),
+        ("quic", "ja3") => Named::Object("quic.ja3"),
         _ => Named::Unknown,
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! | Format | What is read |
 //! |---|---|
-//! | flow NDJSON | one JSON object a line: `ts, src, sport, dst, dport, proto, server_name, duration, orig_bytes, resp_bytes, conn_state, uid`; activity inside long connections is a line with `uid` and sizes but without `sport`, `duration` and `conn_state` |
+//! | flow NDJSON | one JSON object a line: `ts, src, sport, dst, dport, proto, server_name, duration, orig_bytes, resp_bytes, conn_state, uid`, and `ja4` or `ja3` (also `tls.client.ja4`, `tls.client.ja3`); activity inside long connections is a line with `uid` and sizes but without `sport`, `duration` and `conn_state` |
 //! | Zeek | `conn`, `http`, `ssl`, `quic` and `dns` logs, tab-separated with header lines or as JSON lines, also of open connections |
-//! | Suricata EVE | `flow` and `netflow` events are connections (sizes with headers, as Suricata counts them); `tls`, `quic`, `http` and `dns` name the server of their `flow_id` |
+//! | Suricata EVE | `flow` and `netflow` events are connections (sizes with headers, as Suricata counts them); `tls`, `quic`, `http` and `dns` name the server of their `flow_id`, `tls` and `quic` the client's fingerprint (JA4, else JA3) |
 //! | tables | CSV with a header line (also `;`, tab or `|`) that names time, source, destination, port and protocol, by any of their usual names; a lone `bytes` counts as sent; times without an offset are UTC. BeaconHunter's tables too, with host and process |
 //! | captures | pcap and pcapng: see the rules in `packets` |
 //! | telemetry | batches of packets, see [`telemetry`] |

@@ -47,6 +47,10 @@ impl Observations {
             source_port: record.source_port,
             server_name: record.server_name.as_deref().map(|name| self.shared(name)),
             process,
+            client_fingerprint: record
+                .client_fingerprint
+                .as_deref()
+                .map(|it| self.shared(it)),
             bytes_out: record.bytes_out,
             bytes_in: record.bytes_in,
             duration: record.duration,

@@ -68,6 +68,8 @@ pub(crate) struct Record {
     pub(crate) destination_port: u16,
     pub(crate) transport: Transport,
     pub(crate) server_name: Option<String>,
+    /// JA4, or JA3.
+    pub(crate) client_fingerprint: Option<String>,
     /// The sensor, when the log names it.
     pub(crate) sensor: Option<String>,
     pub(crate) duration: Option<Duration>,
@@ -99,6 +101,7 @@ impl Record {
             destination_port,
             transport,
             server_name: None,
+            client_fingerprint: None,
             sensor: None,
             duration: None,
             bytes_out: None,
@@ -228,6 +231,9 @@ pub(crate) fn classify(
         id: fields.identity(),
         source_port: fields.source_port(),
         server_name: fields.server_name(name),
+        client_fingerprint: fields
+            .short_text(Column::Ja4)
+            .or_else(|| fields.short_text(Column::Ja3)),
         sensor: fields.short_text(Column::Sensor),
         duration,
         established: row.text(Column::State).and_then(value::established),

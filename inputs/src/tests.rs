@@ -277,6 +277,28 @@ fn zeek_json_is_read_with_dots_or_underscores_and_with_times_as_text() {
 }
 
 #[test]
+fn the_fingerprint_of_a_client_joins_its_connection() {
+    let conn = zeek(
+        "conn",
+        CONN_FIELDS,
+        &["1 C1 10.0.0.1 9 192.0.2.1 443 tcp - - - - SF"],
+    );
+    let ssl = zeek(
+        "ssl",
+        "ts uid id.orig_h id.orig_p id.resp_h id.resp_p ja3 ja4",
+        &["1 C1 10.0.0.1 9 192.0.2.1 443 old t13d1516h2_a_b"],
+    );
+    let reading = read_one(&format!("{conn}{ssl}"));
+    assert_eq!(reading.observations.len(), 1);
+    let fingerprint = reading.observations[0].client_fingerprint.as_deref();
+    assert_eq!(fingerprint, Some("t13d1516h2_a_b"));
+
+    let flow = GOOD_FLOW.replace(r#""conn_state""#, r#""tls.client.ja3":"old","conn_state""#);
+    let fingerprint = read_one(&flow).observations[0].client_fingerprint.clone();
+    assert_eq!(fingerprint.as_deref(), Some("old"));
+}
+
+#[test]
 fn a_header_in_the_middle_of_a_file_starts_another_log() {
     let conn = zeek(
         "conn",

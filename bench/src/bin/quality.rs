@@ -5,15 +5,18 @@
 //! `python3`). For each data set this scores every series at the end of the data with the methods `evidence`
 //! and `seed`, lets the peers score it, and has the judge compare them with the truth. One JSON line for each set
 //! and method: recall at three budgets of false positives among pairs that do not beat, and the method's own flag.
+//! A member of a view counts as flagged when the view is a detection, whichever member it is reported at: so does a
+//! neighbour that was taken for a member, as a false positive.
 //!
 //! `BEACONWATCH_QUALITY=small` makes small worlds, to try it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use beaconwatch_detector::{Context, Detector, Profile, Settings};
+use beaconwatch_detector::{Assessment, Context, Detector, Profile, SeriesKey, Settings};
 use beaconwatch_inputs as inputs;
 use serde_json::{Value, json};
 
@@ -137,6 +140,7 @@ fn print(set: &str, method: &str, judged: &Value) -> Result<(), Failure> {
         "ranks": found.get("truth_ranks").map(ranks),
         "own_flag": {
             "recall": found["own_flag"]["recall"],
+            "members_of_detected_views": "flagged",
             "false_among_pairs_not_beating": found["own_flag"]["false_np"],
         },
     });
@@ -173,24 +177,39 @@ fn score(folder: &Path, profile: Profile) -> Result<PathBuf, Failure> {
     }
     let path = folder.join(profile.name()).with_extension("ndjson");
     let mut out = BufWriter::new(File::create(&path)?);
-    for found in detector
-        .assess_all(now, &Context::default())
-        .filter(|it| it.gate.is_none())
-    {
-        // The log-odds rank as the score does, and keep apart what rounds to 1.
+    let assessments: Vec<Assessment> = detector.assess_all(now, &Context::default()).collect();
+    let detected: BTreeSet<&SeriesKey> = assessments
+        .iter()
+        .filter(|found| found.detected)
+        .map(|found| &found.key)
+        .collect();
+    for found in assessments.iter().filter(|it| it.gate.is_none()) {
+        let anchor = found
+            .part_of
+            .as_ref()
+            .map_or(&found.key, |view| &view.anchor);
         let line = json!({
             "src": found.key.source,
             "dst": found.key.destination,
             "server_name": found.server_name,
             "dport": found.key.destination_port,
             "proto": found.key.transport.name(),
-            "score": found.evidence.map_or(found.score, |evidence| evidence.log_odds()),
-            "detected": found.detected,
+            "score": ranking(found),
+            "detected": detected.contains(anchor),
+            "view": found.part_of.as_ref().map_or(&found.view, |it| &it.view).name(),
         });
         writeln!(out, "{line}")?;
     }
     out.flush()?;
     Ok(path)
+}
+
+/// The log-odds rank as the score does, and keep apart what rounds to 1.
+fn ranking(found: &Assessment) -> f64 {
+    if found.evidence.is_none() && found.part_of.is_none() {
+        return found.score;
+    }
+    found.signals.iter().map(|signal| signal.contribution).sum()
 }
 
 fn python(evaluation: &Path, program: &str) -> Command {

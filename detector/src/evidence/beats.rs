@@ -10,7 +10,8 @@ use crate::stats::{nanos_between, seconds};
 
 /// Silence that parts two beats, in seconds.
 pub const PARTING_SILENCE_S: f64 = 2.0;
-const PARTING_SILENCE_NS: u64 = 2_000_000_000;
+/// The same in nanoseconds.
+pub(crate) const PARTING_SILENCE_NS: u64 = 2_000_000_000;
 /// Most gaps that are measured: the newest.
 pub const MOST_GAPS: usize = 128;
 

@@ -312,6 +312,16 @@ fn explaining_widths(gap_s: f64, period_s: f64, floor: f64) -> Option<(usize, us
     (from < until).then_some((from, until, spanned))
 }
 
+/// Whether a gap lies on a cadence of this period and half-width, as measured here.
+pub(crate) fn is_explained(gap_s: f64, period_s: f64, half_width: f64) -> bool {
+    let spanned = (gap_s / period_s).round().max(1.0);
+    let spread = half_width.max(NARROWEST_S / period_s) * spanned.sqrt();
+    let apart = spanned < 1.5 || spread <= 0.5;
+    spanned <= real(MOST_PERIODS)
+        && apart
+        && (gap_s - spanned * period_s).abs() <= spread * period_s
+}
+
 /// Middle of the window of `count` neighbours with the smallest ratio of its ends.
 fn middle_of_densest(sorted: &[f64], count: usize) -> f64 {
     sorted

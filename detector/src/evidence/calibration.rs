@@ -72,6 +72,14 @@ pub fn looks_factor(beats: u64) -> f64 {
     5.0 + 1.6 * doublings + beyond_the_ring / 64.0
 }
 
+/// The same for the newest sixteen gaps, which are new ones much sooner. Measured as above, of fourteen kinds the
+/// largest ratio was about 7, 8, 15, 25, 48 and 70 at 16, 32, ... 512 beats, and near 100, which is certainty at
+/// 0.01, beyond.
+pub(super) fn looks_factor_of_run(beats: u64) -> f64 {
+    let beats = f64::from(u32::try_from(beats).unwrap_or(u32::MAX));
+    looks_factor(16) + 2.0 + (beats - 16.0).max(0.0) / 3.0
+}
+
 /// -log10 of the p-value of a statistic, by the quantiles of one table row.
 fn decades(statistic: f64, quantile: impl Fn(usize) -> f64) -> f64 {
     let last = LEVELS.len() - 1;

@@ -8,6 +8,8 @@ use crate::Signal;
 
 /// What the simulations count down to; beyond it the tail is taken as exponential.
 const SMALLEST_SIMULATED_P: f64 = 1e-5;
+/// What the smallest p-value that is claimed may cost for several looks at one series.
+const SMALLEST_TOLD_P: f64 = 10.0 * SMALLEST_P;
 
 pub(super) fn signals(evidence: &Evidence) -> Vec<Signal> {
     let most = TEMPER * e_value(SMALLEST_SCORED_P).ln();
@@ -111,8 +113,8 @@ pub(super) fn explanation(evidence: &Evidence) -> String {
 
 /// A p-value; at the smallest that is claimed, that it is no larger.
 fn p_text(p: f64) -> String {
-    if p <= SMALLEST_P {
-        format!("p below {SMALLEST_P:.0e}")
+    if p <= SMALLEST_TOLD_P {
+        format!("p below {SMALLEST_TOLD_P:.0e}")
     } else {
         format!("p = {p:.1e}")
     }

@@ -45,6 +45,20 @@ impl ActiveHours {
         }
     }
 
+    /// Takes the hours of another set.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let mut other = *other;
+        if other.latest > self.latest {
+            self.shift(other.latest.saturating_sub(self.latest));
+            self.latest = other.latest;
+        } else {
+            other.shift(self.latest.saturating_sub(other.latest));
+        }
+        for (word, more) in self.words.iter_mut().zip(other.words) {
+            *word |= more;
+        }
+    }
+
     /// Number of active hours.
     pub(crate) fn count(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()

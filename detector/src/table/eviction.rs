@@ -1,10 +1,10 @@
 //! Which series goes when there is no room.
 //!
 //! A series is worth keeping by its evidence and by its age:
-//! `worth = evidence − log2(1 + idle quarters of an hour)`, where idle is the time since its last
-//! observation, and evidence is 10 + 10 × score (rounded down) once it has a score, else the logarithm
+//! `worth = evidence − log2(1 + idle / rhythm)`, where idle is the time since its last observation, rhythm the mean
+//! time between its connections, from a quarter of an hour to two days, and evidence is 10 + 10 × score (rounded down) once it has a score, else the logarithm
 //! to base 2 of its connections, at most 9. So each doubling of silence costs what a doubling of connections
-//! earns; a flood of single connections displaces single connections first, and a slow beacon of few
+//! earns, and a series is silent only when it is for longer than it used to be; a flood of single connections displaces single connections first, and a slow beacon of few
 //! beats outlives it. Of equal worth the one that was silent longer goes, then the smaller key.
 //!
 //! Limit: a series must beat twice before the table turns over once; until its second connection
@@ -21,6 +21,7 @@ use crate::stats::nanos_between;
 /// Part of the table that is chosen at a time.
 const BATCH: usize = 64;
 const QUARTER_HOUR_NS: u64 = 900 * 1_000_000_000;
+const LONGEST_RHYTHM_NS: u64 = 2 * 86_400 * 1_000_000_000;
 
 /// Series chosen to go, the next one last.
 #[derive(Debug, Default)]
@@ -89,8 +90,11 @@ impl Victims {
 }
 
 fn worth(series: &Series, now: Timestamp) -> i64 {
-    let idle_quarters = nanos_between(series.last_activity, now) / QUARTER_HOUR_NS;
-    evidence(series) - i64::from((1 + idle_quarters).ilog2())
+    let life = nanos_between(series.first_seen, series.last_activity);
+    let mean_gap = life / series.count.saturating_sub(1).max(1);
+    let rhythm = mean_gap.clamp(QUARTER_HOUR_NS, LONGEST_RHYTHM_NS);
+    let idle = nanos_between(series.last_activity, now) / rhythm;
+    evidence(series) - i64::from((1 + idle).ilog2())
 }
 
 fn evidence(series: &Series) -> i64 {

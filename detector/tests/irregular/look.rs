@@ -17,7 +17,12 @@ pub(crate) fn any_gaps(rng: &mut StdRng) -> usize {
 
 /// p-value of the newest beats, in seconds and ascending; `None` when they cannot be measured.
 pub(crate) fn look(meter: &mut CadenceMeter, beats: &[f64]) -> Option<f64> {
-    let newest = &beats[beats.len().saturating_sub(MOST_GAPS + 1)..];
+    look_at_newest(meter, beats, MOST_GAPS)
+}
+
+/// The same of so many gaps.
+pub(crate) fn look_at_newest(meter: &mut CadenceMeter, beats: &[f64], gaps: usize) -> Option<f64> {
+    let newest = &beats[beats.len().saturating_sub(gaps + 1)..];
     let gaps_s: Vec<f64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let times = newest
         .iter()

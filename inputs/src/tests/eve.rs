@@ -18,6 +18,7 @@ fn a_flow_event_is_a_connection_that_tls_names() {
         assert_eq!(one.duration, Some(Duration::from_secs(2)));
         assert_eq!((one.bytes_out, one.bytes_in), (Some(1200), Some(4300)));
         assert_eq!(one.server_name.as_deref(), Some("c2.example"));
+        assert_eq!(one.client_fingerprint.as_deref(), Some("x"));
         assert_eq!(
             (reading.report.records, reading.report.other_records),
             (2, 1)
@@ -39,6 +40,21 @@ fn a_flow_alone_has_its_sizes_and_what_it_carried_alone_stands_for_it() {
     let tls = read_one(TLS);
     assert_eq!(phases(&tls.observations), [Phase::Opened]);
     assert_eq!(tls.observations[0].bytes_out, None);
+}
+
+#[test]
+fn of_two_fingerprints_of_a_client_the_newer_kind_counts() {
+    let both = TLS.replace(r#""ja3":{"#, r#""ja4":"t13d1516h2_a_b","ja3":{"#);
+    let reading = read_one(&both);
+    let fingerprint = reading.observations[0].client_fingerprint.as_deref();
+    assert_eq!(fingerprint, Some("t13d1516h2_a_b"));
+    let wrong = TLS.replace(r#""hash":"x""#, r#""hash":["x"]"#);
+    let reading = read_one(&wrong);
+    assert_eq!(reading.observations[0].client_fingerprint, None);
+    assert_eq!(
+        reading.observations[0].server_name.as_deref(),
+        Some("c2.example")
+    );
 }
 
 #[test]

@@ -263,6 +263,7 @@ impl<'a> EventRecord<'a> {
             server_name: strings
                 .share_optional(self.string(Key::SERVER_ADDRESS)?, flow::SERVER_ADDRESS)?,
             process: self.process(strings)?,
+            client_fingerprint: None,
             bytes_out: self.unsigned(Key::SOURCE_BYTES)?,
             bytes_in: self.unsigned(Key::DESTINATION_BYTES)?,
             duration: end.map(|end| end.saturating_since(start)),

@@ -1,7 +1,7 @@
 use std::sync::RwLock;
 use std::time::Duration;
 
-use beaconwatch_detector::{Severity, Transport};
+use beaconwatch_detector::{Severity, Transport, View};
 
 use super::super::board::Board;
 use super::super::life::Rules;
@@ -46,6 +46,12 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         signals: Vec::new(),
         explanation: String::new(),
         benign: None,
+        view: View::default(),
+        members: Vec::new(),
+        members_total: 0,
+        part_of: None,
+        other_clients: Vec::new(),
+        other_clients_total: 0,
     }
 }
 
