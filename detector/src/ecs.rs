@@ -21,7 +21,9 @@ pub use life::{Acknowledged, Action, Allowed, Life, Suppression};
 pub use sensor::{Sensor, SensorAction, sensor_document};
 
 use crate::evidence::Evidence;
-use crate::{Assessment, IntervalStatistics, Severity, Signal, Timestamp, evidence, seed};
+use crate::{
+    Assessment, IntervalStatistics, Severity, Signal, Timestamp, ViewKind, evidence, seed,
+};
 
 /// Longest finding id that is accepted: Elasticsearch takes at most 512 bytes as `_id`.
 const MAX_ID_BYTES: usize = 480;
@@ -107,6 +109,7 @@ pub fn document_with(
     if let Some(evidence) = &finding.assessment.evidence {
         describe_evidence(&mut fields, evidence);
     }
+    describe_view(&mut fields, finding.assessment);
     if let Some(intervals) = &finding.assessment.intervals {
         describe_intervals(&mut fields, intervals);
     }
@@ -346,6 +349,17 @@ fn describe_evidence(fields: &mut Fields, evidence: &Evidence) {
         (field::EVIDENCE_PERIOD_ERROR, evidence.period_error_s),
     ] {
         fields.number(name, Some(value));
+    }
+}
+
+fn describe_view(fields: &mut Fields, assessment: &Assessment) {
+    if assessment.other_clients_total > 0 {
+        fields.put(field::OTHER_CLIENTS, assessment.other_clients_total);
+    }
+    if assessment.view.kind != ViewKind::Pair {
+        fields.put(field::VIEW_KIND, assessment.view.name());
+        fields.put(field::VIEW_MEMBERS, assessment.members_total);
+        fields.put_known(field::VIEW_SHARED, assessment.view.shared.as_deref());
     }
 }
 

@@ -126,7 +126,9 @@ pub struct Observation {
     pub server_name: Option<Arc<str>>,
     /// Process at the observer's end.
     pub process: Option<Arc<Process>>,
-    /// Fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
+    /// Fingerprint of the client's TLS: JA4, or JA3 where that is all there is. It came after the other fields and is
+    /// not part of the written form, which has no names: who writes observations keeps it beside them.
+    #[serde(skip)]
     pub client_fingerprint: Option<Arc<str>>,
     /// Bytes from source to destination so far.
     pub bytes_out: Option<u64>,

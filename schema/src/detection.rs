@@ -124,6 +124,14 @@ fields! {
         "When the last of them was made.", "2025-11-22T09:25:30.000Z";
     SUPPRESSION_START = "beaconwatch.suppression.start", Date, "", Optional, Beaconwatch,
         "When the first of them was made.", "2025-11-22T08:27:00.000Z";
+    OTHER_CLIENTS = "beaconwatch.other_clients", Long, "{client}", Optional, Beaconwatch,
+        "Other clients that beat to the same server with about the same period; absent when there are none.", "17";
+    VIEW_KIND = "beaconwatch.view.kind", Keyword, "", Optional, Beaconwatch,
+        "What series that beat as one share: process_destination, server_name, domain, client_fingerprint or rotation; absent for one series.", "rotation";
+    VIEW_MEMBERS = "beaconwatch.view.members", Long, "{series}", Optional, Beaconwatch,
+        "How many series beat as one.", "6";
+    VIEW_SHARED = "beaconwatch.view.shared", Keyword, "", Optional, Beaconwatch,
+        "The name, the domain, the process, the fingerprint or the port that they share.", "443/tcp";
     DATA_STREAM_DATASET = "data_stream.dataset", ConstantKeyword, "", Required, Ecs,
         "Always beaconwatch.detection.", "beaconwatch.detection";
     DATA_STREAM_NAMESPACE = "data_stream.namespace", ConstantKeyword, "", Required, Ecs,

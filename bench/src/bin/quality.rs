@@ -2,8 +2,8 @@
 //!
 //! Data, generator, peers' formulas and judge are programs that contain no code of ours, in a folder beside the
 //! project (`BEACONWATCH_EVALUATION`, by default `../shared/eval`; Python with numpy in `PYTHON`, by default
-//! `python3`). For each data set this scores every series at the end of the data with the methods `evidence`
-//! and `seed`, lets the peers score it, and has the judge compare them with the truth. One JSON line for each set
+//! `python3`). For each data set this scores every series at the end of the data with the methods `evidence` (with
+//! context, as `beaconwatch score` does, and by times alone) and `seed`, lets the peers score it, and has the judge compare them with the truth. One JSON line for each set
 //! and method: recall at three budgets of false positives among pairs that do not beat, and the method's own flag.
 //! A member of a view counts as flagged when the view is a detection, whichever member it is reported at: so does a
 //! neighbour that was taken for a member, as a false positive.
@@ -15,7 +15,9 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use beaconwatch_detector::context::Prevalence;
 use beaconwatch_detector::{Assessment, Context, Detector, Profile, SeriesKey, Settings};
 use beaconwatch_inputs as inputs;
 use serde_json::{Value, json};
@@ -34,6 +36,15 @@ const SMALL: [(&str, u32, u32, u32, u32); 2] = [
 /// Real days into which implants are injected, and real captures with truth of their own.
 const HOSTS: [&str; 2] = ["strato_008_benign", "strato_010_benign"];
 const REAL: [&str; 2] = ["rita_missing_host", "strato_001_njrat"];
+
+/// Name in the output, method, whether context weighs: the catalogue that ships, and who talks to whom in the data.
+const OURS: [(&str, Profile, bool); 3] = [
+    ("evidence", Profile::Evidence, true),
+    ("evidence, times alone", Profile::Evidence, false),
+    ("seed", Profile::Seed, false),
+];
+/// More keys than any of the sets has.
+const PREVALENCE_KEYS: usize = 1_000_000;
 
 fn main() -> Result<(), Failure> {
     let evaluation = PathBuf::from(
@@ -90,10 +101,10 @@ fn main() -> Result<(), Failure> {
 }
 
 fn judge_all(evaluation: &Path, name: &str, folder: &Path) -> Result<(), Failure> {
-    let mut methods = vec![
-        ("evidence".to_owned(), score(folder, Profile::Evidence)?),
-        ("seed".to_owned(), score(folder, Profile::Seed)?),
-    ];
+    let mut methods = Vec::new();
+    for (method, profile, context) in OURS {
+        methods.push((method.to_owned(), score(folder, method, profile, context)?));
+    }
     let peers = folder.join("peers");
     run(python(evaluation, "peers.py")
         .arg(folder.join("conn.ndjson.gz"))
@@ -155,7 +166,12 @@ fn ranks(truth: &Value) -> Value {
 }
 
 /// Scores a folder; the lines that the judge reads are in the file that is returned.
-fn score(folder: &Path, profile: Profile) -> Result<PathBuf, Failure> {
+fn score(
+    folder: &Path,
+    method: &str,
+    profile: Profile,
+    with_context: bool,
+) -> Result<PathBuf, Failure> {
     let files: Vec<PathBuf> = ["conn.ndjson.gz", "updates.ndjson.gz"]
         .map(|name| folder.join(name))
         .into_iter()
@@ -172,12 +188,21 @@ fn score(folder: &Path, profile: Profile) -> Result<PathBuf, Failure> {
         max_lateness_s: 1e9,
         ..Settings::default()
     })?;
+    let mut prevalence = Prevalence::new(PREVALENCE_KEYS, 0);
     for observation in &observations {
         detector.observe(now, observation);
+        if with_context {
+            prevalence.observe(observation);
+        }
     }
-    let path = folder.join(profile.name()).with_extension("ndjson");
+    let context = if with_context {
+        Context::default().with_prevalence(Arc::new(prevalence))
+    } else {
+        Context::timing_only()
+    };
+    let path = folder.join(format!("{method}.ndjson"));
     let mut out = BufWriter::new(File::create(&path)?);
-    let assessments: Vec<Assessment> = detector.assess_all(now, &Context::default()).collect();
+    let assessments: Vec<Assessment> = detector.assess_all(now, &context).collect();
     let detected: BTreeSet<&SeriesKey> = assessments
         .iter()
         .filter(|found| found.detected)
@@ -196,6 +221,7 @@ fn score(folder: &Path, profile: Profile) -> Result<PathBuf, Failure> {
             "proto": found.key.transport.name(),
             "score": ranking(found),
             "detected": detected.contains(anchor),
+            "benign": found.benign.as_ref().map(|it| &it.id),
             "view": found.part_of.as_ref().map_or(&found.view, |it| &it.view).name(),
         });
         writeln!(out, "{line}")?;

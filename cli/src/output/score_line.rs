@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use beaconwatch_detector::context::Benign;
 use beaconwatch_detector::evidence::Evidence;
-use beaconwatch_detector::{Assessment, Severity, Signal};
+use beaconwatch_detector::{Assessment, PartOf, SeriesKey, Severity, Signal, View, ViewKind};
 use serde::Serialize;
 
 use super::csv::Cell;
@@ -43,10 +43,33 @@ pub(crate) struct ScoreLine<'a> {
     /// Why the series is listed as benign, when it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     benign: Option<&'a Benign>,
+    /// What the series that beat as one share, and how many they are, at the one where they are reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<ViewLine<'a>>,
+    /// The view that explains the series better, and where it is reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part_of: Option<&'a PartOf>,
+    /// Other clients that beat to the same server with about the same period.
+    #[serde(skip_serializing_if = "is_zero")]
+    other_clients: u64,
     /// What the times say, with the method `evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<&'a Evidence>,
     signals: &'a [Signal],
+}
+
+/// Series that beat as one.
+#[derive(Debug, Serialize)]
+struct ViewLine<'a> {
+    #[serde(flatten)]
+    view: &'a View,
+    members: &'a [SeriesKey],
+    members_total: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl<'a> ScoreLine<'a> {
@@ -112,6 +135,13 @@ impl<'a> ScoreLine<'a> {
             bytes_out: assessment.bytes_out,
             bytes_in: assessment.bytes_in,
             benign: assessment.benign.as_ref(),
+            view: (assessment.view.kind != ViewKind::Pair).then(|| ViewLine {
+                view: &assessment.view,
+                members: &assessment.members,
+                members_total: assessment.members_total,
+            }),
+            part_of: assessment.part_of.as_ref(),
+            other_clients: assessment.other_clients_total,
             evidence: assessment.evidence.as_ref(),
             signals: &assessment.signals,
         }

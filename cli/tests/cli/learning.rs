@@ -168,12 +168,20 @@ fn events_of_the_older_system_are_learnt_scored_and_summed_up_by_host() {
 }
 
 /// One series each of eight sources: the even ones beat every minute, the odd ones come as they like.
+/// A number above 0 and below 1 (the finaliser of `MurmurHash3`).
+fn uniform(number: u32) -> f64 {
+    let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9);
+    z = (z ^ (z >> 16)).wrapping_mul(0x85eb_ca6b);
+    z = (z ^ (z >> 13)).wrapping_mul(0xc2b2_ae35);
+    (f64::from(z ^ (z >> 16)) + 0.5) / 4_294_967_296.0
+}
+
 fn flows() -> String {
     let mut lines = String::new();
     for source in 0..8_u32 {
         let mut ts = 1_700_000_000.0;
         for n in 0..60_u32 {
-            let pause = f64::from(3 + n * n * 7919 % (900 + source));
+            let pause = 3.0 - 200.0 * uniform(60 * source + n).ln();
             ts += if source % 2 == 0 {
                 60.0 + f64::from(n % 3)
             } else {

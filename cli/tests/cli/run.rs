@@ -23,7 +23,13 @@ fn powerless(arguments: &[&str], place: &Path) -> Ran {
         return run(arguments.iter().copied());
     }
     let program = place.join("beaconwatch");
-    fs::copy(env!("CARGO_BIN_EXE_beaconwatch"), &program).unwrap();
+    // By another process: a file that this one has open for writing, even for a moment, is inherited by what another
+    // test starts just then, and cannot be run as long as that lives ("text file busy").
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_beaconwatch"))
+        .arg(&program)
+        .status();
+    assert!(copied.unwrap().success());
     for path in [place, program.as_path()] {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(path, open).unwrap();

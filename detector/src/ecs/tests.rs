@@ -5,7 +5,7 @@ use beaconwatch_schema::{Field, FieldType, Level};
 
 use super::*;
 use crate::{
-    Context, Detector, Observation, Phase, Process, Profile, SeriesKey, Settings, Transport,
+    Context, Detector, Observation, Phase, Process, Profile, SeriesKey, Settings, Transport, View,
 };
 
 fn key(source: &str, destination: &str, port: u16, transport: Transport) -> SeriesKey {
@@ -59,6 +59,12 @@ fn full_document(profile: Profile) -> Value {
     let mut assessment = beacon_by(profile, &key, true);
     if let Some(evidence) = &mut assessment.evidence {
         evidence.clock_period_s = Some(60.0);
+        assessment.other_clients_total = 17;
+        assessment.members_total = 6;
+        assessment.view = View {
+            kind: ViewKind::Rotation,
+            shared: Some(Arc::from("443/tcp")),
+        };
     }
     let labels = Labels {
         namespace: "prod",

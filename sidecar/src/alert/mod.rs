@@ -36,7 +36,9 @@ pub(crate) use id::FindingId;
 #[cfg(test)]
 pub(crate) use query::StateFilter;
 pub(crate) use query::{AlertQuery, Sort};
-pub(crate) use view::{Alert, BenignView, EvidenceView, HistoryView, ProcessView, history};
+pub(crate) use view::{
+    Alert, BenignView, EvidenceView, HistoryView, PartOfView, ProcessView, ViewView, history,
+};
 
 pub(crate) use crate::observe::SeriesId;
 use std::fmt;

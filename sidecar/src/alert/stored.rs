@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use beaconwatch_detector::{
-    Assessment, IntervalStatistics, Process, SeriesKey, Severity, Signal, Timestamp,
+    Assessment, IntervalStatistics, Process, SeriesKey, Severity, Signal, Timestamp, View,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,12 @@ impl From<AssessmentV1> for Assessment {
             signals: old.signals,
             explanation: old.explanation,
             benign: None,
+            view: View::default(),
+            members: Vec::new(),
+            members_total: 0,
+            part_of: None,
+            other_clients: Vec::new(),
+            other_clients_total: 0,
         }
     }
 }

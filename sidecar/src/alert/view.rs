@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use beaconwatch_detector::context::Benign;
 use beaconwatch_detector::evidence::Evidence;
-use beaconwatch_detector::{Assessment, Process, SeriesKey, Signal, Transport};
+use beaconwatch_detector::{Assessment, PartOf, Process, SeriesKey, Signal, Transport, ViewKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Finding, SensorFault, SensorFinding, Status, Subject};
+use super::{Finding, SensorFault, SensorFinding, SeriesId, Status, Subject};
 use crate::time_text::rfc3339;
 
 /// A process at the source.
@@ -98,6 +98,55 @@ impl EvidenceView {
                 earliest: rfc3339(next.earliest),
                 latest: rfc3339(next.latest),
             }),
+        }
+    }
+}
+
+/// Series that beat as one.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ViewView {
+    /// What they share: process_destination, server_name, domain, client_fingerprint or rotation.
+    kind: &'static str,
+    /// The name, the domain, the process, the fingerprint, or the port.
+    shared: Option<String>,
+    /// Their pair keys, at most 64, this one first.
+    members: Vec<String>,
+    /// How many they are.
+    members_total: u64,
+}
+
+impl ViewView {
+    /// None for a series by itself.
+    pub(crate) fn of(assessment: &Assessment) -> Option<Self> {
+        (assessment.view.kind != ViewKind::Pair).then(|| Self {
+            kind: assessment.view.name(),
+            shared: assessment.view.shared.as_deref().map(str::to_owned),
+            members: assessment.members.iter().map(pair_key).collect(),
+            members_total: assessment.members_total,
+        })
+    }
+}
+
+/// The view that explains a series better than it does itself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct PartOfView {
+    /// What its members share.
+    kind: &'static str,
+    /// The name, the domain, the process, the fingerprint, or the port.
+    shared: Option<String>,
+    /// Pair key of the member at which it is reported.
+    anchor: String,
+    /// Identity of that series.
+    anchor_id: String,
+}
+
+impl PartOfView {
+    pub(crate) fn of(part: &PartOf) -> Self {
+        Self {
+            kind: part.view.name(),
+            shared: part.view.shared.as_deref().map(str::to_owned),
+            anchor: pair_key(&part.anchor),
+            anchor_id: SeriesId::of(&part.anchor).to_string(),
         }
     }
 }
@@ -257,6 +306,8 @@ pub(crate) struct BeaconDetails {
     signals: Vec<Signal>,
     method: Option<Arc<str>>,
     evidence: Option<EvidenceView>,
+    view: Option<ViewView>,
+    other_clients: u64,
 }
 
 /// A sensor.
@@ -374,6 +425,11 @@ fn protocol(transport: Transport) -> String {
     }
 }
 
+fn pair_key(key: &SeriesKey) -> String {
+    let protocol = protocol(key.transport);
+    format!("{}->{}/{protocol}", key.source, destination(key))
+}
+
 fn beacon_title(key: &SeriesKey) -> String {
     let destination = destination(key);
     let transport = key.transport.name();
@@ -391,7 +447,7 @@ fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -
     let protocol = protocol(key.transport);
     BeaconDetails {
         score: assessment.map(|it| it.score),
-        pair_key: format!("{}->{}/{protocol}", key.source, destination(key)),
+        pair_key: pair_key(key),
         src_ip: key.source,
         dst_ip: key.destination,
         dst_port: key.destination_port,
@@ -411,6 +467,8 @@ fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -
         signals: assessment.map_or_else(Vec::new, |it| it.signals.clone()),
         method: assessment.map(|it| Arc::clone(&it.method)),
         evidence: assessment.and_then(|it| it.evidence.as_ref().map(EvidenceView::of)),
+        view: assessment.and_then(ViewView::of),
+        other_clients: assessment.map_or(0, |it| it.other_clients_total),
     }
 }
 

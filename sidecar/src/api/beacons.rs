@@ -12,7 +12,7 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
 use super::series::{SeriesNames, SeverityName, seconds};
-use crate::alert::{BenignView, EvidenceView, ProcessView};
+use crate::alert::{BenignView, EvidenceView, PartOfView, ProcessView, ViewView};
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -130,6 +130,12 @@ pub(super) struct Beacon {
     analysis_time: String,
     /// Why it is listed as benign, and so no detection; none when it is not.
     benign: Option<BenignView>,
+    /// The view that is reported at it: series that beat as one.
+    view: Option<ViewView>,
+    /// The view that it is part of, reported at another series; its score is that of the view.
+    part_of: Option<PartOfView>,
+    /// Other clients that beat to the same server with about the same period.
+    other_clients: u64,
     /// What its times say; none with another method.
     evidence: Option<EvidenceView>,
     /// Why it has its score.
@@ -365,6 +371,9 @@ impl Beacon {
             last_seen: rfc3339(assessment.last_seen),
             analysis_time: rfc3339(at),
             benign: assessment.benign.as_ref().map(BenignView::of),
+            view: ViewView::of(assessment),
+            part_of: assessment.part_of.as_ref().map(PartOfView::of),
+            other_clients: assessment.other_clients_total,
             evidence: assessment.evidence.as_ref().map(EvidenceView::of),
             explanation: explanation(assessment),
         }

@@ -403,7 +403,8 @@ fn own_traffic_is_scored_for_a_simulation_alone_and_its_finding_says_so() {
 fn filters_orders_and_pages_find_each_alert_once() {
     let mut scene = Scene::new();
     for place in 1..=7 {
-        scene.beats(place, 12, |_| {});
+        // Of one source they would be one beacon that rotates.
+        scene.beats(place, 12, |it| it.key.source = [192, 0, 2, place].into());
     }
     scene.analyse();
     for sort in [Sort::Updated, Sort::Opened, Sort::Score, Sort::Severity] {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beaconwatch_detector::{Observation, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// One log record: its place in its exporter's sequence, and what it says.
@@ -30,7 +31,8 @@ pub struct Place {
 }
 
 /// The records of one request. Order is the request's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(from = "Written")]
 pub struct Batch {
     /// When the request was received: replaying the journal sees the same time.
     pub received: Timestamp,
@@ -39,14 +41,65 @@ pub struct Batch {
     /// The records.
     pub records: Vec<Record>,
     /// Where exporters run that sent heartbeats: one entry for each of them at most.
-    #[serde(deserialize_with = "or_none")]
     pub places: Vec<Place>,
 }
 
-/// The journal's values end where an older version, which knew no heartbeats, ended them.
+/// A batch as the journal has it.
+#[derive(Deserialize)]
+struct Written {
+    received: Timestamp,
+    exporters: Vec<Arc<str>>,
+    records: Vec<Record>,
+    #[serde(deserialize_with = "or_none")]
+    places: Vec<Place>,
+    /// Fingerprints of clients, by the index of their record.
+    #[serde(deserialize_with = "or_none")]
+    fingerprints: Vec<(u32, Arc<str>)>,
+}
+
+/// The journal's values end where an older version, which knew no heartbeats or no fingerprints, ended them.
 #[expect(clippy::unnecessary_wraps, reason = "serde calls it")]
-fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Place>, D::Error> {
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     Ok(Vec::deserialize(deserializer).unwrap_or_default())
+}
+
+impl From<Written> for Batch {
+    fn from(written: Written) -> Self {
+        let mut records = written.records;
+        for (index, fingerprint) in written.fingerprints {
+            let record = usize::try_from(index)
+                .ok()
+                .and_then(|it| records.get_mut(it));
+            if let Some(observation) = record.and_then(|it| it.observation.as_mut()) {
+                observation.client_fingerprint = Some(fingerprint);
+            }
+        }
+        Self {
+            received: written.received,
+            exporters: written.exporters,
+            records,
+            places: written.places,
+        }
+    }
+}
+
+impl Serialize for Batch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fingerprint = |record: &Record| record.observation.as_ref()?.client_fingerprint.clone();
+        let fingerprints: Vec<(u32, Arc<str>)> = (0..)
+            .zip(&self.records)
+            .filter_map(|(index, record)| Some((index, fingerprint(record)?)))
+            .collect();
+        let mut written = serializer.serialize_struct("Batch", 5)?;
+        written.serialize_field("received", &self.received)?;
+        written.serialize_field("exporters", &self.exporters)?;
+        written.serialize_field("records", &self.records)?;
+        written.serialize_field("places", &self.places)?;
+        written.serialize_field("fingerprints", &fingerprints)?;
+        written.end()
+    }
 }
 
 /// What is wrong with a refused record.

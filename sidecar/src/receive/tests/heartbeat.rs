@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beaconwatch_detector::Timestamp;
+use beaconwatch_detector::{Observation, Phase, SeriesKey, Timestamp, Transport};
 use beaconwatch_schema::{flow, heartbeat};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -100,7 +100,7 @@ struct OldBatch {
 }
 
 #[test]
-fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_its_places() {
+fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_places_and_fingerprints() {
     let records = vec![Record {
         exporter: 0,
         sequence: 7,
@@ -115,6 +115,23 @@ fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_its_places() {
     assert_eq!(batch.records, records);
     assert!(batch.places.is_empty());
     batch.places.push(place(0));
+    let key = SeriesKey {
+        host: Arc::from(""),
+        namespace: Arc::from(""),
+        source: [192, 0, 2, 1].into(),
+        destination: [192, 0, 2, 2].into(),
+        destination_port: 443,
+        transport: Transport::Tcp,
+    };
+    let mut seen = Observation::new(NOW, Phase::Opened, key);
+    seen.client_fingerprint = Some("t13d1516h2_8daaf6152771_b186095e22b6".into());
+    for observation in [None, Some(seen)] {
+        batch.records.push(Record {
+            exporter: 0,
+            sequence: 8,
+            observation,
+        });
+    }
     let again: Batch = stored("batch", &encode("batch", &batch).unwrap()).unwrap();
     assert_eq!(again, batch);
 }

@@ -45,6 +45,9 @@ export function connectionPanel({ details, series_id: seriesId, series }) {
   );
 }
 
+/** What series that beat as one share. @type {Record<string, string>} */
+const VIEW_KINDS = { process_destination: 'process and destination', server_name: 'server name', domain: 'domain', client_fingerprint: 'client fingerprint', rotation: 'port' };
+
 /** What the times say: method evidence. @param {any} alert */
 export function evidencePanel({ details, series }) {
   const evidence = details.evidence;
@@ -61,8 +64,11 @@ export function evidencePanel({ details, series }) {
       ['Missed beats', percent(evidence.miss_rate)],
       ['Clock', evidence.clock_period_s ? `keeps to every ${duration(evidence.clock_period_s)}` : null],
       ['Active hours', `${count(evidence.active_hours)}, ${count(evidence.longest_run_h)} without a pause`],
+      ['Beat as one', details.view ? `${count(details.view.members_total)} series with the same ${VIEW_KINDS[details.view.kind] ?? details.view.kind}${details.view.shared ? ` (${details.view.shared})` : ''}` : null],
+      ['Other clients', details.other_clients ? `${count(details.other_clients)} beat to this server alike` : null],
       ['Next beat', next ? element('span', {}, time(next.earliest), ' to ', time(next.latest)) : null],
     ]),
+    details.view ? element('details', {}, element('summary', {}, 'The series'), element('ul', { class: 'members' }, details.view.members.map((/** @type {string} */ member) => element('li', {}, element('code', {}, member))))) : null,
   );
 }
 
