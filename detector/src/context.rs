@@ -219,7 +219,7 @@ impl Context {
             let (weight, text) = (hint.contribution(), hint.reason().to_owned());
             found.add("catalogue", weight, weight, weight, text);
         }
-        let mut signals = found.bounded();
+        let mut signals = found.bounded(certainty(evidence));
         signals.extend(benign.and_then(mark));
         Weighed {
             sentence: signals::sentence(&signals),
@@ -230,11 +230,12 @@ impl Context {
 
     fn way(&self, series: &Series) -> Way {
         let way = way::way(&series.key, &self.own_networks);
-        let world = self.world.as_ref();
-        if way == Way::Outbound && world.is_some_and(|it| it.leads_in(&series.key)) {
-            return Way::Called;
+        match (way, &self.world) {
+            (Way::Outbound, Some(world)) if world.leads_in(&series.key) => Way::Called,
+            // A host of one's own can have a public address.
+            (Way::Inbound, Some(world)) if world.is_client(series.key.source) => Way::Internal,
+            _ => way,
         }
-        way
     }
 
     fn weigh_lists(&self, series: &Series, way: Way, now: Timestamp, found: &mut Found) {
@@ -310,6 +311,12 @@ impl Context {
         };
         self.catalogue.as_ref()?.find(&traits)
     }
+}
+
+/// How much what speaks for a beacon counts: nothing makes one of a series that does not beat.
+fn certainty(evidence: Option<&Evidence>) -> f64 {
+    let decades = evidence.map_or(0.0, |it| -it.p_value.log10());
+    (decades / weights::DECADES_AT_FULL_WEIGHT).clamp(0.0, 1.0)
 }
 
 /// What a mark takes.

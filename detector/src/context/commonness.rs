@@ -1,5 +1,6 @@
 //! What prevalence and age say.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::prevalence::{Prevalence, Sighting, process_name};
@@ -48,6 +49,11 @@ impl World {
         is_public(key.source)
             && !self.prevalence.is_client(key.source)
             && self.prevalence.is_client(key.destination)
+    }
+
+    /// Whether a public address calls as many as hosts of one's own do.
+    pub(super) fn is_client(&self, address: IpAddr) -> bool {
+        self.prevalence.is_client(address)
     }
 
     pub(super) fn server(&self, series: &Series) -> Server {

@@ -43,8 +43,17 @@ impl Found {
         named.map(|it| it.contribution).sum()
     }
 
-    /// All contributions, with one more that takes back what exceeds the bound.
-    pub(super) fn bounded(mut self) -> Vec<Signal> {
+    /// All contributions, with one more that takes back what exceeds the bound. What speaks for a beacon counts by
+    /// `certainty`, 0..=1, but for what a list vouches for.
+    pub(super) fn bounded(mut self, certainty: f64) -> Vec<Signal> {
+        for signal in &mut self.signals {
+            if signal.contribution > 0.0 && &*signal.name != "intelligence" {
+                signal.contribution *= certainty;
+                signal.score *= certainty;
+            }
+        }
+        self.signals
+            .retain(|signal| signal.contribution.abs() > 0.0);
         let sum: f64 = self.signals.iter().map(|it| it.contribution).sum();
         let excess = sum.clamp(-BOUND, BOUND) - sum;
         let text = format!("context adds or takes at most {BOUND}");

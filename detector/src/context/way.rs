@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::signals::Found;
 use super::weights;
 use crate::series::Series;
+use crate::server_name::DNS_PORT;
 use crate::{Network, SeriesKey, Transport};
 
 /// Which way a series leads.
@@ -93,6 +94,8 @@ pub(super) fn weigh(series: &Series, way: Way, found: &mut Found) {
         // Behaviour is no proof: the score stays, and whoever watches the Internet's side of a server sees callbacks
         // to it this way.
         Way::Outbound | Way::Called => None,
+        // A resolver passes on what it is asked.
+        Way::Internal if key.destination_port == DNS_PORT => None,
         Way::Internal => Some((weights::INTERNAL, "both ends are internal; C2 leads out")),
         Way::Inbound => Some((
             weights::INBOUND,

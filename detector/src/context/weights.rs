@@ -104,3 +104,6 @@ pub(super) const SUBDOMAINS: f64 = 2.0;
 pub(super) const TUNNEL_NAMES: (f64, f64) = (100.0, 10_000.0);
 
 pub(super) const INTELLIGENCE: f64 = 3.0;
+
+/// Decades of the p-value from which on what speaks for a beacon counts in full.
+pub(super) const DECADES_AT_FULL_WEIGHT: f64 = 3.0;
