@@ -26,6 +26,7 @@ export const HOSTILE = {
  * @property {string} [server]
  * @property {string} [host]
  * @property {number} [end_s] Unix time of the last one; now when not given.
+ * @property {boolean} [benign] No finding is made of it.
  */
 
 /** What the tests look at: findings of different strength, a hostile one, and pairs without any beat. */
@@ -39,6 +40,7 @@ export function standardBeats() {
     { source: '2001:db8::8', destination: '2001:db8:1::9', interval_s: 300, count: 60, jitter: 0.03, process: { name: 'python3', executable: '/usr/bin/python3.11' }, server: 'telemetry.example.net' },
     { source: '10.20.0.9', destination: '203.0.113.99', port: 53, interval_s: 30, count: 200, jitter: 0.05 },
     { source: '10.20.0.10', destination: '203.0.113.20', interval_s: 600, count: 30, jitter: 0.04, process: { name: 'backup', executable: '/usr/local/bin/backup' }, server: 'vault.example.com' },
+    { source: '10.20.0.12', destination: '169.254.169.254', port: 80, interval_s: 60, count: 40, jitter: 0.02, process: { name: 'cloud-agent', executable: '/usr/sbin/cloud-agent' }, benign: true },
   ];
   for (let index = 0; index < 120; index += 1) beats.push({ source: `10.30.${index}.1`, destination: '203.0.113.200', port: 80, interval_s: 50 + index, count: 2 });
   return beats.map((one) => ({ end_s, ...one }));

@@ -8,6 +8,8 @@ import { BASE, expectNoProblems, openPage, settled, visit } from './world.mjs';
 export const PAGES = [
   ['#/findings', 'Findings'],
   ['#/connections', 'Connections'],
+  ['#/hosts', 'Hosts'],
+  ['#/series', 'Scored series'],
   ['#/long-connections?min_duration=600', 'Long connections'],
   ['#/allow', 'Allow-list'],
   ['#/destinations', 'Destinations'],
@@ -45,6 +47,24 @@ test('no page is wider than the screen, from a phone to 4K', async () => {
     }
     await page.context().close();
   }
+  expectNoProblems();
+});
+
+test('a host leads to its series, and what is benign says why', async () => {
+  const page = await openPage();
+  await visit(page, '#/hosts');
+  const host = rows(page).filter({ has: page.getByRole('link', { name: '10.20.0.6', exact: true }) });
+  assert.match(await host.innerText(), /beats about every/);
+  await host.getByRole('link', { name: '10.20.0.6', exact: true }).click();
+  await page.getByRole('heading', { level: 1, name: 'Scored series' }).waitFor();
+  await settled(page);
+  assert.equal(await rows(page).count(), 1);
+  assert.match(await rows(page).innerText(), /203\.0\.113\.10:443/);
+  await visit(page, '#/series?benign=true');
+  const benign = rows(page).filter({ hasText: '169.254.169.254:80' });
+  assert.match(await benign.innerText(), /Benign[\s\S]*metadata/);
+  assert.equal(await rows(page).filter({ hasText: '203.0.113.10:443' }).count(), 0);
+  await page.context().close();
   expectNoProblems();
 });
 

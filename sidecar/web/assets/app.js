@@ -14,7 +14,9 @@ import { deadLettersView } from './views/dead-letters.js';
 import { destinationsView } from './views/destinations.js';
 import { findingView } from './views/finding.js';
 import { findingsView } from './views/findings.js';
+import { hostsView } from './views/hosts.js';
 import { sensorsView } from './views/sensors.js';
+import { seriesView } from './views/series.js';
 import { statusView } from './views/status.js';
 
 const HEALTH_EVERY_MS = 15_000;
@@ -37,6 +39,8 @@ const HEALTH_EVERY_MS = 15_000;
 /** @type {Record<string, MakeView>} */
 const VIEWS = {
   findings: (context, route) => (route.parts.length > 1 ? findingView(context, route) : findingsView(context, route)),
+  hosts: hostsView,
+  series: seriesView,
   connections: connectionsView,
   'long-connections': longConnectionsView,
   allow: allowView,

@@ -21,7 +21,8 @@ export function count(value) {
 /** @param {unknown} value A share or score, 0 to 1. */
 export function score(value) {
   // A score is never quite 1.
-  return isNumber(value) ? value.toFixed(value > 0.99 && value < 1 ? 3 : 2) : NONE;
+  if (!isNumber(value)) return NONE;
+  return value > 0.99 && value < 1 ? (Math.floor(value * 1000) / 1000).toFixed(3) : value.toFixed(2);
 }
 
 /** @param {unknown} value A share, 0 to 1. */

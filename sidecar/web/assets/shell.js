@@ -7,6 +7,8 @@ import { setTheme, theme, THEMES } from './theme.js';
 /** @type {[path: string, name: string, icon: string][]} */
 export const PAGES = [
   ['findings', 'Findings', 'M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zm0 4a2 2 0 1 1 0 4 2 2 0 0 1 0-4z'],
+  ['hosts', 'Hosts', 'M2 3h12v8H2zM6 14h4M8 11v3'],
+  ['series', 'Scored series', 'M1 12h2V6h2v6h2V2h2v10h2V8h2v4h2'],
   ['connections', 'Connections', 'M2 5h10M9 2l3 3-3 3M14 11H4M7 8l-3 3 3 3'],
   ['long-connections', 'Long connections', 'M1 8h14M1 5v6M15 5v6'],
   ['allow', 'Allow-list', 'M3 8.5 6.5 12 13 4.5'],
