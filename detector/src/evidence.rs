@@ -278,7 +278,7 @@ impl Scales {
     fn look(&mut self, series: &Series, source: Source, now: Timestamp) -> Option<Evidence> {
         let times = match source {
             Source::Connections => &series.starts,
-            Source::Activity => &series.activity,
+            Source::Activity => series.activity.get()?,
         };
         self.beats.load(times.iter().copied());
         let cadence = self.meter.measure(self.beats.gaps_s())?;

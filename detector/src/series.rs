@@ -75,6 +75,32 @@ impl<T: Clone + Ord> Latest<T> {
     }
 }
 
+/// What few series have: a pointer as long as it is not there.
+#[derive(Clone, Debug)]
+pub(crate) struct Rare<T>(Option<Box<T>>);
+
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Rare<T> {
+    pub(crate) fn of(value: T) -> Self {
+        Self(Some(Box::new(value)))
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_deref()
+    }
+}
+
+impl<T: Default> Rare<T> {
+    fn get_or_make(&mut self) -> &mut T {
+        self.0.get_or_insert_default()
+    }
+}
+
 /// Which starts are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Keep {
@@ -100,7 +126,7 @@ pub(crate) struct Series {
     /// Newest connection starts, ascending.
     pub(crate) starts: VecDeque<Timestamp>,
     /// Newest times of activity inside connections, ascending.
-    pub(crate) activity: VecDeque<Timestamp>,
+    pub(crate) activity: Rare<VecDeque<Timestamp>>,
     /// Hours with a start or activity.
     pub(crate) hours: ActiveHours,
     /// Source ports of the newest starts, newest first, as many as there are starts; 0 when unknown.
@@ -138,7 +164,7 @@ impl Series {
         Self {
             key,
             starts: VecDeque::new(),
-            activity: VecDeque::new(),
+            activity: Rare::default(),
             hours: ActiveHours::default(),
             ports: [0; RECENT_PORTS],
             count: 0,
@@ -174,7 +200,7 @@ impl Series {
             effect.changed = true;
         }
         if observation.phase == Phase::Activity {
-            keep_newest(&mut self.activity, time, keep.most);
+            keep_newest(self.activity.get_or_make(), time, keep.most);
             self.hours.insert(time);
             effect.changed = true;
         }
@@ -309,12 +335,14 @@ impl Series {
 
     /// Latest connection start or activity; `None` before the first.
     pub(crate) fn last_seen(&self) -> Option<Timestamp> {
-        self.starts.back().max(self.activity.back()).copied()
+        let activity = self.activity.get().and_then(VecDeque::back);
+        self.starts.back().max(activity).copied()
     }
 
     /// Whether there are times enough to be tested for a cadence.
     pub(crate) fn is_testable(&self) -> bool {
-        self.starts.len().max(self.activity.len()) > crate::evidence::FEWEST_GAPS
+        let activity = self.activity.get().map_or(0, VecDeque::len);
+        self.starts.len().max(activity) > crate::evidence::FEWEST_GAPS
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::ActiveHours;
-use crate::series::{Endings, Latest, RECENT_PORTS, Series, Sizes};
+use crate::series::{Endings, Latest, RECENT_PORTS, Rare, Series, Sizes};
 use crate::stats::nanos_between;
 use crate::{Process, SeriesKey, Timestamp};
 
@@ -125,8 +125,8 @@ impl SeriesState {
         let (latest_hour, hours) = series.hours.to_parts();
         let rest = StateV3 {
             longest_ns: series.longest_ns,
-            first_activity: series.activity.front().copied(),
-            activity_intervals_ns: intervals(&series.activity),
+            first_activity: series.activity.get().and_then(VecDeque::front).copied(),
+            activity_intervals_ns: series.activity.get().map(intervals).unwrap_or_default(),
             latest_hour,
             hours,
         };
@@ -216,9 +216,11 @@ fn intervals(times: &VecDeque<Timestamp>) -> Vec<u64> {
 
 fn restore_rest(series: &mut Series, rest: &StateV3, most: usize) -> Result<(), RestoreError> {
     series.longest_ns = rest.longest_ns;
-    series.activity = times(rest.first_activity, &rest.activity_intervals_ns)?.into();
-    let excess = series.activity.len().saturating_sub(most);
-    series.activity.drain(..excess);
+    let mut activity = times(rest.first_activity, &rest.activity_intervals_ns)?;
+    activity.drain(..activity.len().saturating_sub(most));
+    if !activity.is_empty() {
+        series.activity = Rare::of(activity.into());
+    }
     series.hours = ActiveHours::from_parts((rest.latest_hour, rest.hours));
     Ok(())
 }
