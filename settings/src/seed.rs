@@ -154,8 +154,7 @@ impl Translation {
 
     /// Thresholds of the seed bind the seed's score alone: a file that has them means that score.
     fn seed_profile(&mut self, line: u64) {
-        let profile = ["detector", "profile"].iter();
-        let ours = profile.fold(Some(&self.root), |node, name| node?.get(name));
+        let ours = self.root.get("detector").and_then(|it| it.get("profile"));
         if ours.is_none() {
             let node = Node::scalar(line, "seed");
             self.set("detector.profile", "detection", node);

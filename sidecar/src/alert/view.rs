@@ -105,7 +105,7 @@ impl EvidenceView {
 /// Series that beat as one.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct ViewView {
-    /// What they share: process_destination, server_name, domain, client_fingerprint or rotation.
+    /// What they share: `process_destination`, `server_name`, `domain`, `client_fingerprint` or `rotation`.
     kind: &'static str,
     /// The name, the domain, the process, the fingerprint, or the port.
     shared: Option<String>,

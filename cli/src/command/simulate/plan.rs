@@ -209,20 +209,20 @@ mod tests {
         Plan::of(&line.ok().unwrap().simulate, scoring)
     }
 
-    fn scoring(detector: Value, series: u64) -> Scoring {
+    fn scoring(detector: &Value, series: u64) -> Scoring {
         let config = json!({"effective": {"detector": detector}});
         Scoring::of(&config, &json!({"detector": {"series": series}}))
     }
 
     fn seed() -> Scoring {
-        scoring(json!({"profile": "seed"}), 0)
+        scoring(&json!({"profile": "seed"}), 0)
     }
 
     #[test]
     fn evidence_takes_about_a_minute_and_more_series_take_longer() {
         let alone = plan(&[], &Scoring::default()).unwrap();
         assert!((30.0..90.0).contains(&alone.duration_s()), "{alone:?}");
-        let crowd = plan(&[], &scoring(json!({}), 1_000_000)).unwrap();
+        let crowd = plan(&[], &scoring(&json!({}), 1_000_000)).unwrap();
         assert!(crowd.count > alone.count, "{crowd:?} {alone:?}");
         let uneven = plan(&["--jitter", "0.3"], &Scoring::default()).unwrap();
         assert!(uneven.count > alone.count, "{uneven:?} {alone:?}");
@@ -239,7 +239,7 @@ mod tests {
     fn settings_of_the_instance_make_it_shorter_and_a_higher_threshold_longer() {
         let fast = |threshold: f64| {
             scoring(
-                json!({"profile": "seed", "seed": {
+                &json!({"profile": "seed", "seed": {
                     "min_connections": 10, "min_duration_s": 12, "min_interval_s": 0.4,
                     "max_interval_s": 60.0, "alert_threshold": threshold,
                 }}),
@@ -272,7 +272,7 @@ mod tests {
             (Scoring::default(), &["--interval", "1.5"], "for one beat"),
             (Scoring::default(), &["--count", "3"], "are too few"),
             (
-                scoring(json!({"evidence": {"alert_threshold": 1.0}}), 0),
+                scoring(&json!({"evidence": {"alert_threshold": 1.0}}), 0),
                 &[],
                 "does not find 1,000 connections",
             ),
@@ -306,7 +306,7 @@ mod tests {
             json!("x"),
             Value::Null,
         ] {
-            assert_eq!(scoring(odd, 0), Scoring::of(&Value::Null, &Value::Null));
+            assert_eq!(scoring(&odd, 0), Scoring::of(&Value::Null, &Value::Null));
         }
     }
 }
