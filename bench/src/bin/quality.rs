@@ -5,20 +5,27 @@
 //! `python3`). For each data set this scores every series at the end of the data with the methods `evidence` (with
 //! context, as `beaconwatch score` does, and by times alone) and `seed`, lets the peers score it, and has the judge compare them with the truth. One JSON line for each set
 //! and method: recall at three budgets of false positives among pairs that do not beat, and the method's own flag.
+//! `evidence, online` looks at every series again whenever it changed, once a minute of the data (every ten minutes where they are longer
+//! than two days), and tells when a score rises: the judge takes a pair's largest score ever, and says how long an implant had beaten
+//! when its score passed the threshold of one false positive in 10,000. It is left out where there are more than 200,000 connections.
+//!
 //! A member of a view counts as flagged when the view is a detection, whichever member it is reported at: so does a
 //! neighbour that was taken for a member, as a false positive.
 //!
 //! `BEACONWATCH_QUALITY=small` makes small worlds, to try it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use beaconwatch_detector::context::Prevalence;
-use beaconwatch_detector::{Assessment, Context, Detector, Profile, SeriesKey, Settings};
+use beaconwatch_detector::{
+    Assessment, Context, Detector, Observation, Profile, SeriesKey, Settings, Timestamp,
+};
 use beaconwatch_inputs as inputs;
 use serde_json::{Value, json};
 
@@ -43,6 +50,12 @@ const OURS: [(&str, Profile, bool); 3] = [
     ("evidence, times alone", Profile::Evidence, false),
     ("seed", Profile::Seed, false),
 ];
+const ONLINE: &str = "evidence, online";
+/// Observations past which nobody waits for it.
+const ONLINE_MOST: usize = 200_000;
+/// Log-odds below which a rise is not told, and the least that is.
+const TOLD_FROM: f64 = -1.0;
+const RISE: f64 = 0.1;
 /// More keys than any of the sets has.
 const PREVALENCE_KEYS: usize = 1_000_000;
 
@@ -105,6 +118,9 @@ fn judge_all(evaluation: &Path, name: &str, folder: &Path) -> Result<(), Failure
     for (method, profile, context) in OURS {
         methods.push((method.to_owned(), score(folder, method, profile, context)?));
     }
+    if let Some(online) = score_online(folder)? {
+        methods.push((ONLINE.to_owned(), online));
+    }
     let peers = folder.join("peers");
     run(python(evaluation, "peers.py")
         .arg(folder.join("conn.ndjson.gz"))
@@ -142,6 +158,12 @@ fn print(set: &str, method: &str, judged: &Value) -> Result<(), Failure> {
         .map(|(family, summary)| (family.clone(), summary["recall_np"]["0.0001"].clone()))
         .collect();
     let line = json!({
+        "time_to_detection": found.get("ttd_min_median").map(|minutes| json!({
+            "found": found["ttd_found"],
+            "median_min": minutes,
+            "p90_min": found["ttd_min_p90"],
+            "median_beats": found["ttd_beats_median"],
+        })),
         "set": set,
         "method": method,
         "implants": found["c2"],
@@ -172,12 +194,7 @@ fn score(
     profile: Profile,
     with_context: bool,
 ) -> Result<PathBuf, Failure> {
-    let files: Vec<PathBuf> = ["conn.ndjson.gz", "updates.ndjson.gz"]
-        .map(|name| folder.join(name))
-        .into_iter()
-        .filter(|path| path.is_file())
-        .collect();
-    let observations = inputs::read(&files, &inputs::Settings::default())?.observations;
+    let observations = read(folder)?;
     let now = observations
         .iter()
         .map(|it| it.time)
@@ -228,6 +245,65 @@ fn score(
     }
     out.flush()?;
     Ok(path)
+}
+
+fn read(folder: &Path) -> Result<Vec<Observation>, Failure> {
+    let files: Vec<PathBuf> = ["conn.ndjson.gz", "updates.ndjson.gz"]
+        .map(|name| folder.join(name))
+        .into_iter()
+        .filter(|path| path.is_file())
+        .collect();
+    Ok(inputs::read(&files, &inputs::Settings::default())?.observations)
+}
+
+/// Scores a folder as it would have been scored while it came in, by times alone; none when that takes too long.
+fn score_online(folder: &Path) -> Result<Option<PathBuf>, Failure> {
+    let mut observations = read(folder)?;
+    if observations.len() > ONLINE_MOST {
+        return Ok(None);
+    }
+    observations.sort_by_key(|it| it.time);
+    let first = observations
+        .first()
+        .map_or(Timestamp::default(), |it| it.time);
+    let last = observations.last().map_or(first, |it| it.time);
+    let long = last.saturating_since(first) > Duration::from_hours(48);
+    let step_ns: i64 = if long { 600 } else { 60 } * 1_000_000_000;
+    let mut detector = Detector::new(Settings::default())?;
+    let mut told: BTreeMap<SeriesKey, f64> = BTreeMap::new();
+    let path = folder.join(format!("{ONLINE}.ndjson"));
+    let mut out = BufWriter::new(File::create(&path)?);
+    let mut rest = observations.as_slice();
+    let mut now = first;
+    while !rest.is_empty() {
+        now = Timestamp::from_unix_nanos(now.unix_nanos().saturating_add(step_ns));
+        let (come, later) = rest.split_at(rest.partition_point(|it| it.time <= now));
+        rest = later;
+        for observation in come {
+            detector.observe(now, observation);
+        }
+        for found in detector.analyse(now, &Context::timing_only()) {
+            let rank = ranking(&found);
+            let best = told.get(&found.key).copied().unwrap_or(TOLD_FROM);
+            if found.gate.is_some() || rank < best + RISE {
+                continue;
+            }
+            let line = json!({
+                "src": found.key.source,
+                "dst": found.key.destination,
+                "server_name": found.server_name,
+                "dport": found.key.destination_port,
+                "proto": found.key.transport.name(),
+                "score": rank,
+                "detected": found.detected || found.part_of.is_some(),
+                "asof": now.unix_nanos() / 1_000_000_000,
+            });
+            writeln!(out, "{line}")?;
+            told.insert(found.key, rank);
+        }
+    }
+    out.flush()?;
+    Ok(Some(path))
 }
 
 /// The log-odds rank as the score does, and keep apart what rounds to 1.
