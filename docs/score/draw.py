@@ -1,6 +1,6 @@
 """Draws the pictures of docs/score.md from what the programs printed; needs nothing but Python.
 
-    cargo run --release -p beaconwatch-detector --example calibration -- single > docs/score/calibration.txt
+    cargo run --release -p beaconwatch-detector --example calibration -- single 20000 > docs/score/calibration.txt
     cargo run --release -p beaconwatch-detector --example power > docs/score/power.csv
     beaconwatch score LOG --format json --limit 1 > docs/score/example.json
     python3 docs/score/draw.py
