@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Benign;
 use crate::evidence::Evidence;
 use crate::seed::Spectrum;
+use crate::stats::logistic;
 use crate::{PartOf, Process, SeriesKey, Timestamp, View};
 
 /// How grave a detection is: thresholds of the published seed scores.
@@ -172,12 +173,7 @@ impl Assessment {
             return self.score;
         }
         let timing = |signal: &&Signal| TIMING_SIGNALS.contains(&&*signal.name);
-        let log_odds: f64 = self
-            .signals
-            .iter()
-            .filter(timing)
-            .map(|signal| signal.contribution)
-            .sum();
-        1.0 / (1.0 + (-log_odds).exp())
+        let timing = self.signals.iter().filter(timing);
+        logistic(timing.map(|signal| signal.contribution).sum())
     }
 }

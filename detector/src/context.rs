@@ -219,7 +219,7 @@ impl Context {
             let (weight, text) = (hint.contribution(), hint.reason().to_owned());
             found.add("catalogue", weight, weight, weight, text);
         }
-        let mut signals = found.bounded(certainty(evidence));
+        let mut signals = found.bounded(weight_of_cadence(evidence));
         signals.extend(benign.and_then(mark));
         Weighed {
             sentence: signals::sentence(&signals),
@@ -314,8 +314,8 @@ impl Context {
 }
 
 /// How much what speaks for a beacon counts: nothing makes one of a series that does not beat.
-fn certainty(evidence: Option<&Evidence>) -> f64 {
-    let decades = evidence.map_or(0.0, |it| -it.p_value.log10());
+fn weight_of_cadence(evidence: Option<&Evidence>) -> f64 {
+    let decades = evidence.map_or(0.0, Evidence::decades);
     (decades / weights::DECADES_AT_FULL_WEIGHT).clamp(0.0, 1.0)
 }
 

@@ -223,16 +223,8 @@ impl Detector {
         context: &Context,
     ) -> impl Iterator<Item = Assessment> {
         let mut workspace = Workspace::default();
-        let look = self.look(now, context);
-        self.table.all_sources().into_iter().flat_map(move |head| {
-            let mut round = Round {
-                table: &self.table,
-                method: &self.method,
-                look,
-                workspace: &mut workspace,
-            };
-            round.of_source(head)
-        })
+        let sources = self.table.all_sources().into_iter();
+        sources.flat_map(move |head| self.round(now, context, &mut workspace).of_source(head))
     }
 
     /// What changed since the last call: states to store, and keys to forget.

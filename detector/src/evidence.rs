@@ -57,7 +57,7 @@ pub(crate) use hours::ActiveHours;
 use serde::{Deserialize, Serialize};
 
 use crate::series::Series;
-use crate::stats::real;
+use crate::stats::{logistic, real};
 use crate::{Signal, Timestamp};
 use beats::Beats;
 use cadence::is_explained;
@@ -147,7 +147,7 @@ impl Evidence {
     /// Score in 0..1: the logistic function of the sum of all contributions.
     #[must_use]
     pub fn score(&self) -> f64 {
-        1.0 / (1.0 + (-self.log_odds()).exp())
+        logistic(self.log_odds())
     }
 
     /// Sum of the contributions.
@@ -196,7 +196,8 @@ impl Evidence {
         STEADINESS * certainty(self.p_value) * (1.0 + (z / 4.0).tanh())
     }
 
-    fn decades(&self) -> f64 {
+    /// How many powers of ten the p-value lies below 1.
+    pub(crate) fn decades(&self) -> f64 {
         -self.p_value.log10()
     }
 

@@ -1,5 +1,6 @@
 //! From the state of a series to its assessment, by the method that the settings name.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::context::{Benign, Weighed};
@@ -7,7 +8,7 @@ use crate::evidence::{Evidence, FEWEST_GAPS, Scales};
 use crate::seed::{Gate, Scorer, Spectrum, SpectrumAnalyser};
 use crate::series::Series;
 use crate::settings::{EvidenceSettings, Profile, SeedSettings, Settings};
-use crate::stats::real;
+use crate::stats::{logistic, real};
 use crate::table::Slot;
 use crate::views::{Clients, Found, PartOf, Source, VIEW_SHARE, View};
 use crate::{Assessment, Context, IntervalStatistics, Severity, Signal, Timestamp};
@@ -105,6 +106,7 @@ impl Method {
             series,
             now: look.now,
             scales: &mut workspace.scales,
+            own: BTreeMap::new(),
             detects: &detects,
         };
         source.find()
@@ -121,16 +123,12 @@ impl Method {
         assessment.signals = signals
             .chain(found.context.signals.iter().cloned())
             .collect();
-        assessment.score = logistic(&assessment.signals);
         assessment.benign.clone_from(&found.context.benign);
-        assessment.severity = Severity::of_score(assessment.score);
+        rescore(assessment, &evidence, settings, look, true);
         assessment.gate = None;
-        assessment.detected = false;
         assessment.other_clients = Vec::new();
         assessment.other_clients_total = 0;
         if assessment.key == *anchor {
-            assessment.detected = is_detection(&evidence, assessment.score, settings, look, true)
-                && assessment.benign.is_none();
             assessment.interval_s = Some(evidence.period_s);
             assessment.jitter = Some(evidence.half_width);
             assessment.explanation = found.explanation() + &found.context.sentence;
@@ -139,6 +137,7 @@ impl Method {
             assessment.members = found.named_members();
             assessment.members_total = found.members.len() as u64;
         } else {
+            assessment.detected = false;
             assessment.explanation = found.explanation_of_member();
             assessment.part_of = Some(PartOf {
                 anchor: anchor.clone(),
@@ -154,14 +153,11 @@ impl Method {
         clients: Clients,
         look: &Look<'_>,
     ) {
-        let (Self::Evidence { settings, .. }, Some(evidence)) = (self, &assessment.evidence) else {
+        let (Self::Evidence { settings, .. }, Some(evidence)) = (self, assessment.evidence) else {
             return;
         };
         assessment.signals.push(clients.signal());
-        assessment.score = logistic(&assessment.signals);
-        assessment.severity = Severity::of_score(assessment.score);
-        assessment.detected = is_detection(evidence, assessment.score, settings, look, false)
-            && assessment.benign.is_none();
+        rescore(assessment, &evidence, settings, look, false);
         assessment.other_clients_total = clients.total;
         assessment.other_clients = clients.named;
     }
@@ -242,7 +238,7 @@ fn evidence_verdict(
     };
     let mut signals = evidence.signals();
     signals.extend(weighed.signals);
-    let score = logistic(&signals);
+    let score = score_of(&signals);
     let detected = is_detection(&evidence, score, settings, look, false);
     Verdict {
         score,
@@ -258,9 +254,22 @@ fn evidence_verdict(
 }
 
 /// The score of signals that add up to its log-odds.
-fn logistic(signals: &[Signal]) -> f64 {
-    let log_odds: f64 = signals.iter().map(|it| it.contribution).sum();
-    1.0 / (1.0 + (-log_odds).exp())
+fn score_of(signals: &[Signal]) -> f64 {
+    logistic(signals.iter().map(|it| it.contribution).sum())
+}
+
+/// Makes score, severity and detection what the signals of an assessment and this evidence say.
+fn rescore(
+    assessment: &mut Assessment,
+    evidence: &Evidence,
+    settings: &EvidenceSettings,
+    look: &Look<'_>,
+    is_view: bool,
+) {
+    assessment.score = score_of(&assessment.signals);
+    assessment.severity = Severity::of_score(assessment.score);
+    assessment.detected = assessment.benign.is_none()
+        && is_detection(evidence, assessment.score, settings, look, is_view);
 }
 
 /// Whether evidence is a detection. The level is for the times alone: context cannot make a cadence. A series by itself has what the views leave of the permitted false alerts;

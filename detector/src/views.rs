@@ -40,6 +40,7 @@ mod clients;
 mod round;
 mod superposition;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,8 @@ pub(crate) struct Source<'a> {
     pub(crate) series: &'a [(Slot, &'a Series)],
     pub(crate) now: Timestamp,
     pub(crate) scales: &'a mut Scales,
+    /// What members say by themselves, as far as it was asked for.
+    pub(crate) own: BTreeMap<usize, Option<Evidence>>,
     /// Whether evidence is a detection: of one series, and of a view.
     pub(crate) detects: &'a dyn Fn(&Evidence, bool) -> bool,
 }
@@ -267,20 +270,24 @@ impl Source<'_> {
 
     /// Whether a series beats by itself.
     fn any_beats(&mut self, members: &[usize]) -> bool {
-        members
-            .iter()
-            .filter_map(|member| self.series.get(*member))
-            .filter_map(|(_, series)| self.scales.weigh(series, self.now))
-            .any(|own| own.p_value <= STRONG_P)
+        let mut own = members.iter().filter_map(|member| self.own(*member));
+        own.any(|own| own.p_value <= STRONG_P)
+    }
+
+    /// What a series says by itself: weighed once, whatever the number of candidates that it is in.
+    fn own(&mut self, member: usize) -> Option<Evidence> {
+        if let Some(own) = self.own.get(&member) {
+            return *own;
+        }
+        let series = self.series.get(member);
+        let own = series.and_then(|(_, series)| self.scales.weigh(series, self.now));
+        self.own.insert(member, own);
+        own
     }
 
     fn explains_better(&mut self, view: &Weighed<'_>) -> bool {
-        let own: Vec<Evidence> = view
-            .members
-            .iter()
-            .filter_map(|member| self.series.get(*member))
-            .filter_map(|(_, series)| self.scales.weigh(series, self.now))
-            .collect();
+        let members = view.members.iter();
+        let own: Vec<Evidence> = members.filter_map(|member| self.own(*member)).collect();
         let spread = |evidence: &Evidence| evidence.half_width * evidence.period_s;
         let lost = own.iter().any(|own| (self.detects)(own, false))
             && !(self.detects)(&view.evidence, true);

@@ -44,12 +44,12 @@ impl Found {
     }
 
     /// All contributions, with one more that takes back what exceeds the bound. What speaks for a beacon counts by
-    /// `certainty`, 0..=1, but for what a list vouches for.
-    pub(super) fn bounded(mut self, certainty: f64) -> Vec<Signal> {
+    /// `weight_of_cadence`, 0..=1, but for what a list vouches for.
+    pub(super) fn bounded(mut self, weight_of_cadence: f64) -> Vec<Signal> {
         for signal in &mut self.signals {
             if signal.contribution > 0.0 && &*signal.name != "intelligence" {
-                signal.contribution *= certainty;
-                signal.score *= certainty;
+                signal.contribution *= weight_of_cadence;
+                signal.score *= weight_of_cadence;
             }
         }
         self.signals

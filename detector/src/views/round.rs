@@ -47,8 +47,13 @@ impl Round<'_> {
 
     /// A series as part of the view that explains it best.
     pub(crate) fn in_its_view(&mut self, slot: Slot) -> Option<Assessment> {
-        let mut assessment = self.alone(slot)?;
         let found = self.views(self.table.source_of(slot)?);
+        self.in_one_of(slot, &found)
+    }
+
+    /// A series as part of the one of these views that it is a member of, if any.
+    fn in_one_of(&mut self, slot: Slot, found: &[Found]) -> Option<Assessment> {
+        let mut assessment = self.alone(slot)?;
         let is_here = |it: &&Found| it.members.iter().any(|(member, _)| *member == slot);
         if let Some(found) = found.iter().find(is_here) {
             self.method.put_in_view(&mut assessment, found, &self.look);
@@ -62,14 +67,7 @@ impl Round<'_> {
         let slots: Vec<Slot> = self.slots(head, usize::MAX);
         slots
             .into_iter()
-            .filter_map(|slot| {
-                let mut assessment = self.alone(slot)?;
-                let is_here = |it: &&Found| it.members.iter().any(|(member, _)| *member == slot);
-                if let Some(found) = found.iter().find(is_here) {
-                    self.method.put_in_view(&mut assessment, found, &self.look);
-                }
-                Some(assessment)
-            })
+            .filter_map(|slot| self.in_one_of(slot, &found))
             .collect()
     }
 
