@@ -51,6 +51,7 @@ use beaconwatch_detector::Observation;
 use serde::{Deserialize, Serialize};
 
 pub use report::{FileProblem, Reason, Report, Skip};
+pub use source::open_plain;
 
 use decoder::LineDecoder;
 use join::Joiner;

@@ -101,6 +101,11 @@ fn open(path: &Path) -> io::Result<Input> {
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
 }
 
+/// Opens a file, or standard input for `-`, without the compression that its first bytes tell of.
+pub fn open_plain(path: &Path) -> io::Result<Box<dyn BufRead + Send>> {
+    plain(open(path)?).map(|(_, input)| input)
+}
+
 /// The first bytes, and the whole stream, without compression.
 fn plain(input: Input) -> io::Result<(Vec<u8>, Input)> {
     let (beginning, input) = beginning(input)?;

@@ -1,11 +1,10 @@
 //! Events of BeaconHunter: read as they are, and scored one by one as its `score-live` did.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use beaconwatch_inputs::open_plain;
 use beaconwatch_learning::{Event, EventReader, Events, Model, Risk, RiskSets};
-use flate2::bufread::MultiGzDecoder;
 
 use super::{hosts, score};
 use crate::arguments::{InputFormat, OutputFormat, ScoreArguments};
@@ -80,7 +79,7 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Events, Error> {
     let mut reader = EventReader::default();
     let mut events = Events::default();
     for path in paths {
-        let here = open(path)
+        let here = open_plain(path)
             .map_err(|error| Error::in_file(path, error))
             .and_then(|input| {
                 let mut input = input.take(BYTES_MAX);
@@ -95,22 +94,6 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Events, Error> {
             .map_err(|error| Error::in_file(path, error))?;
     }
     Ok(events)
-}
-
-/// A file or standard input, plain or gzip.
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path)?)
-    };
-    let mut input = BufReader::new(input);
-    let packed = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    Ok(if packed {
-        Box::new(MultiGzDecoder::new(input))
-    } else {
-        Box::new(input)
-    })
 }
 
 /// Lines that were skipped, on standard error.
