@@ -1,9 +1,7 @@
 /** Connections by pair, and those that last long. */
 
-import { element } from '../dom.js';
 import { count, duration, endpoint, time } from '../format.js';
-import { createFilters } from '../parts/filters.js';
-import { createPagedTable } from '../parts/paged-table.js';
+import { listView } from '../parts/list-view.js';
 import { emptyState } from '../parts/states.js';
 
 /** @type {import('../parts/filters.js').Field[]} */
@@ -51,28 +49,15 @@ export function longConnectionsView(context, route) {
  * @param {import('../app.js').Context} context
  * @param {import('../router.js').Route} route
  * @param {{title: string, text: string, fields: import('../parts/filters.js').Field[], sort: string}} options
- * @returns {import('../app.js').View}
  */
-function view({ api }, route, { title, text, fields, sort }) {
-  const filters = createFilters(fields, route.query, () => void list.reload());
-  const list = createPagedTable({
-    api,
+function view(context, route, options) {
+  return listView(context, route, {
+    ...options,
     path: 'connections',
     items: 'pairs',
     what: 'pairs',
-    query: () => ({ ...filters.values, sort: filters.sort || sort }),
     empty: () => emptyState('No connections', 'Nothing that matches was seen. Records come from a sensor, a file or the telemetry API.'),
-    table: {
-      columns: COLUMNS,
-      id: (pair) => pair.id ?? pair.pair_key,
-      sort: filters.sort || sort,
-      onSort(chosen) {
-        list.table.setSort(chosen);
-        filters.setSort(chosen);
-      },
-    },
+    columns: COLUMNS,
+    id: (pair) => pair.id ?? pair.pair_key,
   });
-  const refresh = element('button', { type: 'button', class: 'quiet', click: () => void list.reload() }, 'Refresh');
-  const heading = element('div', { class: 'heading' }, element('h1', {}, title), list.summary, refresh);
-  return { title, node: element('div', { class: 'view' }, heading, element('p', { class: 'muted' }, text), filters.form, list.region), load: list.reload };
 }

@@ -2,8 +2,7 @@
 
 import { element } from '../dom.js';
 import { count, score } from '../format.js';
-import { createFilters } from '../parts/filters.js';
-import { createPagedTable } from '../parts/paged-table.js';
+import { listView } from '../parts/list-view.js';
 import { emptyState } from '../parts/states.js';
 
 /** @type {import('../parts/filters.js').Field[]} */
@@ -21,19 +20,16 @@ const COLUMNS = [
 ];
 
 /** @type {import('../app.js').MakeView} */
-export function hostsView({ api }, route) {
-  const filters = createFilters(FILTERS, route.query, () => void list.reload());
-  const list = createPagedTable({
-    api,
+export function hostsView(context, route) {
+  return listView(context, route, {
+    title: 'Hosts',
+    text: 'Which hosts to look at first: by the largest score of their series, then by the mean.',
+    fields: FILTERS,
     path: 'hosts',
     items: 'hosts',
     what: 'hosts',
-    query: () => filters.values,
     empty: () => emptyState('No hosts', 'No series of such a host has been scored yet.'),
-    table: { columns: COLUMNS, id: (host) => host.host },
+    columns: COLUMNS,
+    id: (host) => host.host,
   });
-  const refresh = element('button', { type: 'button', class: 'quiet', click: () => void list.reload() }, 'Refresh');
-  const heading = element('div', { class: 'heading' }, element('h1', {}, 'Hosts'), list.summary, refresh);
-  const text = 'Which hosts to look at first: by the largest score of their series, then by the mean.';
-  return { title: 'Hosts', node: element('div', { class: 'view' }, heading, element('p', { class: 'muted' }, text), filters.form, list.region), load: list.reload };
 }

@@ -3,8 +3,7 @@
 import { element } from '../dom.js';
 import { count, duration, endpoint, percent, score, time } from '../format.js';
 import { badge, severityBadge } from '../parts/badges.js';
-import { createFilters } from '../parts/filters.js';
-import { createPagedTable } from '../parts/paged-table.js';
+import { listView } from '../parts/list-view.js';
 import { emptyState } from '../parts/states.js';
 
 /** @type {import('../parts/filters.js').Field[]} */
@@ -46,20 +45,16 @@ function destination(series) {
 }
 
 /** @type {import('../app.js').MakeView} */
-export function seriesView({ api }, route) {
-  const filters = createFilters(FILTERS, route.query, () => void list.reload());
-  const query = () => Object.fromEntries(Object.entries(filters.values).filter(([, value]) => value !== ''));
-  const list = createPagedTable({
-    api,
+export function seriesView(context, route) {
+  return listView(context, route, {
+    title: 'Scored series',
+    text: 'All that was scored, best first: findings, what is listed as benign with the reason, and what is below the threshold.',
+    fields: FILTERS,
     path: 'beacons',
     items: 'beacons',
     what: 'series',
-    query,
     empty: () => emptyState('No series', 'Nothing that matches has been scored. A series needs four beats.'),
-    table: { columns: COLUMNS, id: (series) => series.id },
+    columns: COLUMNS,
+    id: (series) => series.id,
   });
-  const refresh = element('button', { type: 'button', class: 'quiet', click: () => void list.reload() }, 'Refresh');
-  const heading = element('div', { class: 'heading' }, element('h1', {}, 'Scored series'), list.summary, refresh);
-  const text = 'All that was scored, best first: findings, what is listed as benign with the reason, and what is below the threshold.';
-  return { title: 'Scored series', node: element('div', { class: 'view' }, heading, element('p', { class: 'muted' }, text), filters.form, list.region), load: list.reload };
 }
