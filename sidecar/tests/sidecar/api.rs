@@ -32,6 +32,16 @@ async fn with_two_series_by(profile: Profile, folder: &tempfile::TempDir) -> Sid
     sidecar
 }
 
+/// The signals of a beacon, and what they add up to.
+fn contributions(beacon: &Value) -> (&Vec<Value>, f64) {
+    let parts = beacon["explanation"]["contributing_signals"].as_array();
+    let parts = parts.unwrap();
+    let added = parts
+        .iter()
+        .map(|part| part["contribution"].as_f64().unwrap());
+    (parts, added.sum())
+}
+
 #[tokio::test]
 async fn beacons_are_listed_with_the_seed_s_fields() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,13 +64,7 @@ async fn beacons_are_listed_with_the_seed_s_fields() {
     assert!((0.5..=1.0).contains(&share), "{share}");
     assert!((periodicity["dominant_period"].as_f64().unwrap() - 60.0).abs() < 1.0);
     assert_eq!(beacon["confidence"], "critical");
-    let parts = beacon["explanation"]["contributing_signals"]
-        .as_array()
-        .unwrap();
-    let sum: f64 = parts
-        .iter()
-        .map(|part| part["contribution"].as_f64().unwrap())
-        .sum();
+    let (parts, sum) = contributions(beacon);
     assert!((sum - beacon["combined_score"].as_f64().unwrap()).abs() < 1e-9);
     let above = beacon["explanation"]["signals_above_threshold"].as_array();
     let strong = parts.iter().filter(|it| it["score"].as_f64() >= Some(0.7));
@@ -89,13 +93,7 @@ async fn a_beacon_has_its_evidence_with_times_that_people_read() {
         "{evidence}"
     );
     assert!(time(&evidence["next"]["latest"]) > time(&beacon["last_seen"]));
-    let parts = beacon["explanation"]["contributing_signals"]
-        .as_array()
-        .unwrap();
-    let sum: f64 = parts
-        .iter()
-        .map(|part| part["contribution"].as_f64().unwrap())
-        .sum();
+    let (_, sum) = contributions(beacon);
     let score = beacon["combined_score"].as_f64().unwrap();
     assert!(
         (sum - (score / (1.0 - score)).ln()).abs() < 1e-9,
