@@ -230,17 +230,10 @@ fn score(
             .part_of
             .as_ref()
             .map_or(&found.key, |view| &view.anchor);
-        let line = json!({
-            "src": found.key.source,
-            "dst": found.key.destination,
-            "server_name": found.server_name,
-            "dport": found.key.destination_port,
-            "proto": found.key.transport.name(),
-            "score": ranking(found),
-            "detected": detected.contains(anchor),
-            "benign": found.benign.as_ref().map(|it| &it.id),
-            "view": found.part_of.as_ref().map_or(&found.view, |it| &it.view).name(),
-        });
+        let mut line = score_line(found, detected.contains(anchor));
+        line["benign"] = json!(found.benign.as_ref().map(|it| &it.id));
+        let view = found.part_of.as_ref().map_or(&found.view, |it| &it.view);
+        line["view"] = json!(view.name());
         writeln!(out, "{line}")?;
     }
     out.flush()?;
@@ -288,22 +281,27 @@ fn score_online(folder: &Path) -> Result<Option<PathBuf>, Failure> {
             if found.gate.is_some() || rank < best + RISE {
                 continue;
             }
-            let line = json!({
-                "src": found.key.source,
-                "dst": found.key.destination,
-                "server_name": found.server_name,
-                "dport": found.key.destination_port,
-                "proto": found.key.transport.name(),
-                "score": rank,
-                "detected": found.detected || found.part_of.is_some(),
-                "asof": now.unix_nanos() / 1_000_000_000,
-            });
+            let mut line = score_line(&found, found.detected || found.part_of.is_some());
+            line["asof"] = json!(now.unix_nanos() / 1_000_000_000);
             writeln!(out, "{line}")?;
             told.insert(found.key, rank);
         }
     }
     out.flush()?;
     Ok(Some(path))
+}
+
+/// What the judge reads of a series.
+fn score_line(found: &Assessment, detected: bool) -> Value {
+    json!({
+        "src": found.key.source,
+        "dst": found.key.destination,
+        "server_name": found.server_name,
+        "dport": found.key.destination_port,
+        "proto": found.key.transport.name(),
+        "score": ranking(found),
+        "detected": detected,
+    })
 }
 
 /// The log-odds rank as the score does, and keep apart what rounds to 1.
