@@ -21,11 +21,13 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 
 fields! {
     TIMESTAMP = "@timestamp", Date, "", Required, Ecs,
-        "When this revision of the finding was made.", "2025-11-22T08:26:30.123Z";
+        "When this revision of the finding was made.", "2025-11-22T08:26:30.123Z",
+        Ocsf "time";
     COMMUNITY_IDS = "beaconwatch.community_ids", Keyword [array], "", Optional, Beaconwatch,
         "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
     COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
-        "Connections from event.start to event.end.", "42";
+        "Connections from event.start to event.end.", "42",
+        Ocsf "count";
     EVIDENCE_ACTIVE_HOURS = "beaconwatch.evidence.active_hours", Long, "h", Optional, Beaconwatch,
         "Hours with a beat, of the newest 16 days.", "21";
     EVIDENCE_BEATS = "beaconwatch.evidence.beats", Long, "{beat}", Optional, Beaconwatch,
@@ -51,7 +53,8 @@ fields! {
     EVIDENCE_SOURCE = "beaconwatch.evidence.source", Keyword, "", Optional, Beaconwatch,
         "Which times spoke: connections, or activity inside live connections.", "connections";
     EXPLANATION = "beaconwatch.explanation", MatchOnlyText, "", Required, Beaconwatch,
-        "The reasons for the score in one or two sentences.", "42 connections with a median interval of 60.0 s.";
+        "The reasons for the score in one or two sentences.", "42 connections with a median interval of 60.0 s.",
+        Ocsf "finding_info.desc";
     FINDING_ACKNOWLEDGED = "beaconwatch.finding.acknowledged", Date, "", Optional, Beaconwatch,
         "When somebody acknowledged the finding.", "2025-11-22T08:30:00.000Z";
     FINDING_ACKNOWLEDGED_BY = "beaconwatch.finding.acknowledged_by", Keyword, "", Optional, Beaconwatch,
@@ -65,9 +68,11 @@ fields! {
     FINDING_ESCALATED = "beaconwatch.finding.escalated", Long, "", Required, Beaconwatch,
         "How often the severity rose above that of the document before.", "1";
     FINDING_ID = "beaconwatch.finding.id", Keyword, "", Required, Beaconwatch,
-        "Identity of the finding through all of its revisions.", "9f1c2a7be03d4f55a1b2c3d4e5f60718";
+        "Identity of the finding through all of its revisions.", "9f1c2a7be03d4f55a1b2c3d4e5f60718",
+        Ocsf "finding_info.uid";
     FINDING_OPENED = "beaconwatch.finding.opened", Date, "", Required, Beaconwatch,
-        "When the first revision of the finding was made.", "2025-11-22T08:26:30.123Z";
+        "When the first revision of the finding was made.", "2025-11-22T08:26:30.123Z",
+        Ocsf "finding_info.created_time";
     FINDING_REOPENED = "beaconwatch.finding.reopened", Long, "", Required, Beaconwatch,
         "How often the finding went on after it had been closed.", "0";
     FINDING_REVISION = "beaconwatch.finding.revision", Long, "", Required, Beaconwatch,
@@ -99,7 +104,8 @@ fields! {
     SCORE = "beaconwatch.score", Double, "1", Required, Beaconwatch,
         "Score of the finding, 0 to 1.", "0.94";
     SEVERITY = "beaconwatch.severity", Keyword, "", Required, Beaconwatch,
-        "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical";
+        "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical",
+        Cim "severity", Ocsf "severity";
     SIGNALS = "beaconwatch.signals", Nested [array], "", Optional, Beaconwatch,
         "The signals whose contributions add up to the score (method seed) or to its log-odds (method evidence).", "";
     SIGNALS_CONTRIBUTION = "beaconwatch.signals.contribution", Double, "1", Optional, Beaconwatch,
@@ -139,17 +145,22 @@ fields! {
     DATA_STREAM_TYPE = "data_stream.type", ConstantKeyword, "", Required, Ecs,
         "Always logs.", "logs";
     DESTINATION_BYTES = "destination.bytes", Long, "By", Optional, Ecs,
-        "Bytes from destination to source over all connections that have ended.", "352880";
+        "Bytes from destination to source over all connections that have ended.", "352880",
+        Cim "bytes_in";
     DESTINATION_DOMAIN = "destination.domain", Keyword, "", Optional, Ecs,
-        "Last known name of the server (DNS, TLS server name, HTTP host).", "updates.example.org";
+        "Last known name of the server (DNS, TLS server name, HTTP host).", "updates.example.org",
+        Cim "dest_name", Ocsf "evidences[].dst_endpoint.hostname", OpenTelemetry "server.address", Sigma "DestinationHostname";
     DESTINATION_IP = "destination.ip", Ip, "", Required, Ecs,
-        "Address of the end that answers.", "198.51.100.7";
+        "Address of the end that answers.", "198.51.100.7",
+        Cim "dest", Ocsf "evidences[].dst_endpoint.ip", OpenTelemetry "destination.address", Sigma "DestinationIp";
     DESTINATION_PORT = "destination.port", Long, "", Required, Ecs,
-        "Port of the end that answers.", "443";
+        "Port of the end that answers.", "443",
+        Cim "dest_port", Ocsf "evidences[].dst_endpoint.port", OpenTelemetry "destination.port", Sigma "DestinationPort";
     ECS_VERSION = "ecs.version", Keyword, "", Required, Ecs,
         "Version of the Elastic Common Schema that the document follows.", "9.4.0";
     EVENT_ACTION = "event.action", Keyword, "", Required, Ecs,
-        "What made this revision: beacon-detected in the first one; later beacon-updated, beacon-escalated, beacon-closed, beacon-reopened, beacon-allowed or beacon-acknowledged.", "beacon-detected";
+        "What made this revision: beacon-detected in the first one; later beacon-updated, beacon-escalated, beacon-closed, beacon-reopened, beacon-allowed or beacon-acknowledged.", "beacon-detected",
+        OpenTelemetry "beaconwatch.event.action";
     EVENT_CATEGORY = "event.category", Keyword [array], "", Required, Ecs,
         "Always network and intrusion_detection.", "network";
     EVENT_CREATED = "event.created", Date, "", Required, Ecs,
@@ -157,9 +168,11 @@ fields! {
     EVENT_DATASET = "event.dataset", Keyword, "", Required, Ecs,
         "Always beaconwatch.detection.", "beaconwatch.detection";
     EVENT_END = "event.end", Date, "", Required, Ecs,
-        "Start of the last connection.", "2025-11-22T08:26:28.900Z";
+        "Start of the last connection.", "2025-11-22T08:26:28.900Z",
+        Ocsf "finding_info.last_seen_time";
     EVENT_ID = "event.id", Keyword, "", Required, Ecs,
-        "Finding id and revision, joined by a hyphen; also the document's _id, so that a repeated delivery is recognised.", "9f1c2a7be03d4f55a1b2c3d4e5f60718-1";
+        "Finding id and revision, joined by a hyphen; also the document's _id, so that a repeated delivery is recognised.", "9f1c2a7be03d4f55a1b2c3d4e5f60718-1",
+        Cim "id", Ocsf "metadata.uid", OpenTelemetry "beaconwatch.event.id";
     EVENT_KIND = "event.kind", Keyword, "", Required, Ecs,
         "Always alert.", "alert";
     EVENT_MODULE = "event.module", Keyword, "", Required, Ecs,
@@ -167,49 +180,69 @@ fields! {
     EVENT_PROVIDER = "event.provider", Keyword, "", Required, Ecs,
         "Always beaconwatch.", "beaconwatch";
     EVENT_REASON = "event.reason", Keyword, "", Required, Ecs,
-        "Why there is this finding, in one sentence with the numbers of this revision.", "Score 0.94 (critical) over 42 connections about every 60.0 s.";
+        "Why there is this finding, in one sentence with the numbers of this revision.", "Score 0.94 (critical) over 42 connections about every 60.0 s.",
+        Cim "description", Ocsf "status_detail";
     EVENT_RISK_SCORE = "event.risk_score", Float, "1", Required, Ecs,
-        "Score of the finding, 0 to 100.", "94.0";
+        "Score of the finding, 0 to 100.", "94.0",
+        Ocsf "risk_score", OpenTelemetry "beaconwatch.risk_score";
     EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
-        "Severity as Elastic's detection rules number it: 21 low, 47 medium, 73 high, 99 critical.", "99";
+        "Severity as Elastic's detection rules number it: 21 low, 47 medium, 73 high, 99 critical.", "99",
+        Cim "severity_id", OpenTelemetry "beaconwatch.event.severity";
     EVENT_START = "event.start", Date, "", Required, Ecs,
-        "Start of the first connection.", "2025-11-22T07:45:30.000Z";
+        "Start of the first connection.", "2025-11-22T07:45:30.000Z",
+        Ocsf "finding_info.first_seen_time";
     EVENT_TYPE = "event.type", Keyword [array], "", Required, Ecs,
         "Always info.", "info";
     HOST_ID = "host.id", Keyword, "", Optional, Ecs,
-        "Machine id of the host or id of the sensor that observed.", "8f14e45fceea167a5a36dedd4bea2543";
+        "Machine id of the host or id of the sensor that observed.", "8f14e45fceea167a5a36dedd4bea2543",
+        Ocsf "device.uid", OpenTelemetry "host.id";
     HOST_NAME = "host.name", Keyword, "", Optional, Ecs,
-        "Name of the host that observed.", "web-3";
+        "Name of the host that observed.", "web-3",
+        Cim "dvc", Ocsf "device.hostname", OpenTelemetry "host.name";
     MESSAGE = "message", MatchOnlyText, "", Required, Ecs,
-        "What was found, the same in every revision.", "Beaconing from 192.0.2.10 to 198.51.100.7:443/tcp";
+        "What was found, the same in every revision.", "Beaconing from 192.0.2.10 to 198.51.100.7:443/tcp",
+        Ocsf "message";
     NETWORK_BYTES = "network.bytes", Long, "By", Optional, Ecs,
-        "Bytes both ways over all connections that have ended.", "396308";
+        "Bytes both ways over all connections that have ended.", "396308",
+        Cim "bytes";
     NETWORK_IANA_NUMBER = "network.iana_number", Keyword, "", Required, Ecs,
-        "Transport protocol by its IANA number.", "6";
+        "Transport protocol by its IANA number.", "6",
+        Ocsf "evidences[].connection_info.protocol_num";
     NETWORK_TRANSPORT = "network.transport", Keyword, "", Optional, Ecs,
-        "Transport protocol: tcp, udp, icmp or ipv6-icmp; absent for others.", "tcp";
+        "Transport protocol: tcp, udp, icmp or ipv6-icmp; absent for others.", "tcp",
+        Cim "transport", Ocsf "evidences[].connection_info.protocol_name", OpenTelemetry "network.transport", Sigma "Protocol";
     NETWORK_TYPE = "network.type", Keyword, "", Required, Ecs,
-        "Network layer: ipv4 or ipv6.", "ipv4";
+        "Network layer: ipv4 or ipv6.", "ipv4",
+        OpenTelemetry "network.type";
     OBSERVER_NAME = "observer.name", Keyword, "", Optional, Ecs,
         "Name of the detector that made the finding.", "detector-1";
     OBSERVER_PRODUCT = "observer.product", Keyword, "", Required, Ecs,
-        "Always Beaconwatch.", "Beaconwatch";
+        "Always Beaconwatch.", "Beaconwatch",
+        Ocsf "metadata.product.name";
     OBSERVER_TYPE = "observer.type", Keyword, "", Required, Ecs,
-        "Always ids.", "ids";
+        "Always ids.", "ids",
+        Cim "ids_type";
     OBSERVER_VENDOR = "observer.vendor", Keyword, "", Required, Ecs,
-        "Always Beaconwatch.", "Beaconwatch";
+        "Always Beaconwatch.", "Beaconwatch",
+        Ocsf "metadata.product.vendor_name";
     OBSERVER_VERSION = "observer.version", Keyword, "", Required, Ecs,
-        "Version of the detector.", "0.1.0";
+        "Version of the detector.", "0.1.0",
+        Ocsf "metadata.product.version";
     PROCESS_EXECUTABLE = "process.executable", Keyword, "", Optional, Ecs,
-        "Path of the last known executable at the source.", "/usr/bin/curl";
+        "Path of the last known executable at the source.", "/usr/bin/curl",
+        Cim "process_path", Ocsf "evidences[].process.file.path", OpenTelemetry "process.executable.path", Sigma "Image";
     PROCESS_NAME = "process.name", Keyword, "", Optional, Ecs,
-        "Command name of the last known process at the source.", "curl";
+        "Command name of the last known process at the source.", "curl",
+        Cim "process_name", Ocsf "evidences[].process.name", OpenTelemetry "process.executable.name";
     PROCESS_PID = "process.pid", Long, "", Optional, Ecs,
-        "Id of the last known process at the source.", "4711";
+        "Id of the last known process at the source.", "4711",
+        Cim "process_id", Ocsf "evidences[].process.pid", OpenTelemetry "process.pid", Sigma "ProcessId";
     PROCESS_REAL_USER_ID = "process.real_user.id", Keyword, "", Optional, Ecs,
-        "User id of the last known process at the source.", "1000";
+        "User id of the last known process at the source.", "1000",
+        Cim "user", Ocsf "evidences[].process.user.uid", OpenTelemetry "process.real_user.id", Sigma "User";
     PROCESS_START = "process.start", Date, "", Optional, Ecs,
-        "When the last known process at the source began.", "2025-11-22T07:44:59.870Z";
+        "When the last known process at the source began.", "2025-11-22T07:44:59.870Z",
+        Ocsf "evidences[].process.created_time", OpenTelemetry "process.creation.time";
     RELATED_HOSTS = "related.hosts", Keyword [array], "", Optional, Ecs,
         "Names of the host and of the server.", "web-3";
     RELATED_IP = "related.ip", Ip [array], "", Required, Ecs,
@@ -217,21 +250,27 @@ fields! {
     RELATED_USER = "related.user", Keyword [array], "", Optional, Ecs,
         "User id of the process.", "1000";
     RULE_CATEGORY = "rule.category", Keyword, "", Required, Ecs,
-        "Always Command and Control.", "Command and Control";
+        "Always Command and Control.", "Command and Control",
+        Cim "category";
     RULE_DESCRIPTION = "rule.description", Keyword, "", Required, Ecs,
         "What the method looks for.", "Connections that start at regular intervals.";
     RULE_ID = "rule.id", Keyword, "", Required, Ecs,
-        "Identity of the method: beaconwatch- and its name.", "beaconwatch-seed";
+        "Identity of the method: beaconwatch- and its name.", "beaconwatch-seed",
+        Cim "signature_id", Ocsf "finding_info.analytic.uid";
     RULE_NAME = "rule.name", Keyword, "", Required, Ecs,
-        "Name of the method for people.", "Periodic connections (seed score)";
+        "Name of the method for people.", "Periodic connections (seed score)",
+        Cim "signature", Ocsf "finding_info.analytic.name";
     RULE_RULESET = "rule.ruleset", Keyword, "", Required, Ecs,
         "Always beaconwatch.", "beaconwatch";
     RULE_VERSION = "rule.version", Keyword, "", Required, Ecs,
-        "Version of the method.", "1";
+        "Version of the method.", "1",
+        Ocsf "finding_info.analytic.version";
     SOURCE_BYTES = "source.bytes", Long, "By", Optional, Ecs,
-        "Bytes from source to destination over all connections that have ended.", "43428";
+        "Bytes from source to destination over all connections that have ended.", "43428",
+        Cim "bytes_out";
     SOURCE_IP = "source.ip", Ip, "", Required, Ecs,
-        "Address of the end that initiates.", "192.0.2.10";
+        "Address of the end that initiates.", "192.0.2.10",
+        Cim "src", Ocsf "evidences[].src_endpoint.ip", OpenTelemetry "source.address", Sigma "SourceIp";
     TAGS = "tags", Keyword [array], "", Required, Ecs,
         "Always beaconing; simulated when `beaconwatch simulate` made the connections.", "beaconing";
     THREAT_FRAMEWORK = "threat.framework", Keyword, "", Required, Ecs,
@@ -243,7 +282,8 @@ fields! {
     THREAT_TACTIC_REFERENCE = "threat.tactic.reference", Keyword [array], "", Required, Ecs,
         "Where the tactic is described.", "https://attack.mitre.org/tactics/TA0011/";
     THREAT_TECHNIQUE_ID = "threat.technique.id", Keyword [array], "", Required, Ecs,
-        "Technique: T1071 for TCP and UDP, T1095 for other protocols.", "T1071";
+        "Technique: T1071 for TCP and UDP, T1095 for other protocols.", "T1071",
+        Cim "mitre_technique_id";
     THREAT_TECHNIQUE_NAME = "threat.technique.name", Keyword [array], "", Required, Ecs,
         "Name of the technique.", "Application Layer Protocol";
     THREAT_TECHNIQUE_REFERENCE = "threat.technique.reference", Keyword [array], "", Required, Ecs,

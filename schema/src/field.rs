@@ -46,6 +46,33 @@ pub enum Origin {
     Beaconwatch,
 }
 
+/// A vocabulary that may have a name of its own for a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Elastic Common Schema: names of fields.
+    Ecs,
+    /// Splunk Common Information Model: names of fields.
+    Cim,
+    /// Open Cybersecurity Schema Framework, class Detection Finding (2004): path of an attribute; `[]` marks an
+    /// array, of which the field describes the first element.
+    Ocsf,
+    /// OpenTelemetry: names of attributes.
+    OpenTelemetry,
+    /// Sigma: names of the log source category `network_connection`.
+    Sigma,
+}
+
+/// A field's name in another vocabulary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mapping {
+    /// The vocabulary.
+    pub vocabulary: Vocabulary,
+    /// The name in it.
+    pub name: &'static str,
+    /// Type there, when it is another one.
+    pub field_type: Option<FieldType>,
+}
+
 /// One field: its name and everything that other vocabularies need of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field {
@@ -65,6 +92,31 @@ pub struct Field {
     pub description: &'static str,
     /// A value as it is written in a document.
     pub example: &'static str,
+    /// Names in other vocabularies, at most one in each.
+    pub mappings: &'static [Mapping],
+}
+
+impl Field {
+    /// The field's name in a vocabulary: its own, or the one that it is mapped to.
+    #[must_use]
+    pub fn name_in(&self, vocabulary: Vocabulary) -> Option<&'static str> {
+        let own = match vocabulary {
+            Vocabulary::Ecs => self.origin == Origin::Ecs,
+            Vocabulary::OpenTelemetry => self.origin != Origin::Ecs,
+            Vocabulary::Cim | Vocabulary::Ocsf | Vocabulary::Sigma => false,
+        };
+        self.mapping(vocabulary)
+            .map(|mapping| mapping.name)
+            .or(own.then_some(self.name))
+    }
+
+    /// How the field is mapped to a vocabulary that has another name for it.
+    #[must_use]
+    pub fn mapping(&self, vocabulary: Vocabulary) -> Option<&'static Mapping> {
+        self.mappings
+            .iter()
+            .find(|mapping| mapping.vocabulary == vocabulary)
+    }
 }
 
 /// Declares constants for the names and the table of one document.
@@ -72,7 +124,8 @@ macro_rules! fields {
     ($(
         $constant:ident = $name:literal,
         $type:ident $([$array:ident])?, $unit:literal, $level:ident, $origin:ident,
-        $description:literal, $example:literal;
+        $description:literal, $example:literal
+        $(, $vocabulary:ident $mapped:literal $(as $mapped_type:ident)?)*;
     )*) => {
         $(
             #[doc = $description]
@@ -91,10 +144,17 @@ macro_rules! fields {
                 origin: crate::Origin::$origin,
                 description: $description,
                 example: $example,
+                mappings: &[$( crate::Mapping {
+                    vocabulary: crate::Vocabulary::$vocabulary,
+                    name: $mapped,
+                    field_type: fields!(@type $($mapped_type)?),
+                }, )*],
             }, )*
         ];
     };
     (@array) => { false };
     (@array array) => { true };
+    (@type) => { None };
+    (@type $type:ident) => { Some(crate::FieldType::$type) };
 }
 pub(crate) use fields;

@@ -26,7 +26,8 @@ fields! {
     EXPORTER_SEQUENCE = "beaconwatch.exporter.sequence", Long, "", Required, Beaconwatch,
         "Number of this record among all that the exporter made, flow records and heartbeats, from 0 without gaps: a receiver reports what is missing.", "42";
     FLOW_ID = "beaconwatch.flow.id", Keyword, "", Required, Beaconwatch,
-        "Identity of the flow on its host, the same in all of its records: 32 hexadecimal digits.", "5b0c3f8d9e6a4b17a2c4d6e8f0123456";
+        "Identity of the flow on its host, the same in all of its records: 32 hexadecimal digits.", "5b0c3f8d9e6a4b17a2c4d6e8f0123456",
+        Cim "session_id";
     EVENT = "beaconwatch.flow.event", Keyword, "", Required, Beaconwatch,
         "What the record says of the flow: start, update or end.", "end";
     RECORD_NUMBER = "beaconwatch.flow.record", Long, "", Required, Beaconwatch,
@@ -34,9 +35,11 @@ fields! {
     ROLE = "beaconwatch.flow.role", Keyword, "", Required, Beaconwatch,
         "Which end the exporter saw: client (the local socket initiated) or server.", "client";
     START_TIME = "beaconwatch.flow.start", Long, "ns", Required, Beaconwatch,
-        "When the flow began, nanoseconds since the Unix epoch. Never changes while the flow lives.", "1763800000123456789";
+        "When the flow began, nanoseconds since the Unix epoch. Never changes while the flow lives.", "1763800000123456789",
+        Ecs "event.start" as Date;
     END_TIME = "beaconwatch.flow.end", Long, "ns", Optional, Beaconwatch,
-        "When the flow ended, nanoseconds since the Unix epoch.", "1763800000323456789";
+        "When the flow ended, nanoseconds since the Unix epoch.", "1763800000323456789",
+        Ecs "event.end" as Date;
     START_INFERRED = "beaconwatch.flow.start_inferred", Boolean, "", Optional, Beaconwatch,
         "True when the socket is older than the exporter: the start is when it was first seen.", "true";
     CLOSE_REASON = "beaconwatch.flow.close_reason", Keyword, "", Optional, Beaconwatch,
@@ -46,19 +49,23 @@ fields! {
     OWN = "beaconwatch.flow.own", Boolean, "", Optional, Beaconwatch,
         "True for traffic of Beaconwatch itself (OTLP, deliveries): it is never scored.", "true";
     SOURCE_BYTES = "beaconwatch.flow.source.bytes", Long, "By", Required, Beaconwatch,
-        "IP-layer bytes from source to destination since the start.", "1034";
+        "IP-layer bytes from source to destination since the start.", "1034",
+        Ecs "source.bytes", Cim "bytes_out";
     SOURCE_BYTES_DELTA = "beaconwatch.flow.source.bytes_delta", Long, "By", Required, Beaconwatch,
         "IP-layer bytes from source to destination since the flow's last record.", "512";
     SOURCE_PACKETS = "beaconwatch.flow.source.packets", Long, "{packet}", Required, Beaconwatch,
-        "IP packets from source to destination since the start.", "7";
+        "IP packets from source to destination since the start.", "7",
+        Ecs "source.packets", Cim "packets_out";
     SOURCE_PACKETS_DELTA = "beaconwatch.flow.source.packets_delta", Long, "{packet}", Required, Beaconwatch,
         "IP packets from source to destination since the flow's last record.", "3";
     DESTINATION_BYTES = "beaconwatch.flow.destination.bytes", Long, "By", Required, Beaconwatch,
-        "IP-layer bytes from destination to source since the start.", "8120";
+        "IP-layer bytes from destination to source since the start.", "8120",
+        Ecs "destination.bytes", Cim "bytes_in";
     DESTINATION_BYTES_DELTA = "beaconwatch.flow.destination.bytes_delta", Long, "By", Required, Beaconwatch,
         "IP-layer bytes from destination to source since the flow's last record.", "4060";
     DESTINATION_PACKETS = "beaconwatch.flow.destination.packets", Long, "{packet}", Required, Beaconwatch,
-        "IP packets from destination to source since the start.", "9";
+        "IP packets from destination to source since the start.", "9",
+        Ecs "destination.packets", Cim "packets_in";
     DESTINATION_PACKETS_DELTA = "beaconwatch.flow.destination.packets_delta", Long, "{packet}", Required, Beaconwatch,
         "IP packets from destination to source since the flow's last record.", "4";
     SOURCE_PAYLOAD_BYTES = "beaconwatch.flow.source.payload_bytes", Long, "By", Optional, Beaconwatch,
@@ -72,39 +79,56 @@ fields! {
     NETWORK_NAMESPACE = "beaconwatch.network.namespace", Keyword, "", Optional, Beaconwatch,
         "Network namespace of the socket: `host` for the exporter's own, else the kernel's cookie of the namespace.", "4123";
     SOURCE_ADDRESS = "source.address", Ip, "", Required, OpenTelemetry,
-        "Address of the end that initiated the flow.", "192.0.2.10";
+        "Address of the end that initiated the flow.", "192.0.2.10",
+        Ecs "source.ip", Cim "src", Sigma "SourceIp";
     SOURCE_PORT = "source.port", Long, "", Required, OpenTelemetry,
-        "Port of the end that initiated the flow.", "49152";
+        "Port of the end that initiated the flow.", "49152",
+        Ecs "source.port", Cim "src_port", Sigma "SourcePort";
     DESTINATION_ADDRESS = "destination.address", Ip, "", Required, OpenTelemetry,
-        "Address of the end that answered.", "198.51.100.7";
+        "Address of the end that answered.", "198.51.100.7",
+        Ecs "destination.ip", Cim "dest", Sigma "DestinationIp";
     DESTINATION_PORT = "destination.port", Long, "", Required, OpenTelemetry,
-        "Port of the end that answered.", "443";
+        "Port of the end that answered.", "443",
+        Ecs "destination.port", Cim "dest_port", Sigma "DestinationPort";
     TRANSPORT = "network.transport", Keyword, "", Required, OpenTelemetry,
-        "Transport protocol: tcp or udp.", "tcp";
+        "Transport protocol: tcp or udp.", "tcp",
+        Ecs "network.transport", Cim "transport", Sigma "Protocol";
     NETWORK_TYPE = "network.type", Keyword, "", Required, OpenTelemetry,
-        "Network layer: ipv4 or ipv6.", "ipv4";
+        "Network layer: ipv4 or ipv6.", "ipv4",
+        Ecs "network.type", Cim "protocol_version";
     SERVER_ADDRESS = "server.address", Keyword, "", Optional, OpenTelemetry,
-        "Name of the server, when it is known (DNS, TLS server name).", "updates.example.org";
+        "Name of the server, when it is known (DNS, TLS server name).", "updates.example.org",
+        Ecs "destination.domain", Cim "dest_name", Sigma "DestinationHostname";
     PROCESS_PID = "process.pid", Long, "", Optional, OpenTelemetry,
-        "Process that owns the local socket.", "4711";
+        "Process that owns the local socket.", "4711",
+        Ecs "process.pid", Cim "process_id", Sigma "ProcessId";
     PROCESS_EXECUTABLE_NAME = "process.executable.name", Keyword, "", Optional, OpenTelemetry,
-        "Command name of the process, as the kernel has it (15 characters).", "curl";
+        "Command name of the process, as the kernel has it (15 characters).", "curl",
+        Ecs "process.name", Cim "app";
     PROCESS_EXECUTABLE_PATH = "process.executable.path", Keyword, "", Optional, OpenTelemetry,
-        "Executable of the process, when it still lived when the exporter looked.", "/usr/bin/curl";
+        "Executable of the process, when it still lived when the exporter looked.", "/usr/bin/curl",
+        Ecs "process.executable", Sigma "Image";
     PROCESS_CREATION_TIME = "process.creation.time", Keyword, "", Optional, OpenTelemetry,
-        "Start of the process, RFC 3339.", "2025-11-22T08:26:30.123456789Z";
+        "Start of the process, RFC 3339.", "2025-11-22T08:26:30.123456789Z",
+        Ecs "process.start" as Date;
     PROCESS_REAL_USER_ID = "process.real_user.id", Long, "", Optional, OpenTelemetry,
-        "User id of the process.", "1000";
+        "User id of the process.", "1000",
+        Ecs "process.real_user.id" as Keyword, Cim "user", Sigma "User";
     CGROUP_ID = "beaconwatch.process.cgroup_id", Long, "", Optional, Beaconwatch,
         "Kernel's id of the cgroup v2 of the process.", "3251";
     HOST_ID = "host.id", Keyword, "", Required, OpenTelemetry,
-        "Machine id of the host; resource attribute.", "8f14e45fceea167a5a36dedd4bea2543";
+        "Machine id of the host; resource attribute.", "8f14e45fceea167a5a36dedd4bea2543",
+        Ecs "host.id";
     HOST_NAME = "host.name", Keyword, "", Required, OpenTelemetry,
-        "Name of the host; resource attribute.", "web-3";
+        "Name of the host; resource attribute.", "web-3",
+        Ecs "host.name", Cim "dvc";
     SERVICE_NAME = "service.name", Keyword, "", Required, OpenTelemetry,
-        "Always beaconwatch-exporter; resource attribute.", "beaconwatch-exporter";
+        "Always beaconwatch-exporter; resource attribute.", "beaconwatch-exporter",
+        Ecs "service.name";
     SERVICE_VERSION = "service.version", Keyword, "", Required, OpenTelemetry,
-        "Version of the exporter; resource attribute.", "0.1.0";
+        "Version of the exporter; resource attribute.", "0.1.0",
+        Ecs "service.version";
     SERVICE_INSTANCE_ID = "service.instance.id", Keyword, "", Required, OpenTelemetry,
-        "Same as the exporter id; resource attribute.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
+        "Same as the exporter id; resource attribute.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d",
+        Ecs "service.node.name";
 }

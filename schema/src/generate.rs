@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use crate::{
-    ECS_VERSION, Field, FieldType, Level, Origin, detection, flow, heartbeat, sensor, template,
+    ECS_VERSION, Field, FieldType, Level, Mapping, Origin, Vocabulary, detection, flow,
+    flow_document, heartbeat, sensor, template,
 };
 
 /// Every generated file: path from the root of the repository, and content.
@@ -56,6 +57,12 @@ fn field_reference() -> String {
         flow::EVENT_NAME,
     );
     table(&mut text, flow::FIELDS);
+    text.push_str(
+        "\n## Flow document\n\n\
+         A flow record in a store: its attributes have their ECS names, as the table above says, and these fields are \
+         beside them.\n\n",
+    );
+    table(&mut text, flow_document::ENVELOPE);
     // Writing to a string cannot fail.
     let _infallible = write!(
         text,
@@ -69,12 +76,12 @@ fn field_reference() -> String {
 }
 
 fn table(text: &mut String, fields: &[Field]) {
-    text.push_str("| field | type | unit | required | from | what it says | example |\n");
-    text.push_str("|---|---|---|---|---|---|---|\n");
+    text.push_str("| field | type | unit | required | from | what it says | example | in other vocabularies |\n");
+    text.push_str("|---|---|---|---|---|---|---|---|\n");
     for field in fields {
         let _infallible = writeln!(
             text,
-            "| `{}` | {}{} | {} | {} | {} | {} | {} |",
+            "| `{}` | {}{} | {} | {} | {} | {} | {} | {} |",
             field.name,
             type_name(field.field_type),
             if field.array { "[]" } else { "" },
@@ -91,8 +98,17 @@ fn table(text: &mut String, fields: &[Field]) {
             } else {
                 format!("`{}`", cell(field.example))
             },
+            mappings(field.mappings),
         );
     }
+}
+
+fn mappings(mappings: &[Mapping]) -> String {
+    let names: Vec<String> = mappings
+        .iter()
+        .map(|mapping| format!("{} `{}`", vocabulary_name(mapping.vocabulary), mapping.name))
+        .collect();
+    names.join(", ")
 }
 
 /// Text that does not end its cell.
@@ -123,6 +139,16 @@ const fn origin_name(origin: Origin) -> &'static str {
     }
 }
 
+const fn vocabulary_name(vocabulary: Vocabulary) -> &'static str {
+    match vocabulary {
+        Vocabulary::Ecs => "ECS",
+        Vocabulary::Cim => "CIM",
+        Vocabulary::Ocsf => "OCSF",
+        Vocabulary::OpenTelemetry => "OpenTelemetry",
+        Vocabulary::Sigma => "Sigma",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -148,7 +174,7 @@ mod tests {
         assert!(
             text.lines()
                 .filter(|line| line.starts_with('|'))
-                .all(|line| columns(line) == 8)
+                .all(|line| columns(line) == 9)
         );
     }
 
