@@ -26,6 +26,25 @@ pub enum FieldType {
     Nested,
 }
 
+impl FieldType {
+    /// Name of the type in mappings of Elasticsearch.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keyword => "keyword",
+            Self::ConstantKeyword => "constant_keyword",
+            Self::MatchOnlyText => "match_only_text",
+            Self::Long => "long",
+            Self::Float => "float",
+            Self::Double => "double",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::Ip => "ip",
+            Self::Nested => "nested",
+        }
+    }
+}
+
 /// How necessary a field is in its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {

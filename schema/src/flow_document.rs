@@ -69,6 +69,8 @@ fields! {
         "Always network.", "network";
     EVENT_DATASET = "event.dataset", Keyword, "", Required, Ecs,
         "Always beaconwatch.flow.", "beaconwatch.flow";
+    EVENT_DURATION = "event.duration", Long, "ns", Required, Ecs,
+        "Time from the flow's start to this event.", "200000000";
     EVENT_KIND = "event.kind", Keyword, "", Required, Ecs,
         "Always event.", "event";
     EVENT_MODULE = "event.module", Keyword, "", Required, Ecs,

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use crate::{
-    ECS_VERSION, Field, FieldType, Level, Mapping, Origin, Vocabulary, detection, flow,
-    flow_document, heartbeat, sensor, template,
+    ECS_VERSION, Field, Level, Mapping, Origin, Vocabulary, detection, flow, flow_document,
+    heartbeat, sensor, template,
 };
 
 /// Every generated file: path from the root of the repository, and content.
@@ -16,11 +16,11 @@ pub fn generated_files() -> Vec<(&'static str, String)> {
     vec![
         ("docs/fields.md", field_reference()),
         (
-            "integrations/elastic/index-template-detection.json",
+            "integrations/elasticsearch/sidecar-template/detection.json",
             format!("{:#}\n", template::index_template()),
         ),
         (
-            "integrations/elastic/index-template-sensor.json",
+            "integrations/elasticsearch/sidecar-template/sensor.json",
             format!("{:#}\n", template::sensor_index_template()),
         ),
     ]
@@ -83,7 +83,7 @@ fn table(text: &mut String, fields: &[Field]) {
             text,
             "| `{}` | {}{} | {} | {} | {} | {} | {} | {} |",
             field.name,
-            type_name(field.field_type),
+            field.field_type.name(),
             if field.array { "[]" } else { "" },
             field.unit,
             if field.level == Level::Required {
@@ -114,21 +114,6 @@ fn mappings(mappings: &[Mapping]) -> String {
 /// Text that does not end its cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
-}
-
-const fn type_name(field_type: FieldType) -> &'static str {
-    match field_type {
-        FieldType::Keyword => "keyword",
-        FieldType::ConstantKeyword => "constant_keyword",
-        FieldType::MatchOnlyText => "match_only_text",
-        FieldType::Long => "long",
-        FieldType::Float => "float",
-        FieldType::Double => "double",
-        FieldType::Boolean => "boolean",
-        FieldType::Date => "date",
-        FieldType::Ip => "ip",
-        FieldType::Nested => "nested",
-    }
 }
 
 const fn origin_name(origin: Origin) -> &'static str {

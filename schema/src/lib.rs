@@ -17,6 +17,7 @@ pub mod flow;
 pub mod flow_document;
 mod generate;
 pub mod heartbeat;
+pub mod ingest;
 pub mod sensor;
 pub mod template;
 

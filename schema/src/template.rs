@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Field, FieldType, detection, sensor};
+use crate::{Field, FieldType, detection, flow_document, ingest, sensor};
 
 /// Name of the index template.
 pub const NAME: &str = "logs-beaconwatch.detection";
 /// Name of the index template for documents about sensors.
 pub const SENSOR_NAME: &str = "logs-beaconwatch.sensor";
+/// Name of the index template for flow documents.
+pub const FLOW_NAME: &str = "logs-beaconwatch.flow";
 /// Above 200, the priority of the servers' own template for `logs-*-*`.
 pub const PRIORITY: u32 = 250;
 /// Longer keywords are kept and not indexed: one above 32,766 bytes would make the server refuse its
@@ -54,6 +56,22 @@ pub fn sensor_index_template() -> Value {
     )
 }
 
+/// Body of the index template for flow documents: its name is [`FLOW_NAME`].
+#[must_use]
+pub fn flow_index_template() -> Value {
+    template(
+        "Flows of Beaconwatch",
+        &format!("{FLOW_NAME}-*"),
+        &flow_document::fields(),
+    )
+}
+
+/// Fields of a document as it is stored: those that it came with, and those that the ingest pipeline adds.
+#[must_use]
+pub fn stored(fields: &[Field]) -> Vec<Field> {
+    fields.iter().chain(ingest::FIELDS).copied().collect()
+}
+
 fn template(description: &str, pattern: &str, fields: &[Field]) -> Value {
     // Keys are in alphabetical order, so that the text is the same whatever kind of map serde_json has.
     json!({
@@ -62,9 +80,15 @@ fn template(description: &str, pattern: &str, fields: &[Field]) -> Value {
         "index_patterns": [pattern],
         "priority": PRIORITY,
         "template": {
-            "mappings": { "dynamic": false, "properties": properties(fields) },
+            "mappings": mappings(&stored(fields)),
         },
     })
+}
+
+/// The mappings of documents with the given fields; others are kept and not indexed.
+#[must_use]
+pub fn mappings(fields: &[Field]) -> Value {
+    json!({ "dynamic": false, "properties": properties(fields) })
 }
 
 /// Mapping of each field at its place.
@@ -135,8 +159,9 @@ mod tests {
         for (template, fields) in [
             (index_template(), detection::FIELDS),
             (sensor_index_template(), sensor::FIELDS),
+            (flow_index_template(), &flow_document::fields()),
         ] {
-            for field in fields {
+            for field in &stored(fields) {
                 let inner = field.name.replace('.', "/properties/");
                 let path = format!("/template/mappings/properties/{inner}/type");
                 let expected = portable_type(field.field_type).0;

@@ -92,7 +92,7 @@ impl Scene<'_> {
     /// beacon by network, name and score.
     fn the_server_finds_it_by_its_fields(&self, truth: &Truth) -> Result<()> {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../integrations/elastic/index-template-detection.json");
+            .join("../integrations/elasticsearch/sidecar-template/detection.json");
         let text = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         let committed: Value = serde_json::from_slice(&text).context("reading the template")?;
         let installed = self.deployment.opensearch.index_template(INDEX_TEMPLATE)?;

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("beaconwatch-learning", &["beaconwatch-detector"]),
     ("beaconwatch-destinations", &["beaconwatch-schema"]),
     ("beaconwatch-inputs", &["beaconwatch-detector"]),
+    ("beaconwatch-integrations", &["beaconwatch-schema"]),
     ("beaconwatch-settings", &[]),
     (
         "beaconwatch-sidecar",
@@ -40,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "beaconwatch-exporter",
             "beaconwatch-sidecar",
+            "beaconwatch-integrations",
             "beaconwatch-inputs",
             "beaconwatch-settings",
             "beaconwatch-detector",
@@ -59,7 +61,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-sidecar",
         ],
     ),
-    ("xtask", &["beaconwatch-schema", "beaconwatch-tests"]),
+    (
+        "xtask",
+        &[
+            "beaconwatch-schema",
+            "beaconwatch-integrations",
+            "beaconwatch-tests",
+        ],
+    ),
     (
         "beaconwatch-fuzz",
         &[
@@ -81,6 +90,10 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
         &["tokio", "reqwest", "hyper", "serde", "libc"],
     ),
     ("beaconwatch-schema", &["tokio", "reqwest", "hyper", "aya"]),
+    (
+        "beaconwatch-integrations",
+        &["tokio", "reqwest", "hyper", "aya"],
+    ),
     (
         "beaconwatch-detector",
         &[
