@@ -20,6 +20,7 @@ pub mod matching;
 pub mod metrics;
 pub mod network;
 pub mod otlp_json;
+pub mod panels;
 pub mod process;
 pub mod program;
 pub mod python;
