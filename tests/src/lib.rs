@@ -14,6 +14,7 @@ pub mod deployment;
 pub mod detect;
 pub mod ecs;
 pub mod findings;
+pub mod flow_documents;
 pub mod flows;
 pub mod http;
 pub mod matching;

@@ -53,6 +53,8 @@ pub struct Panel {
     pub title: String,
     /// How it is drawn, by the product's name.
     pub drawing: String,
+    /// How a series over time is drawn: `bar_stacked` or `line`; empty for other drawings and other products.
+    pub series: String,
     /// Left edge, upper edge, width, height.
     pub place: [i64; 4],
     /// Which documents, in the Kibana query language.

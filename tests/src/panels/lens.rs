@@ -43,6 +43,7 @@ fn read(dashboard: &str, panel: &Value) -> Result<Panel> {
         id: string(panel, "panelIndex")?.to_owned(),
         title: string(panel, "title")?.to_owned(),
         drawing: string(panel, "type")?.to_owned(),
+        series: String::new(),
         place,
         query: String::new(),
         groups: Vec::new(),
@@ -97,6 +98,9 @@ fn lens(attributes: &Value, read: &mut Panel) -> Result<()> {
         } else {
             read.measures.push(measure(column)?);
         }
+    }
+    if let Some(series) = state["visualization"]["preferredSeriesType"].as_str() {
+        series.clone_into(&mut read.series);
     }
     let mentioned = accessors(&state["visualization"]);
     for id in &order {

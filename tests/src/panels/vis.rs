@@ -87,6 +87,7 @@ fn read(dashboard: &str, id: &str, place: [i64; 4], object: &Value) -> Result<Op
         id: id.to_owned(),
         title: string(attributes, "title")?.to_owned(),
         drawing: string(object, "type")?.to_owned(),
+        series: String::new(),
         place,
         query: String::new(),
         groups: Vec::new(),
