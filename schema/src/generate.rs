@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use crate::{
-    ECS_VERSION, Field, Level, Mapping, Origin, Vocabulary, detection, flow, flow_document,
-    heartbeat, sensor, template,
+    ECS_VERSION, Field, Level, Mapping, Origin, Vocabulary, detection, exporter_record, flow,
+    flow_document, heartbeat, sensor, template,
 };
 
 /// Every generated file: path from the root of the repository, and content.
@@ -63,15 +63,16 @@ fn field_reference() -> String {
          beside them.\n\n",
     );
     table(&mut text, flow_document::ENVELOPE);
-    // Writing to a string cannot fail.
     let _infallible = write!(
         text,
         "\n## Heartbeat\n\n\
          One OTLP log record (event name `{}`) of an exporter that had no flow records to send for \
-         `exporter.heartbeat_interval_s`.\n\n",
+         `exporter.heartbeat_interval_s`.\n\n\
+         ## Every record of an exporter\n\n\
+         Attributes of flow records and heartbeats alike; those of the resource say so.\n\n",
         heartbeat::EVENT_NAME,
     );
-    table(&mut text, heartbeat::FIELDS);
+    table(&mut text, exporter_record::FIELDS);
     text
 }
 
@@ -146,7 +147,7 @@ mod tests {
         for field in detection::FIELDS
             .iter()
             .chain(flow::FIELDS)
-            .chain(heartbeat::FIELDS)
+            .chain(exporter_record::FIELDS)
             .chain(sensor::FIELDS)
         {
             assert!(
@@ -168,7 +169,7 @@ mod tests {
         for fields in [
             detection::FIELDS,
             flow::FIELDS,
-            heartbeat::FIELDS,
+            exporter_record::FIELDS,
             sensor::FIELDS,
         ] {
             let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
@@ -181,7 +182,7 @@ mod tests {
         for field in detection::FIELDS
             .iter()
             .chain(flow::FIELDS)
-            .chain(heartbeat::FIELDS)
+            .chain(exporter_record::FIELDS)
             .chain(sensor::FIELDS)
         {
             let own = field.name.starts_with("beaconwatch.");

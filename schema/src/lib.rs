@@ -2,7 +2,7 @@
 //!
 //! [`flow::FIELDS`] lists the attributes of the OTLP log record that the exporter emits and the sidecar
 //! reads (OpenTelemetry semantic conventions where they have a name, `beaconwatch.*` else), and
-//! [`heartbeat::FIELDS`] those of the record that an idle exporter sends.
+//! [`exporter_record::FIELDS`] those of every record, [`heartbeat`]s too.
 //! [`detection::FIELDS`] lists the fields of a detection document (Elastic Common Schema
 //! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else), and [`sensor::FIELDS`] those of a document
 //! about a sensor. [`flow_document`] says what a flow record is as a document of a store. Constants of the same module carry the names,
@@ -12,6 +12,7 @@
 //! Depends on no other crate of this project; no I/O.
 
 pub mod detection;
+pub mod exporter_record;
 mod field;
 pub mod flow;
 pub mod flow_document;

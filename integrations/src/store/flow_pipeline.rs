@@ -13,7 +13,9 @@
 
 use serde_json::{Map, Value, json};
 
-use beaconwatch_schema::{ECS_VERSION, FieldType, Vocabulary, flow, flow_document};
+use beaconwatch_schema::{
+    ECS_VERSION, FieldType, Vocabulary, exporter_record, flow, flow_document,
+};
 
 use crate::panel::DataSet;
 
@@ -23,7 +25,7 @@ const SCRIPT: &str = include_str!("flow.painless");
 pub(super) fn processors() -> Vec<Value> {
     let mut names = Map::new();
     let mut instants = Vec::new();
-    for field in flow::FIELDS {
+    for field in exporter_record::FIELDS.iter().chain(flow::FIELDS) {
         let target = field.name_in(Vocabulary::Ecs).unwrap_or(field.name);
         let becomes = field
             .mapping(Vocabulary::Ecs)
