@@ -27,7 +27,7 @@ fields! {
         "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
     COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
         "Connections from event.start to event.end.", "42",
-        Ocsf "count";
+        Ocsf "count", OpenTelemetry "beaconwatch.count";
     EVIDENCE_ACTIVE_HOURS = "beaconwatch.evidence.active_hours", Long, "h", Optional, Beaconwatch,
         "Hours with a beat, of the newest 16 days.", "21";
     EVIDENCE_BEATS = "beaconwatch.evidence.beats", Long, "{beat}", Optional, Beaconwatch,
@@ -69,14 +69,15 @@ fields! {
         "How often the severity rose above that of the document before.", "1";
     FINDING_ID = "beaconwatch.finding.id", Keyword, "", Required, Beaconwatch,
         "Identity of the finding through all of its revisions.", "9f1c2a7be03d4f55a1b2c3d4e5f60718",
-        Ocsf "finding_info.uid";
+        Ocsf "finding_info.uid", OpenTelemetry "beaconwatch.finding.id";
     FINDING_OPENED = "beaconwatch.finding.opened", Date, "", Required, Beaconwatch,
         "When the first revision of the finding was made.", "2025-11-22T08:26:30.123Z",
         Ocsf "finding_info.created_time";
     FINDING_REOPENED = "beaconwatch.finding.reopened", Long, "", Required, Beaconwatch,
         "How often the finding went on after it had been closed.", "0";
     FINDING_REVISION = "beaconwatch.finding.revision", Long, "", Required, Beaconwatch,
-        "Number of this revision, from 1.", "1";
+        "Number of this revision, from 1.", "1",
+        OpenTelemetry "beaconwatch.finding.revision";
     FINDING_STATE = "beaconwatch.finding.state", Keyword, "", Required, Beaconwatch,
         "open while the beats go on, else closed.", "open";
     INTERVAL_COEFFICIENT_OF_VARIATION = "beaconwatch.interval.coefficient_of_variation", Double, "1", Optional, Beaconwatch,
@@ -90,7 +91,8 @@ fields! {
     INTERVAL_MEAN = "beaconwatch.interval.mean_s", Double, "s", Optional, Beaconwatch,
         "Mean of the intervals.", "60.2";
     INTERVAL_MEDIAN = "beaconwatch.interval.median_s", Double, "s", Optional, Beaconwatch,
-        "Median of the intervals.", "60.0";
+        "Median of the intervals.", "60.0",
+        OpenTelemetry "beaconwatch.interval.median_s";
     INTERVAL_MINIMUM = "beaconwatch.interval.minimum_s", Double, "s", Optional, Beaconwatch,
         "Shortest interval.", "48.3";
     INTERVAL_STANDARD_DEVIATION = "beaconwatch.interval.standard_deviation_s", Double, "s", Optional, Beaconwatch,
@@ -102,7 +104,8 @@ fields! {
     PERIODICITY = "beaconwatch.periodicity", Double, "1", Optional, Beaconwatch,
         "Value of the signal periodicity, 0 to 1.", "0.93";
     SCORE = "beaconwatch.score", Double, "1", Required, Beaconwatch,
-        "Score of the finding, 0 to 1.", "0.94";
+        "Score of the finding, 0 to 1.", "0.94",
+        OpenTelemetry "beaconwatch.score";
     SEVERITY = "beaconwatch.severity", Keyword, "", Required, Beaconwatch,
         "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical",
         Cim "severity", Ocsf "severity";
@@ -187,7 +190,7 @@ fields! {
         Ocsf "risk_score", OpenTelemetry "beaconwatch.risk_score";
     EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
         "Severity as Elastic's detection rules number it: 21 low, 47 medium, 73 high, 99 critical.", "99",
-        Cim "severity_id", OpenTelemetry "beaconwatch.event.severity";
+        Cim "severity_id", OpenTelemetry "beaconwatch.severity";
     EVENT_START = "event.start", Date, "", Required, Ecs,
         "Start of the first connection.", "2025-11-22T07:45:30.000Z",
         Ocsf "finding_info.first_seen_time";
