@@ -88,6 +88,8 @@ pub(super) struct Beacon {
     server_name: Option<String>,
     /// Last known process at the source.
     process: Option<ProcessView>,
+    /// Last known fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
+    client_fingerprint: Option<String>,
     /// Method that scored.
     method: String,
     /// Score of the coefficient of variation.
@@ -350,6 +352,7 @@ impl Beacon {
             host_name: text(assessment.host_name.as_deref()),
             server_name: text(assessment.server_name.as_deref()),
             process: assessment.process.as_deref().map(ProcessView::of),
+            client_fingerprint: text(assessment.client_fingerprint.as_deref()),
             method: assessment.method.to_string(),
             cv_score: score("coefficient_of_variation"),
             periodicity_score: score("periodicity"),
