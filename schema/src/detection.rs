@@ -257,5 +257,5 @@ fields! {
     THREAT_SUBTECHNIQUE_REFERENCE = "threat.technique.subtechnique.reference", Keyword [array], "", Optional, Ecs,
         "Where the sub-technique is described.", "https://attack.mitre.org/techniques/T1071/001/";
     TLS_CLIENT_JA3 = "tls.client.ja3", Keyword, "", Optional, Ecs,
-        "The same as JA3, where the input has no JA4.", "d4e5b18d6b55c71272893221c96ba240";
+        "Last known fingerprint of the client's TLS as JA3, where the input has no JA4.", "d4e5b18d6b55c71272893221c96ba240";
 }

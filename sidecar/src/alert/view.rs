@@ -239,6 +239,18 @@ pub(crate) struct AcknowledgedView {
     pub(crate) comment: Option<String>,
 }
 
+impl AcknowledgedView {
+    /// None when nobody does.
+    pub(crate) fn of(finding: &Finding) -> Option<Self> {
+        let it = finding.acknowledged.as_ref()?;
+        Some(Self {
+            by: it.by.clone(),
+            at: rfc3339(it.at),
+            comment: it.comment.clone(),
+        })
+    }
+}
+
 /// What allows an alert.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct AllowedView {
@@ -355,7 +367,7 @@ impl Alert {
             timestamp: rfc3339(finding.updated),
             tags,
             state: finding.status.name(),
-            acknowledged: acknowledged(finding),
+            acknowledged: AcknowledgedView::of(finding),
             suppressed_until: finding.suppressed_until.map(rfc3339),
             allowed: allowed(finding),
             opened: rfc3339(finding.opened),
@@ -374,15 +386,6 @@ impl Alert {
             series_id: finding.series.to_string(),
         }
     }
-}
-
-fn acknowledged(finding: &Finding) -> Option<AcknowledgedView> {
-    let it = finding.acknowledged.as_ref()?;
-    Some(AcknowledgedView {
-        by: it.by.clone(),
-        at: rfc3339(it.at),
-        comment: it.comment.clone(),
-    })
 }
 
 fn allowed(finding: &Finding) -> Option<AllowedView> {

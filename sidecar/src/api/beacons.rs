@@ -12,7 +12,7 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
 use super::series::{SeriesNames, SeverityName, seconds};
-use crate::alert::{BenignView, EvidenceView, PartOfView, ProcessView, ViewView};
+use crate::alert::{AcknowledgedView, BenignView, EvidenceView, PartOfView, ProcessView, ViewView};
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -78,6 +78,8 @@ pub(super) struct Beacon {
     id: String,
     /// Identity of its latest finding.
     finding_id: Option<String>,
+    /// Who looks after that finding.
+    acknowledged: Option<AcknowledgedView>,
     /// The entry of the allow-list that allows it.
     allowed: Option<AllowedBy>,
     #[serde(flatten)]
@@ -346,7 +348,8 @@ impl Beacon {
         let score = |name: &str| signal(assessment, name);
         Self {
             id: id.to_string(),
-            finding_id: finding.map(|finding| finding.id.to_string()),
+            finding_id: finding.as_ref().map(|finding| finding.id.to_string()),
+            acknowledged: finding.as_deref().and_then(AcknowledgedView::of),
             allowed: allowed.map(|(id, reason)| AllowedBy { id, reason }),
             names: SeriesNames::of(&assessment.key),
             host_name: text(assessment.host_name.as_deref()),
