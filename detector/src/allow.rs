@@ -230,19 +230,23 @@ impl AllowList {
         if let Some(name) = facts.server_name.filter(|_| !self.by_domain.is_empty()) {
             let name = crate::server_name::normal(name);
             for base in parents(&name) {
-                self.by_domain.get(base).into_iter().for_each(|it| take(it));
+                if let Some(places) = self.by_domain.get(base) {
+                    take(places);
+                }
             }
         }
         for name in facts.process.into_iter().flat_map(pattern::names) {
-            let places = self.by_process.get(name);
-            places.into_iter().for_each(|it| take(it));
+            if let Some(places) = self.by_process.get(name) {
+                take(places);
+            }
         }
         let fingerprint = facts.client_fingerprint;
         if let Some(fingerprint) = fingerprint.filter(|_| !self.by_fingerprint.is_empty()) {
             let fingerprint = fingerprint.to_ascii_lowercase();
             for base in pattern::beginnings(&fingerprint) {
-                let places = self.by_fingerprint.get(base);
-                places.into_iter().for_each(|it| take(it));
+                if let Some(places) = self.by_fingerprint.get(base) {
+                    take(places);
+                }
             }
         }
     }

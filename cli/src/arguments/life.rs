@@ -189,7 +189,7 @@ pub(crate) enum AllowCommand {
     /// List the entries (what `allow` alone does)
     List(super::ListArguments),
     /// Allow what fits every condition that is given, from now on and retroactively
-    Add(AllowAddArguments),
+    Add(Box<AllowAddArguments>),
     /// Remove an entry
     Remove(AllowRemoveArguments),
 }

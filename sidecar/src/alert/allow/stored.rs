@@ -91,11 +91,11 @@ impl From<AllowEntry> for StoredEntry {
 
 /// What tells an entry from others: for one that older versions knew, the same words that they had.
 pub(super) fn identity(config: &Stated) -> String {
-    let mut words = format!("{:?}", AllowConfig::from(config.clone()));
-    if let Some(fingerprint) = &config.client_fingerprint {
-        words += &format!(" client_fingerprint: {fingerprint:?}");
+    let words = format!("{:?}", AllowConfig::from(config.clone()));
+    match &config.client_fingerprint {
+        Some(fingerprint) => format!("{words} client_fingerprint: {fingerprint:?}"),
+        None => words,
     }
-    words
 }
 
 #[cfg(test)]
