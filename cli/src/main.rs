@@ -100,7 +100,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Audit(audit) => command::lists::audit(&audit, file),
         Command::Simulate(simulate) => command::simulate::run(&simulate, file),
         Command::Analyze(analyze) => command::lists::analyze(&analyze, file),
-        Command::Alerts(alerts) => command::alerts::run(alerts, file),
+        Command::Alerts(alerts) => command::alerts::run(*alerts, file),
         Command::Allow(allow) => command::allow::run(allow, file),
         Command::Destinations(destinations) => command::destinations::run(destinations, file),
         Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
