@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// Show who changed what through the API, newest first
     Audit(ListArguments),
     /// Look at findings and settle them
-    Alerts(AlertsArguments),
+    Alerts(Box<AlertsArguments>),
     /// Show and change what is allowed to beacon
     Allow(AllowArguments),
     /// Show where findings go, and try it

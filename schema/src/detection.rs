@@ -23,6 +23,8 @@ fields! {
     TIMESTAMP = "@timestamp", Date, "", Required, Ecs,
         "When this revision of the finding was made.", "2025-11-22T08:26:30.123Z",
         Ocsf "time";
+    CLIENT_JA4 = "beaconwatch.client.ja4", Keyword, "", Optional, Beaconwatch,
+        "Last known fingerprint of the client's TLS (JA4), for which ECS has no field.", "t13d1516h2_8daaf6152771_b186095e22b6";
     COMMUNITY_IDS = "beaconwatch.community_ids", Keyword [array], "", Optional, Beaconwatch,
         "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
     COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
@@ -297,4 +299,6 @@ fields! {
         "Name of the sub-technique.", "Web Protocols";
     THREAT_SUBTECHNIQUE_REFERENCE = "threat.technique.subtechnique.reference", Keyword [array], "", Optional, Ecs,
         "Where the sub-technique is described.", "https://attack.mitre.org/techniques/T1071/001/";
+    TLS_CLIENT_JA3 = "tls.client.ja3", Keyword, "", Optional, Ecs,
+        "Last known fingerprint of the client's TLS as JA3, where the input has no JA4.", "d4e5b18d6b55c71272893221c96ba240";
 }

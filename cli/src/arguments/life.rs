@@ -189,7 +189,7 @@ pub(crate) enum AllowCommand {
     /// List the entries (what `allow` alone does)
     List(super::ListArguments),
     /// Allow what fits every condition that is given, from now on and retroactively
-    Add(AllowAddArguments),
+    Add(Box<AllowAddArguments>),
     /// Remove an entry
     Remove(AllowRemoveArguments),
 }
@@ -197,7 +197,8 @@ pub(crate) enum AllowCommand {
 /// `allow add`.
 #[derive(Debug, Args)]
 #[group(id = "condition", required = true, multiple = true,
-        args = ["source", "destination", "destination_port", "transport", "domain", "process"])]
+        args = ["source", "destination", "destination_port", "transport", "domain", "process",
+                "client_fingerprint"])]
 pub(crate) struct AllowAddArguments {
     /// From this address or network
     #[arg(long, value_name = "IP[/BITS]", value_parser = network)]
@@ -209,7 +210,7 @@ pub(crate) struct AllowAddArguments {
     #[arg(long = "dest-port", value_name = "PORT")]
     pub(crate) destination_port: Option<u16>,
     /// Over this transport
-    #[arg(long, value_parser = ["tcp", "udp"])]
+    #[arg(long, value_parser = ["tcp", "udp", "icmp"])]
     pub(crate) transport: Option<String>,
     /// To this name: exactly it, or with `*.` in front it and everything below
     #[arg(long, value_name = "NAME")]
@@ -217,6 +218,9 @@ pub(crate) struct AllowAddArguments {
     /// By this process: a name, or a path that may have wildcards
     #[arg(long, value_name = "NAME")]
     pub(crate) process: Option<String>,
+    /// By a client with this TLS fingerprint (JA4 or JA3): exactly it, or its first parts such as `t13d1516h2_*`
+    #[arg(long, visible_alias = "ja4", value_name = "JA4")]
+    pub(crate) client_fingerprint: Option<String>,
     /// Why, 1 to 500 characters
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,

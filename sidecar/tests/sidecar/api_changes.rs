@@ -32,8 +32,13 @@ async fn an_alert_is_acknowledged_commented_suppressed_closed_and_opened_again()
     let alert = post("acknowledge", json!({"comment": "mine"})).await;
     assert_eq!(alert["acknowledged"]["by"], "local");
     assert_eq!(alert["acknowledged"]["comment"], "mine");
+    let beacons = asking.read("/api/v1/beacons").await;
+    assert_eq!(beacons["beacons"][0]["finding_id"], id.as_str());
+    assert_eq!(beacons["beacons"][0]["acknowledged"]["by"], "local");
     let (status, alert) = asking.delete(&path("acknowledge")).await;
     assert_eq!((status, &alert["acknowledged"]), (200, &Value::Null));
+    let beacons = asking.read("/api/v1/beacons").await;
+    assert_eq!(beacons["beacons"][0]["acknowledged"], Value::Null);
     let alert = post("comment", json!({"text": "seen <b>before</b>"})).await;
     assert_eq!(alert["comments"][0]["text"], "seen <b>before</b>");
     let alert = post("suppress", json!({"for_s": 60})).await;

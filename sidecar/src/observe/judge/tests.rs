@@ -27,6 +27,7 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         host_name: None,
         server_name: None,
         process: None,
+        client_fingerprint: None,
         method: Arc::from("seed"),
         score: f64::from(place) / 256.0,
         severity,
