@@ -1,4 +1,5 @@
 //! Panels, rules and stores' objects fit the field model.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
