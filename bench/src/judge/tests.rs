@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "a share of none or of all is exact")]
+
 use serde_json::{Value, json};
 
 use super::judge;

@@ -143,17 +143,17 @@ fn once(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
 }
 
 fn pages(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     for _ in 0..numbers.count(1.3 * pace(host)).min(100) {
         let mut time_s = host.moment(numbers);
         let mean = numbers.log_normal(4.0, 0.9);
         for _ in 0..numbers.count(mean).min(200) {
             let connections = numbers.count(1.8).min(8);
-            times.extend((0..connections).map(|_| time_s + numbers.exponential(0.4)));
+            found.extend((0..connections).map(|_| time_s + numbers.exponential(0.4)));
             time_s += numbers.log_normal(27.0, 1.3);
         }
     }
-    times
+    found
 }
 
 /// A renewal process while the host is on.
@@ -164,15 +164,15 @@ fn renewal(
     numbers: &mut Numbers,
     gap: impl Fn(&mut Numbers) -> f64,
 ) -> Vec<f64> {
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     let mut time_s = start_s + gap(numbers) * numbers.unit();
-    while time_s < stop_s && times.len() < MOST {
+    while time_s < stop_s && found.len() < MOST {
         if host.is_on(time_s) {
-            times.push(time_s);
+            found.push(time_s);
         }
         time_s += gap(numbers);
     }
-    times
+    found
 }
 
 fn chat(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
@@ -189,17 +189,17 @@ fn chat(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
 fn served(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
     let mean_s = numbers.between_orders(90.0, 20_000.0) * pace(host);
     let (depth, peak_s) = (numbers.between(0.0, 0.95), numbers.between(0.0, 86_400.0));
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     let mut time_s = 0.0;
     loop {
         // Thinning a Poisson process of the largest rate.
         time_s += numbers.exponential(mean_s / (1.0 + depth));
-        if time_s >= host.end_s() || times.len() >= MOST {
-            return times;
+        if time_s >= host.end_s() || found.len() >= MOST {
+            return found;
         }
         let rate = 1.0 + depth * (std::f64::consts::TAU * (time_s - peak_s) / 86_400.0).cos();
         if numbers.chance(rate / (1.0 + depth)) {
-            times.push(time_s);
+            found.push(time_s);
         }
     }
 }
@@ -210,14 +210,14 @@ fn cascades(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
     let parents = renewal(host, 0.0, host.end_s(), numbers, |numbers| {
         numbers.exponential(mean_s)
     });
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     for mut time_s in parents {
         for _ in 0..numbers.count(children).min(40) {
-            times.push(time_s);
+            found.push(time_s);
             time_s += numbers.log_normal(delay_s, 1.5);
         }
     }
-    times
+    found
 }
 
 fn lookups(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
@@ -228,28 +228,28 @@ fn lookups(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
 }
 
 fn transfers(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     for _ in 0..=numbers.below(3) {
         let start_s = host.moment(numbers);
         let length_s = numbers.log_normal(90.0, 1.3);
         let mean = numbers.between_orders(4.0, 80.0);
         let count = numbers.count(mean).min(400);
-        times.extend((0..count).map(|_| start_s + length_s * numbers.unit()));
+        found.extend((0..count).map(|_| start_s + length_s * numbers.unit()));
     }
-    times
+    found
 }
 
 fn segments(numbers: &mut Numbers, host: &Host) -> Vec<f64> {
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     for _ in 0..numbers.count(1.2 * pace(host)).min(40) {
         let start_s = host.moment(numbers);
         let stop_s = start_s + numbers.between_orders(600.0, 5_400.0);
         let scale_s = numbers.between_orders(12.0, 240.0);
-        times.extend(renewal(host, start_s, stop_s, numbers, |numbers| {
+        found.extend(renewal(host, start_s, stop_s, numbers, |numbers| {
             0.2 + scale_s * numbers.weibull(0.6)
         }));
     }
-    times
+    found
 }
 
 /// A beat of about a period, up to `spread` of it later or, when `drifts`, each a little off the one before.
@@ -266,13 +266,13 @@ fn periodic(
             period_s * (1.0 + spread * numbers.between(-1.0, 1.0)) + numbers.log_normal(0.1, 0.6)
         });
     }
-    let mut times = Vec::new();
+    let mut found = Vec::new();
     let mut grid_s = phase_s;
-    while grid_s < host.end_s() && times.len() < MOST {
+    while grid_s < host.end_s() && found.len() < MOST {
         if host.is_on(grid_s) {
-            times.push(grid_s + numbers.unit() * spread * period_s);
+            found.push(grid_s + numbers.unit() * spread * period_s);
         }
         grid_s += period_s;
     }
-    times
+    found
 }
