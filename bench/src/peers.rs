@@ -50,7 +50,7 @@ pub fn score(connections: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// Times the litemars formulas over pairs, each the ascending starts of a pair in seconds. One object for each way:
-/// `way`, `pairs`, `scored`, `seconds`.
+/// `way`, `pairs`, `scored`, `seconds` (of processor time).
 ///
 /// # Errors
 ///
