@@ -290,6 +290,7 @@ pub fn schedules(days: u32) -> Vec<Schedule> {
     let mut all = Vec::new();
     if days <= 2 {
         ordinary_of_a_day(&mut all);
+        ordinary_with_twists(&mut all);
         hard_of_a_day(&mut all);
     } else {
         slow(&mut all);
@@ -299,7 +300,7 @@ pub fn schedules(days: u32) -> Vec<Schedule> {
 }
 
 fn ordinary_of_a_day(all: &mut Vec<Schedule>) {
-    use Twist::{Inside, Missed, Names, Plain, Rotated, Started, Tasked, Working};
+    use Twist::{Missed, Plain};
     for sleep_s in [45.0, 150.0, 480.0, 1_800.0] {
         for jitter in [0.0, 0.25, 0.45] {
             all.push(Schedule::new(
@@ -333,6 +334,10 @@ fn ordinary_of_a_day(all: &mut Vec<Schedule>) {
             Missed(share),
         ));
     }
+}
+
+fn ordinary_with_twists(all: &mut Vec<Schedule>) {
+    use Twist::{Inside, Names, Rotated, Started, Tasked, Working};
     let gap = Gap::Subtract(0.25);
     for (family, sleep_s, twist) in [
         ("rotated", 45.0, Rotated(2)),

@@ -62,8 +62,13 @@ pub(crate) fn score(
         Context::timing_only()
     };
     let path = folder.join(format!("{method}.ndjson"));
-    let mut out = BufWriter::new(File::create(&path)?);
     let assessments: Vec<Assessment> = detector.assess_all(now, &context).collect();
+    write_scores(&path, &assessments)?;
+    Ok(path)
+}
+
+fn write_scores(path: &Path, assessments: &[Assessment]) -> Result<(), Failure> {
+    let mut out = BufWriter::new(File::create(path)?);
     let detected: BTreeSet<&SeriesKey> = assessments
         .iter()
         .filter(|found| found.detected)
@@ -81,7 +86,7 @@ pub(crate) fn score(
         writeln!(out, "{line}")?;
     }
     out.flush()?;
-    Ok(path)
+    Ok(())
 }
 
 fn read(folder: &Path) -> Result<Vec<Observation>, Failure> {
