@@ -261,7 +261,7 @@ impl DestinationKind {
     /// Reads and tries what `validate` cannot see: a webhook's template. Connects to nothing.
     pub fn check_files(&self) -> Result<(), BuildError> {
         match self {
-            Self::Webhook(config) => config.body().map(drop),
+            Self::Webhook(config) => config.check_template(),
             _ => Ok(()),
         }
     }

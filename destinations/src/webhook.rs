@@ -39,7 +39,7 @@ use sha2::{Digest, Sha256};
 
 use crate::guard::{Guard, GuardedResolver};
 use crate::http_client::{Answer, HttpClient, HttpClientSettings, parse_url, secret_header};
-use crate::template::{BuiltInTemplate, Purpose, Template, Variable};
+use crate::template::{BuiltInTemplate, Purpose, Template, Variable, Variables};
 use crate::{
     AttemptError, BuildError, Destination, Document, Outcome, Secret, SecretSource, SettingError,
     TlsConfig, in_range,
@@ -196,7 +196,7 @@ impl WebhookConfig {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match host.parse() {
             Ok(address) => self.guard().check(address, true),
-            Err(_name) => Ok(()),
+            Err(_name) => self.guard().check_name(host),
         }
     }
 
@@ -206,27 +206,33 @@ impl WebhookConfig {
         essence == "application/json" || essence.ends_with("+json")
     }
 
-    /// What makes bodies: a template is read and tried.
+    /// What makes bodies: a template is read and tried, and secrets are read.
     pub(crate) fn body(&self) -> Result<Body, BuildError> {
-        let variables = || {
-            let read = |(name, variable): (&String, &TemplateVariable)| {
-                let variable = match variable {
-                    TemplateVariable::Text(text) => Variable::Text(text.clone()),
-                    TemplateVariable::Secret(source) => Variable::Secret(Secret::read(source)?),
-                };
-                Ok((name.clone(), variable))
+        let read = |(name, variable): (&String, &TemplateVariable)| {
+            let variable = match variable {
+                TemplateVariable::Text(text) => Variable::Text(text.clone()),
+                TemplateVariable::Secret(source) => Variable::Secret(Secret::read(source)?),
             };
-            self.variables
-                .iter()
-                .map(read)
-                .collect::<Result<_, BuildError>>()
+            Ok((name.clone(), variable))
         };
+        let variables: Result<Variables, BuildError> = self.variables.iter().map(read).collect();
+        self.body_with(variables?)
+    }
+
+    /// Reads and tries the template, without secrets.
+    pub(crate) fn check_template(&self) -> Result<(), BuildError> {
+        let named = |name: &String| (name.clone(), Variable::Text(String::new()));
+        self.body_with(self.variables.keys().map(named).collect())
+            .map(drop)
+    }
+
+    fn body_with(&self, variables: Variables) -> Result<Body, BuildError> {
         match (&self.template_file, self.template) {
             (Some(path), _) => {
-                let template = Template::read(path, self.is_json(), self.batch, variables()?)?;
+                let template = Template::read(path, self.is_json(), self.batch, variables)?;
                 Ok(Body::Template(Box::new(template)))
             }
-            (None, Some(template)) => Body::built_in(template, variables()?),
+            (None, Some(template)) => Body::built_in(template, variables),
             (None, None) => Ok(Body::Document),
         }
     }

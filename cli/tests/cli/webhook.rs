@@ -125,3 +125,30 @@ fn the_configuration_names_a_template_and_is_checked_with_it() {
         }
     }
 }
+
+#[test]
+fn every_configuration_in_the_guide_is_one() {
+    let guide = include_str!("../../../docs/soar.md");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("beaconwatch.toml");
+    let blocks: Vec<&str> = guide
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        std::fs::write(&file, block).unwrap();
+        let ran = run(["config", "check", file.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{block}\n{}", ran.err);
+    }
+}
+
+#[test]
+fn every_template_is_in_the_guide() {
+    let guide = include_str!("../../../docs/soar.md");
+    for line in preview(&["--list"]).out.lines() {
+        let name = line.split(' ').next().unwrap();
+        assert!(guide.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
