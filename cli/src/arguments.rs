@@ -35,7 +35,7 @@ pub(crate) use places::{
 pub(crate) use score::{ContextArguments, InputFormat, OutputFormat, ScoreArguments};
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
-pub(crate) use webhook::{PreviewArguments, SampleName, WebhookArguments, WebhookCommand};
+pub(crate) use webhook::{PreviewArguments, WebhookArguments, WebhookCommand};
 
 /// Finds command-and-control beacons in network flows.
 ///

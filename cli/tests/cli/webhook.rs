@@ -37,7 +37,7 @@ fn a_document_of_a_file_and_one_of_an_instance_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("detections.ndjson");
     let document = json!({"event": {"id": "f-7"}, "message": "Beaconing <!channel>"});
-    std::fs::write(&file, format!("{document}\n{document}\n")).unwrap();
+    fs::write(&file, format!("{document}\n{document}\n")).unwrap();
     let body = shown(&["--template", "slack", "--document", file.to_str().unwrap()]);
     assert_eq!(body["text"], "[low] Beaconing &lt;!channel&gt;");
 
@@ -66,7 +66,7 @@ fn a_finding_is_shown_in_other_vocabularies() {
 fn what_is_wrong_with_a_template_a_document_or_a_name_is_said_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let template = folder.path().join("own.j2");
-    std::fs::write(&template, "{\n  \"from\": {{ sorce.ip }}\n}").unwrap();
+    fs::write(&template, "{\n  \"from\": {{ sorce.ip }}\n}").unwrap();
     let template = template.to_str().unwrap();
     let ran = preview(&["--template-file", template]);
     assert_eq!(ran.code, Some(1));
@@ -91,7 +91,10 @@ fn the_configuration_names_a_template_and_is_checked_with_it() {
     let file = folder.path().join("beaconwatch.toml");
     for (settings, problem) in [
         ("template = \"slack\"", None),
-        ("template = \"slak\"", Some("unknown variant `slak`")),
+        (
+            "template = \"slak\"",
+            Some("is \"slak\", expected one of ecs"),
+        ),
         ("template = \"pagerduty\"", Some("variables.routing_key")),
         (
             "template = \"jira\"\nvariables = { project = \"SOC\" }",
@@ -114,7 +117,7 @@ fn the_configuration_names_a_template_and_is_checked_with_it() {
         let text = format!(
             "[sidecar.destinations.hook]\ntype = \"webhook\"\nurl = \"https://hooks.example.org/x\"\n{settings}\n"
         );
-        std::fs::write(&file, text).unwrap();
+        fs::write(&file, text).unwrap();
         let ran = run(["config", "check", file.to_str().unwrap()]);
         match problem {
             None => assert_eq!(ran.code, Some(0), "{settings}: {}", ran.err),
@@ -138,7 +141,7 @@ fn every_configuration_in_the_guide_is_one() {
         .collect();
     assert!(!blocks.is_empty());
     for block in blocks {
-        std::fs::write(&file, block).unwrap();
+        fs::write(&file, block).unwrap();
         let ran = run(["config", "check", file.to_str().unwrap()]);
         assert_eq!(ran.code, Some(0), "{block}\n{}", ran.err);
     }
@@ -151,4 +154,20 @@ fn every_template_is_in_the_guide() {
         let name = line.split(' ').next().unwrap();
         assert!(guide.contains(&format!("| `{name}` |")), "{name}");
     }
+}
+
+#[test]
+fn what_the_guide_shows_is_what_a_template_makes() {
+    let guide = include_str!("../../../docs/soar.md");
+    let mut shown_there = 0;
+    for part in guide.split("\n`beaconwatch webhook preview ").skip(1) {
+        let (arguments, rest) = part.split_once("`:").unwrap();
+        let json = rest.split("```json\n").nth(1).unwrap();
+        let json = json.split("```").next().unwrap();
+        let expected: Value = serde_json::from_str(json).unwrap();
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        assert_eq!(shown(&arguments), expected, "{arguments:?}");
+        shown_there += 1;
+    }
+    assert!(shown_there >= 3);
 }
