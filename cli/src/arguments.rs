@@ -8,6 +8,7 @@ mod places;
 mod score;
 mod simulate;
 mod watch;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,8 +21,8 @@ pub(crate) use instance::{
 };
 pub(crate) use learning::{HostsArguments, ReportFormat, TrainArguments};
 pub(crate) use life::{
-    AlertArguments, AlertCommand, AlertListArguments, AlertsArguments, AllowAddArguments,
-    AllowArguments, AllowCommand, AllowRemoveArguments,
+    AlertArguments, AlertCommand, AlertFormat, AlertListArguments, AlertShowArguments,
+    AlertsArguments, AllowAddArguments, AllowArguments, AllowCommand, AllowRemoveArguments,
 };
 pub(crate) use lists::{
     BeaconsArguments, ConnectionOrder, ConnectionsArguments, Ends, LongConnsArguments,
@@ -34,6 +35,7 @@ pub(crate) use places::{
 pub(crate) use score::{ContextArguments, InputFormat, OutputFormat, ScoreArguments};
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
+pub(crate) use webhook::{PreviewArguments, WebhookArguments, WebhookCommand};
 
 /// Finds command-and-control beacons in network flows.
 ///
@@ -100,6 +102,8 @@ pub(crate) enum Command {
     Destinations(DestinationsArguments),
     /// Look at documents that a destination refused for good, send them again or drop them
     DeadLetters(DeadLettersArguments),
+    /// Show what a webhook would send
+    Webhook(WebhookArguments),
     /// Prove the whole chain with a harmless beacon to a listener of this program's own
     Simulate(SimulateArguments),
     /// Score everything now instead of at the next interval

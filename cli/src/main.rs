@@ -104,6 +104,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Allow(allow) => command::allow::run(allow, file),
         Command::Destinations(destinations) => command::destinations::run(destinations, file),
         Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
+        Command::Webhook(webhook) => command::webhook::run(webhook, file),
         Command::Store(store) => command::store::run(&store),
         Command::Completions(it) => command::manual::completions(&it),
         Command::Man(man) => command::manual::man(&man),

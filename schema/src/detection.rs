@@ -26,7 +26,8 @@ fields! {
     CLIENT_JA4 = "beaconwatch.client.ja4", Keyword, "", Optional, Beaconwatch,
         "Last known fingerprint of the client's TLS (JA4), for which ECS has no field.", "t13d1516h2_8daaf6152771_b186095e22b6";
     COMMUNITY_IDS = "beaconwatch.community_ids", Keyword [array], "", Optional, Beaconwatch,
-        "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
+        "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=",
+        Ocsf "evidences[].connection_info.community_uid";
     COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
         "Connections from event.start to event.end.", "42",
         Ocsf "count", OpenTelemetry "beaconwatch.count";
@@ -189,7 +190,7 @@ fields! {
         Cim "description", Ocsf "status_detail";
     EVENT_RISK_SCORE = "event.risk_score", Float, "1", Required, Ecs,
         "Score of the finding, 0 to 100.", "94.0",
-        Ocsf "risk_score", OpenTelemetry "beaconwatch.risk_score";
+        Ocsf "risk_score" as Long, OpenTelemetry "beaconwatch.risk_score";
     EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
         "Severity as Elastic's detection rules number it: 21 low, 47 medium, 73 high, 99 critical.", "99",
         Cim "severity_id", OpenTelemetry "beaconwatch.severity";
@@ -212,7 +213,7 @@ fields! {
         Cim "bytes";
     NETWORK_IANA_NUMBER = "network.iana_number", Keyword, "", Required, Ecs,
         "Transport protocol by its IANA number.", "6",
-        Ocsf "evidences[].connection_info.protocol_num";
+        Ocsf "evidences[].connection_info.protocol_num" as Long;
     NETWORK_TRANSPORT = "network.transport", Keyword, "", Optional, Ecs,
         "Transport protocol: tcp, udp, icmp or ipv6-icmp; absent for others.", "tcp",
         Cim "transport", Ocsf "evidences[].connection_info.protocol_name", OpenTelemetry "network.transport", Sigma "Protocol";

@@ -21,7 +21,7 @@ pub(crate) enum AlertCommand {
     /// List findings (what `alerts` alone does)
     List(AlertListArguments),
     /// Show one finding: why, its beats, its history, and where it was delivered
-    Show(AlertArguments),
+    Show(AlertShowArguments),
     /// Say that somebody looks after a finding
     Acknowledge(AcknowledgeArguments),
     /// Write a comment
@@ -126,6 +126,32 @@ pub(crate) struct AlertArguments {
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) ask: AskArguments,
+}
+
+/// How one finding is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlertFormat {
+    /// Text for people
+    #[default]
+    Text,
+    /// The API's answer
+    Json,
+    /// The document that destinations get (Elastic Common Schema)
+    Ecs,
+    /// OCSF Detection Finding (2004)
+    Ocsf,
+    /// A STIX 2.1 bundle
+    Stix,
+}
+
+/// `alerts show`.
+#[derive(Debug, Args)]
+pub(crate) struct AlertShowArguments {
+    #[command(flatten)]
+    pub(crate) alert: AlertArguments,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub(crate) format: AlertFormat,
 }
 
 /// `alerts acknowledge`.
@@ -250,7 +276,7 @@ pub(crate) struct AllowRemoveArguments {
 }
 
 /// An id, or the beginning of one: hexadecimal digits.
-fn alert_id(text: &str) -> Result<String, String> {
+pub(super) fn alert_id(text: &str) -> Result<String, String> {
     if (4..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }

@@ -29,6 +29,7 @@ mod simulation;
 
 pub(crate) use board::Board;
 pub(crate) use connections::{ConnectionBook, ConnectionQuery, ConnectionSort};
+pub(crate) use document::as_it_stands;
 pub(crate) use engine::{Engine, EngineSettings};
 pub(crate) use handle::{Books, Observer};
 pub(crate) use life::Rules;

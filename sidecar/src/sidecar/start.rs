@@ -206,6 +206,7 @@ impl Sidecar {
             deliveries: self.deliveries.clone(),
             store: self.store.clone(),
             clock: self.reporter.clock.clone(),
+            labels: config.labels(),
             readers: Readers::new(self.stop_serving.clone()),
             max_body_bytes: config.api.max_body_bytes,
         };

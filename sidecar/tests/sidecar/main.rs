@@ -25,6 +25,7 @@ mod full_disk;
 mod hec_server;
 mod migration;
 mod persistence;
+mod playbooks;
 mod receive;
 mod receive_access;
 mod running;
