@@ -6,6 +6,7 @@ mod life;
 mod lists;
 mod places;
 mod score;
+mod setup;
 mod simulate;
 mod watch;
 
@@ -32,6 +33,10 @@ pub(crate) use places::{
     DestinationsArguments,
 };
 pub(crate) use score::{ContextArguments, InputFormat, OutputFormat, ScoreArguments};
+pub(crate) use setup::{
+    ElasticArguments, OpensearchArguments, SetupArguments, SetupCommand, SetupPart,
+    SplunkArguments, StoreSetupArguments,
+};
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
 
@@ -102,6 +107,8 @@ pub(crate) enum Command {
     DeadLetters(DeadLettersArguments),
     /// Prove the whole chain with a harmless beacon to a listener of this program's own
     Simulate(SimulateArguments),
+    /// Install dashboards, rules and what documents need in Elastic or OpenSearch, and try Splunk
+    Setup(SetupArguments),
     /// Score everything now instead of at the next interval
     Analyze(AskArguments),
     /// Work on a store that no instance has open
