@@ -219,14 +219,27 @@ impl Access {
         let made = format!("{}?defer_validation=true", path(Kind::Transform, name));
         let sent = api.put(Method::PUT, &made, &object.body).await?;
         sent.success(api, refused(Kind::Transform, name))?;
-        let start = format!("{}/_start", path(Kind::Transform, name));
-        let started = api.ask(Method::POST, &start).await?;
+        let started = self.start_transform(name).await?;
         Ok((!started.status.is_success()).then(|| {
             format!(
                 "Transform {name} was made and did not start ({}): start it when documents are there.",
                 started.reason()
             )
         }))
+    }
+
+    async fn start_transform(&self, name: &str) -> Result<Reply, SetupError> {
+        let start = format!("{}/_start", path(Kind::Transform, name));
+        self.store.ask(Method::POST, &start).await
+    }
+
+    /// What follows the writing of an object, when an earlier run may not have come to it. One that runs already
+    /// answers that it does.
+    pub(crate) async fn complete(&self, object: &Object) -> Result<(), SetupError> {
+        if object.kind == Kind::Transform {
+            self.start_transform(&object.name).await?;
+        }
+        Ok(())
     }
 
     async fn delete_transform(&self, name: &str) -> Result<(), SetupError> {

@@ -163,6 +163,3 @@ fn advice(code: Option<u64>, reply: &Reply) -> &'static str {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

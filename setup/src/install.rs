@@ -60,6 +60,7 @@ fn planned(state: &State) -> Action {
 async fn finish(ready: &mut Ready, object: &Object) -> Result<(), SetupError> {
     let known = ready.journal.change(object.kind, &object.name);
     if known.is_some_and(|change| change.left.is_none()) {
+        ready.connected.access.complete(object).await?;
         note_result(ready, object).await?;
     }
     Ok(())
