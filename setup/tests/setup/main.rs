@@ -2,7 +2,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    missing_docs,
     unreachable_pub,
     reason = "a test that cannot go on fails, also in the functions that tests share"
 )]

@@ -242,7 +242,15 @@ impl World {
                 json!({ "error": { "reason": format!("{part} is refused") } }),
             );
         }
-        if path.ends_with("/_start") || path.ends_with("/_stop") {
+        if let Some(transform) = path.strip_suffix("/_start") {
+            let transform = self.objects.get_mut(transform).unwrap();
+            if transform.get("started").is_some() {
+                return (409, json!({ "error": { "reason": "it is started" } }));
+            }
+            transform["started"] = json!(true);
+            return (200, json!({ "acknowledged": true }));
+        }
+        if path.ends_with("/_stop") {
             return (200, json!({ "acknowledged": true }));
         }
         if let Some(index) = path.strip_suffix("/_settings") {
