@@ -6,6 +6,7 @@ mod life;
 mod lists;
 mod places;
 mod score;
+mod setup;
 mod simulate;
 mod watch;
 mod webhook;
@@ -33,6 +34,10 @@ pub(crate) use places::{
     DestinationsArguments,
 };
 pub(crate) use score::{ContextArguments, InputFormat, OutputFormat, ScoreArguments};
+pub(crate) use setup::{
+    ElasticArguments, OpensearchArguments, SetupArguments, SetupCommand, SetupPart,
+    SplunkArguments, StoreSetupArguments,
+};
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
 pub(crate) use webhook::{PreviewArguments, WebhookArguments, WebhookCommand};
@@ -106,6 +111,8 @@ pub(crate) enum Command {
     Webhook(WebhookArguments),
     /// Prove the whole chain with a harmless beacon to a listener of this program's own
     Simulate(SimulateArguments),
+    /// Install dashboards, rules and what documents need in Elastic or OpenSearch, and try Splunk
+    Setup(SetupArguments),
     /// Score everything now instead of at the next interval
     Analyze(AskArguments),
     /// Work on a store that no instance has open

@@ -15,6 +15,7 @@ pub(crate) mod manual;
 mod risk;
 pub(crate) mod run;
 pub(crate) mod score;
+pub(crate) mod setup;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod store;

@@ -2,7 +2,7 @@
 //! running instance has found.
 //!
 //! Exit codes: 0 when the command did what it was asked (also when beacons were found), 1 when it could
-//! not, 2 for a command line that it does not understand.
+//! not, 2 for a command line that it does not understand; 3 when `setup --dry-run --exit-code` would change something.
 
 mod arguments;
 mod client;
@@ -32,6 +32,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // Asked for by --exit-code, and told above.
+        Err(Error::WouldChange) => ExitCode::from(3),
         Err(error) => {
             // Nowhere is left to tell when standard error is closed.
             let _closed = report(&error);
@@ -105,6 +107,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Destinations(destinations) => command::destinations::run(destinations, file),
         Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
         Command::Webhook(webhook) => command::webhook::run(webhook, file),
+        Command::Setup(setup) => command::setup::run(&setup),
         Command::Store(store) => command::store::run(&store),
         Command::Completions(it) => command::manual::completions(&it),
         Command::Man(man) => command::manual::man(&man),

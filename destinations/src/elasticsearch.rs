@@ -107,7 +107,8 @@ impl ElasticsearchConfig {
 }
 
 impl Authentication {
-    fn header(&self) -> Result<HeaderValue, BuildError> {
+    /// Reads the secret and makes the value of `Authorization`, which does not show itself.
+    pub fn header(&self) -> Result<HeaderValue, BuildError> {
         match self {
             Self::ApiKey(key) => secret_header("ApiKey ", &Secret::read(key)?),
             Self::Bearer(token) => secret_header("Bearer ", &Secret::read(token)?),

@@ -46,6 +46,7 @@ pub use document::{Document, Stream};
 pub use elasticsearch::{Authentication, ElasticsearchConfig};
 pub use file::FileConfig;
 pub use hec::SplunkHecConfig;
+pub use http_client::{Answer, HttpClient, HttpClientSettings, parse_url, secret_header};
 pub use otlp::{OtlpBody, OtlpCompression, OtlpConfig, OtlpProtocol};
 pub use preview::{PreviewTemplate, preview};
 pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};

@@ -52,8 +52,13 @@ pub fn settings_name(data: DataSet) -> String {
     format!("{}@settings", data.template())
 }
 
+/// Value of `_meta.managed_by`.
+pub const MANAGER: &str = "beaconwatch";
+/// Says the same in the description of what has no `_meta` everywhere: ingest pipelines and ISM policies.
+pub const MANAGED: &str = "Managed by Beaconwatch.";
+
 fn meta(description: &str) -> Value {
-    json!({ "description": description, "managed_by": "beaconwatch" })
+    json!({ "description": description, "managed_by": MANAGER })
 }
 
 /// Component template with the mappings of a data set.
@@ -102,10 +107,13 @@ pub fn pipeline(data: DataSet) -> Value {
         DataSet::Detection | DataSet::Sensor => Vec::new(),
     };
     processors.extend(arrival());
-    let description = format!("Documents of {} as they arrive", data.name());
+    let description = format!("Documents of {} as they arrive. {MANAGED}", data.name());
     json!({
         "description": description,
-        "on_failure": [{ "set": { "field": "error.message", "value": "{{ _ingest.on_failure_message }}" } }],
+        "on_failure": [
+            { "set": { "field": "event.kind", "value": "pipeline_error" } },
+            { "set": { "field": "error.message", "value": "{{{ _ingest.on_failure_message }}}" } },
+        ],
         "processors": processors,
     })
 }
@@ -155,7 +163,7 @@ pub fn ism_policy(data: DataSet) -> Value {
     let retention = format!("{}d", retention_days(data));
     json!({ "policy": {
         "default_state": "write",
-        "description": format!("Rolls {} over and deletes it after {retention}", data.name()),
+        "description": format!("Rolls {} over and deletes it after {retention}. {MANAGED}", data.name()),
         "ism_template": [{ "index_patterns": [format!("{}-*", data.template())], "priority": template::PRIORITY }],
         "states": [
             {

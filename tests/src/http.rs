@@ -102,6 +102,15 @@ pub fn put(url: &str, body: &Value) -> Result<Answer> {
     read(response)
 }
 
+/// Removes what is at `url`.
+pub fn delete(url: &str) -> Result<Answer> {
+    let response = agent()
+        .delete(url)
+        .call()
+        .with_context(|| format!("DELETE {url}"))?;
+    read(response)
+}
+
 /// Without a proxy: everything here is on loopback.
 fn agent() -> Agent {
     Agent::config_builder()

@@ -26,6 +26,7 @@ pub mod process;
 pub mod program;
 pub mod python;
 pub mod servers;
+pub mod setup;
 pub mod terminal;
 pub mod tools;
 pub mod traffic;

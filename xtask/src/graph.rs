@@ -28,6 +28,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("beaconwatch-integrations", &["beaconwatch-schema"]),
     ("beaconwatch-settings", &[]),
     (
+        "beaconwatch-setup",
+        &[
+            "beaconwatch-schema",
+            "beaconwatch-destinations",
+            "beaconwatch-integrations",
+        ],
+    ),
+    (
         "beaconwatch-sidecar",
         &[
             "beaconwatch-schema",
@@ -44,6 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-integrations",
             "beaconwatch-inputs",
             "beaconwatch-settings",
+            "beaconwatch-setup",
             "beaconwatch-detector",
             "beaconwatch-learning",
         ],
@@ -113,6 +122,7 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("beaconwatch-destinations", &["aya", "redb", "rustfft"]),
     ("beaconwatch-inputs", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-settings", &["tokio", "reqwest", "aya", "redb"]),
+    ("beaconwatch-setup", &["aya", "redb", "rustfft"]),
     ("beaconwatch-sidecar", &["aya"]),
     ("beaconwatch-exporter", &["redb", "rustfft"]),
 ];
