@@ -13,6 +13,7 @@ pub mod opensearch;
 mod package;
 pub mod panel;
 pub mod rules;
+pub mod splunk;
 pub mod store;
 
 use serde_json::Value;
@@ -23,6 +24,7 @@ pub fn generated_files() -> Vec<(String, String)> {
     package::files()
         .into_iter()
         .chain(folders::files())
+        .chain(splunk::files())
         .collect()
 }
 
@@ -32,6 +34,8 @@ pub const GENERATED_FOLDERS: &[&str] = &[
     "integrations/elastic/elasticsearch",
     "integrations/elasticsearch",
     "integrations/opensearch",
+    "integrations/splunk/beaconwatch/default/data",
+    "integrations/splunk/beaconwatch/lookups",
 ];
 
 /// A JSON file's text.

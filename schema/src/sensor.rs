@@ -42,7 +42,8 @@ fields! {
     ECS_VERSION = "ecs.version", Keyword, "", Required, Ecs,
         "Version of the Elastic Common Schema that the document follows.", "9.4.0";
     EVENT_ACTION = "event.action", Keyword, "", Required, Ecs,
-        "sensor-silent, sensor-gap or sensor-recovered.", "sensor-silent";
+        "sensor-silent, sensor-gap or sensor-recovered.", "sensor-silent",
+        Cim "signature";
     EVENT_CATEGORY = "event.category", Keyword [array], "", Required, Ecs,
         "Always host.", "host";
     EVENT_CREATED = "event.created", Date, "", Required, Ecs,
@@ -50,7 +51,8 @@ fields! {
     EVENT_DATASET = "event.dataset", Keyword, "", Required, Ecs,
         "Always beaconwatch.sensor.", "beaconwatch.sensor";
     EVENT_ID = "event.id", Keyword, "", Required, Ecs,
-        "Finding id and revision, joined by a hyphen; also the document's _id.", "9f1c2a7be03d4f55a1b2c3d4e5f60718-1";
+        "Finding id and revision, joined by a hyphen; also the document's _id.", "9f1c2a7be03d4f55a1b2c3d4e5f60718-1",
+        Cim "id";
     EVENT_KIND = "event.kind", Keyword, "", Required, Ecs,
         "alert while the fault lasts, event when it is over.", "alert";
     EVENT_MODULE = "event.module", Keyword, "", Required, Ecs,
@@ -58,17 +60,21 @@ fields! {
     EVENT_PROVIDER = "event.provider", Keyword, "", Required, Ecs,
         "Always beaconwatch.", "beaconwatch";
     EVENT_REASON = "event.reason", Keyword, "", Required, Ecs,
-        "What happened, in one sentence with the numbers of this revision.", "The last of 81250 records came at 2025-11-22T08:21:02.000Z.";
+        "What happened, in one sentence with the numbers of this revision.", "The last of 81250 records came at 2025-11-22T08:21:02.000Z.",
+        Cim "description";
     EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
-        "Severity as Elastic's detection rules number it: always 47, medium.", "47";
+        "Severity as Elastic's detection rules number it: always 47, medium.", "47",
+        Cim "severity_id";
     EVENT_TYPE = "event.type", Keyword [array], "", Required, Ecs,
         "Always info.", "info";
     HOST_ID = "host.id", Keyword, "", Optional, Ecs,
         "Machine id of the sensor's host.", "8f14e45fceea167a5a36dedd4bea2543";
     HOST_NAME = "host.name", Keyword, "", Optional, Ecs,
-        "Name of the sensor's host.", "web-3";
+        "Name of the sensor's host.", "web-3",
+        Cim "dest";
     MESSAGE = "message", MatchOnlyText, "", Required, Ecs,
-        "What happened, in a few words.", "Sensor web-3 fell silent";
+        "What happened, in a few words.", "Sensor web-3 fell silent",
+        Cim "subject";
     OBSERVER_NAME = "observer.name", Keyword, "", Optional, Ecs,
         "Name of the detector that noticed.", "detector-1";
     OBSERVER_PRODUCT = "observer.product", Keyword, "", Required, Ecs,
