@@ -8,7 +8,7 @@
 //! `beaconwatch:flow`, whose events are a flow record's attributes as JSON. The index stands in one macro. Every saved search is
 //! disabled. No secret and no address but an example's is in any file.
 //!
-//! Limit: Splunk itself is not run by this project. The files are validated (AppInspect, slim, published data models, the
+//! Limit: Splunk itself is not run by this project. The files are validated (`AppInspect`, slim, published data models, the
 //! dashboards' schema, fields against the model).
 
 mod configuration;

@@ -12,7 +12,7 @@ use crate::panel::{Column, Condition, Dashboard, DataSet, Drawing, Group, Measur
 /// Most rows of a list of documents.
 const DOCUMENTS: u32 = 100;
 /// How a time is shown.
-pub(super) const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+const TIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 /// Heading of a document's time.
 const TIME_TITLE: &str = "Time";
 /// Heading of a finding's id; links to the finding read this column.
@@ -21,31 +21,44 @@ pub(super) const FINDING_TITLE: &str = "Finding";
 /// The search of a panel.
 pub(super) fn of_panel(dashboard: &Dashboard, panel: &Panel) -> String {
     let data = panel.data;
-    let mut text = found(
-        data,
-        panel.filter,
-        &inputs::filters(dashboard, data).join(" "),
-    );
-    text.push_str(&match panel.drawing {
-        Drawing::Number(column) => format!(" | stats {}{}", as_column(data, &column), dates(&[column])),
-        Drawing::OverTime { columns, group, .. } => over_time(data, columns, group.as_ref()),
+    let chosen = inputs::filters(dashboard, data).join(" ");
+    let mut stages = vec![found(data, panel.filter, &chosen)];
+    stages.extend(match panel.drawing {
+        Drawing::Number(column) => number(data, &column),
+        Drawing::OverTime { columns, group, .. } => vec![over_time(data, columns, group.as_ref())],
         Drawing::Histogram {
             title,
             field,
             interval,
             column,
-        } => {
-            let field = in_expression(&names::name(data, field));
-            format!(
-                " | eval bucket={interval}*floor({field}/{interval}) | stats {} BY bucket | sort 0 bucket | rename bucket AS \"{title}\"",
-                as_column(data, &column)
-            )
-        }
+        } => histogram(data, title, field, interval, &column),
         Drawing::Shares { group, column } => table(data, &[group], &[column]),
         Drawing::Table { groups, columns } => table(data, groups, columns),
         Drawing::Documents { fields } => documents(data, fields),
     });
-    text
+    stages.join(" | ")
+}
+
+fn number(data: DataSet, column: &Column) -> Vec<String> {
+    let mut stages = vec![format!("stats {}", as_column(data, column))];
+    stages.extend(dates(&[*column]));
+    stages
+}
+
+fn histogram(
+    data: DataSet,
+    title: &str,
+    field: &str,
+    interval: u32,
+    column: &Column,
+) -> Vec<String> {
+    let field = in_expression(&names::name(data, field));
+    vec![
+        format!("eval bucket={interval}*floor({field}/{interval})"),
+        format!("stats {} BY bucket", as_column(data, column)),
+        "sort 0 bucket".to_owned(),
+        format!("rename bucket AS \"{title}\""),
+    ]
 }
 
 /// The events of a data set that meet conditions, each once.
@@ -111,71 +124,80 @@ fn as_columns(data: DataSet, columns: &[Column]) -> String {
 
 fn over_time(data: DataSet, columns: &[Column], group: Option<&Group>) -> String {
     let columns = as_columns(data, columns);
-    match group {
-        None => format!(" | timechart {columns}"),
-        Some(group) => {
-            let field = in_command(&names::name(data, group.field));
-            format!(
-                " | timechart limit={} useother=false {columns} BY {field}",
-                group.size
-            )
-        }
-    }
+    let Some(group) = group else {
+        return format!("timechart {columns}");
+    };
+    let field = in_command(&names::name(data, group.field));
+    format!(
+        "timechart limit={} useother=false {columns} BY {field}",
+        group.size
+    )
 }
 
-fn table(data: DataSet, groups: &[Group], columns: &[Column]) -> String {
+fn table(data: DataSet, groups: &[Group], columns: &[Column]) -> Vec<String> {
     let by: Vec<String> = groups
         .iter()
         .map(|group| in_command(&names::name(data, group.field)))
         .collect();
     let rows: u32 = groups.iter().map(|group| group.size).product();
-    let mut text = format!(" | stats {} BY {}", as_columns(data, columns), by.join(" "));
+    let columns_text = as_columns(data, columns);
+    let mut stages = vec![format!("stats {columns_text} BY {}", by.join(" "))];
     if let Some(first) = columns.first() {
-        text.push_str(&format!(" | sort {rows} - \"{}\"", first.title));
+        stages.push(format!("sort {rows} - \"{}\"", first.title));
     }
     for (group, field) in groups.iter().zip(&by) {
-        text.push_str(&format!(" | rename {field} AS \"{}\"", group.title));
+        stages.push(format!("rename {field} AS \"{}\"", group.title));
     }
-    text.push_str(&dates(columns));
-    text
+    stages.extend(dates(columns));
+    for Column { title, measure } in columns {
+        if matches!(measure, Measure::Average(_)) {
+            stages.push(format!("eval \"{title}\"=round('{title}', 1)"));
+        }
+    }
+    stages
 }
 
 /// Times among the columns as text.
-fn dates(columns: &[Column]) -> String {
+fn dates(columns: &[Column]) -> Vec<String> {
     columns
         .iter()
         .filter(|column| column.measure.field() == Some(detection::TIMESTAMP))
         .map(|column| {
-            format!(
-                " | eval \"{0}\"=strftime('{0}', \"{TIME_FORMAT}\")",
-                column.title
-            )
+            let title = column.title;
+            format!("eval \"{title}\"=strftime('{title}', \"{TIME_FORMAT}\")")
         })
         .collect()
 }
 
-fn documents(data: DataSet, fields: &[&str]) -> String {
-    let mut text = format!(
-        " | sort {DOCUMENTS} - _time | eval {TIME_TITLE}=strftime(_time, \"{TIME_FORMAT}\")"
-    );
-    let mut columns: Vec<String> = fields
-        .iter()
-        .map(|field| match *field {
-            detection::TIMESTAMP => TIME_TITLE.to_owned(),
-            detection::FINDING_ID => FINDING_TITLE.to_owned(),
-            field => in_command(&names::name(data, field)),
-        })
-        .collect();
-    if data == DataSet::Detection {
-        let id = in_command(detection::FINDING_ID);
-        text.push_str(&format!(" | rename {id} AS {FINDING_TITLE}"));
-        if !columns.iter().any(|column| column == FINDING_TITLE) {
-            columns.push(FINDING_TITLE.to_owned());
-        }
+fn documents(data: DataSet, fields: &[&str]) -> Vec<String> {
+    let mut stages = vec![
+        format!("sort {DOCUMENTS} - _time"),
+        format!("eval {TIME_TITLE}=strftime(_time, \"{TIME_FORMAT}\")"),
+    ];
+    let mut fields = fields.to_vec();
+    if data == DataSet::Detection && !fields.contains(&detection::FINDING_ID) {
+        fields.push(detection::FINDING_ID);
     }
-    text.push_str(" | table ");
-    text.push_str(&columns.join(" "));
-    text
+    let mut columns = Vec::new();
+    for field in fields {
+        let name = names::name(data, field);
+        let title = match field {
+            detection::TIMESTAMP => TIME_TITLE,
+            detection::FINDING_ID => FINDING_TITLE,
+            // What all of them begin with tells nothing.
+            _ => name.strip_prefix("beaconwatch.").unwrap_or(&name),
+        };
+        if title != name && field != detection::TIMESTAMP {
+            stages.push(format!(
+                "rename {} AS {}",
+                in_command(&name),
+                in_command(title)
+            ));
+        }
+        columns.push(in_command(title));
+    }
+    stages.push(format!("table {}", columns.join(" ")));
+    stages
 }
 
 /// Whether readers type a field's value and do not choose from a list: it has too many.

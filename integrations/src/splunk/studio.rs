@@ -2,18 +2,29 @@
 //!
 //! A view is a frame of XML around a definition in JSON. Tables lead to the dashboard of one finding.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value, json};
+
+use beaconwatch_schema::{FieldType, detection};
 
 use super::search::FINDING_TITLE;
 use super::{APP, inputs, search};
 use crate::dashboards;
-use crate::panel::{Dashboard, Drawing, Mark, Panel, Place};
+use crate::panel::{Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place};
 
 /// Pixels of the grid's width; a column and a row of the models' grid are 25 each.
 const CANVAS_WIDTH: u32 = 1200;
 const PIXELS: u32 = CANVAS_WIDTH / crate::panel::GRID_COLUMNS;
 /// The dashboard that tables lead to.
 const FINDING_DASHBOARD: &str = "finding";
+/// Colours of severities, from grey to red: told apart by brightness too.
+const SEVERITY_COLOURS: [(&str, &str); 4] = [
+    ("low", "#9aa5b1"),
+    ("medium", "#f2b544"),
+    ("high", "#e07b39"),
+    ("critical", "#b3261e"),
+];
 
 /// Name of a dashboard's view.
 pub(super) fn view_name(dashboard: &Dashboard) -> String {
@@ -34,16 +45,20 @@ pub(super) fn view(dashboard: &Dashboard) -> String {
 
 /// The file of the navigation: the dashboards in their order, then what Splunk brings.
 pub(super) fn navigation() -> String {
-    let mut text = "<nav search_view=\"search\" color=\"#2f6f8f\">\n".to_owned();
-    for (number, dashboard) in dashboards::ALL.iter().enumerate() {
-        let default = if number == 0 { " default=\"true\"" } else { "" };
-        text.push_str(&format!(
-            "  <view name=\"{}\"{default} />\n",
-            view_name(dashboard)
-        ));
+    let mut views = String::new();
+    for dashboard in &dashboards::ALL {
+        let default = if views.is_empty() {
+            " default=\"true\""
+        } else {
+            ""
+        };
+        let name = view_name(dashboard);
+        // Writing to a string cannot fail.
+        let _infallible = writeln!(views, "  <view name=\"{name}\"{default} />");
     }
-    text.push_str("  <view name=\"reports\" />\n  <view name=\"search\" />\n</nav>\n");
-    text
+    format!(
+        "<nav search_view=\"search\" color=\"#14323f\">\n{views}  <view name=\"reports\" />\n  <view name=\"search\" />\n</nav>\n"
+    )
 }
 
 /// The definition of a dashboard.
@@ -96,7 +111,10 @@ fn position(place: Place) -> Value {
 
 fn visualization(dashboard: &Dashboard, panel: &Panel, source: &str) -> Value {
     let (kind, options) = match panel.drawing {
-        Drawing::Number(_) => ("splunk.singlevalue", json!({ "sparklineDisplay": "off" })),
+        Drawing::Number(column) => (
+            "splunk.singlevalue",
+            json!({ "numberPrecision": precision(panel.data, column.measure), "sparklineDisplay": "off" }),
+        ),
         Drawing::OverTime {
             mark: Mark::StackedBars,
             ..
@@ -124,10 +142,51 @@ fn visualization(dashboard: &Dashboard, panel: &Panel, source: &str) -> Value {
         "dataSources": { "primary": source },
         "options": options,
     });
+    if let Some(Value::Object(options)) = made.get_mut("options")
+        && by_severity(panel)
+    {
+        options.insert("seriesColorsByField".to_owned(), colours());
+    }
     if let (Some(handler), Some(object)) = (link(dashboard, panel), made.as_object_mut()) {
         object.insert("eventHandlers".to_owned(), json!([handler]));
     }
     made
+}
+
+fn by_severity(panel: &Panel) -> bool {
+    match panel.drawing {
+        Drawing::OverTime {
+            group: Some(group), ..
+        }
+        | Drawing::Shares { group, .. } => group.field == detection::SEVERITY,
+        _ => false,
+    }
+}
+
+fn colours() -> Value {
+    let all = SEVERITY_COLOURS.iter();
+    Value::Object(
+        all.map(|(severity, colour)| ((*severity).to_owned(), (*colour).into()))
+            .collect(),
+    )
+}
+
+/// Digits behind the point: two for a share, one for another measured quantity, none for what is counted.
+fn precision(data: DataSet, measure: Measure) -> u32 {
+    let fields = data.fields();
+    let field = fields
+        .iter()
+        .find(|field| Some(field.name) == measure.field());
+    match field {
+        Some(field)
+            if matches!(measure, Measure::Unique(_)) || field.field_type == FieldType::Long =>
+        {
+            0
+        }
+        Some(field) if field.unit == "1" => 2,
+        Some(_) => 1,
+        None => 0,
+    }
 }
 
 /// Rows of a table that fit its place: a row is about 30 pixels, title and heading 75.
@@ -142,9 +201,7 @@ fn link(dashboard: &Dashboard, panel: &Panel) -> Option<Value> {
         Drawing::Table { groups, .. } => ["Finding", "Source", "Destination"]
             .into_iter()
             .find(|title| groups.iter().any(|group| group.title == *title))?,
-        Drawing::Documents { .. } if panel.data == crate::panel::DataSet::Detection => {
-            FINDING_TITLE
-        }
+        Drawing::Documents { .. } if panel.data == DataSet::Detection => FINDING_TITLE,
         _ => return None,
     };
     let token = column.to_lowercase();
