@@ -24,6 +24,7 @@ pub mod process;
 pub mod program;
 pub mod python;
 pub mod servers;
+pub mod splunk;
 pub mod terminal;
 pub mod tools;
 pub mod traffic;

@@ -7,6 +7,7 @@ pub mod elasticsearch;
 pub mod hec;
 pub mod opensearch;
 pub mod rsyslog;
+pub mod studio;
 pub mod syslog;
 pub mod syslog_ng;
 

@@ -21,6 +21,7 @@ assert.ok(folder, 'node run.mjs MODULES CHROMIUM APP FOLDER [DETECTIONS]');
 const require = createRequire(modules);
 const { chromium } = require('playwright-core');
 const esbuild = require('esbuild');
+const Ajv = require('ajv').default;
 
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const WAIT_MS = 60_000;
@@ -73,9 +74,28 @@ function prepared(file) {
     if (!(data.columns[0]?.length > 0)) empty.push(`${name}: ${query}`);
     definition.dataSources[name] = { type: 'ds.test', name: source.name, options: { data } };
   }
+  assert.deepEqual(refused(definition), [], `${file}: options`);
   delete definition.defaults;
   assert.deepEqual(empty.filter((name) => !MAY_BE_EMPTY.test(name)), [], `${file}: panels without data`);
   return definition;
+}
+
+/** The option schemas that Splunk publishes with its visualizations, by type. */
+function schemas() {
+  const ajv = new Ajv({ strict: false, logger: false, allErrors: true });
+  const names = ['Column', 'Line', 'Pie', 'SingleValue', 'Table'];
+  const configs = names.map((name) => require(`@splunk/visualizations/${name}.config.js`).default);
+  return new Map(configs.map(({ key, optionsSchema }) => [key, ajv.compile({ type: 'object', properties: optionsSchema, additionalProperties: false })]));
+}
+
+/** Options that the schemas refuse. @param {any} definition */
+function refused(definition) {
+  const known = schemas();
+  return Object.entries(definition.visualizations).flatMap(([name, { type, options }]) => {
+    const check = known.get(type);
+    if (!check) return [`${name}: no schema of ${type}`];
+    return check(options) ? [] : (check.errors ?? []).map((error) => `${name}${error.instancePath}: ${error.message} ${JSON.stringify(error.params)}`);
+  });
 }
 
 async function bundle() {
