@@ -14,6 +14,7 @@ mod package;
 pub mod panel;
 mod registry;
 pub mod rules;
+pub mod splunk;
 pub mod store;
 
 use serde_json::Value;
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub fn generated_files() -> Vec<(String, String)> {
     let mut files = package::files();
     files.extend(folders::files());
+    files.extend(splunk::files());
     files.push(registry::file());
     files
 }
@@ -33,6 +35,8 @@ pub const GENERATED_FOLDERS: &[&str] = &[
     "integrations/elastic/elasticsearch",
     "integrations/elasticsearch",
     "integrations/opensearch",
+    "integrations/splunk/beaconwatch/default/data",
+    "integrations/splunk/beaconwatch/lookups",
 ];
 
 /// A JSON file's text.

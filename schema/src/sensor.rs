@@ -46,7 +46,8 @@ fields! {
     ECS_VERSION = "ecs.version", Keyword, "", Required, Ecs,
         "Version of the Elastic Common Schema that the document follows.", "9.4.0";
     EVENT_ACTION = "event.action", Keyword, "", Required, Ecs,
-        "sensor-silent, sensor-gap or sensor-recovered.", "sensor-silent";
+        "sensor-silent, sensor-gap or sensor-recovered.", "sensor-silent",
+        Cim "signature";
     EVENT_CATEGORY = "event.category", Keyword [array], "", Required, Ecs,
         "Always host.", "host";
     EVENT_CREATED = "event.created", Date, "", Required, Ecs,
@@ -55,7 +56,7 @@ fields! {
         "Always beaconwatch.sensor.", "beaconwatch.sensor";
     EVENT_ID = "event.id", Keyword, "", Required, Ecs,
         "Finding id and revision, joined by a hyphen; also the document's _id.", "9f1c2a7be03d4f55a1b2c3d4e5f60718-1",
-        Ocsf "metadata.uid";
+        Cim "id", Ocsf "metadata.uid";
     EVENT_KIND = "event.kind", Keyword, "", Required, Ecs,
         "alert while the fault lasts, event when it is over.", "alert";
     EVENT_MODULE = "event.module", Keyword, "", Required, Ecs,
@@ -64,9 +65,10 @@ fields! {
         "Always beaconwatch.", "beaconwatch";
     EVENT_REASON = "event.reason", Keyword, "", Required, Ecs,
         "What happened, in one sentence with the numbers of this revision.", "The last of 81250 records came at 2025-11-22T08:21:02.000Z.",
-        Ocsf "status_detail";
+        Cim "description", Ocsf "status_detail";
     EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
-        "Severity as Elastic's detection rules number it: always 47, medium.", "47";
+        "Severity as Elastic's detection rules number it: always 47, medium.", "47",
+        Cim "severity_id";
     EVENT_TYPE = "event.type", Keyword [array], "", Required, Ecs,
         "Always info.", "info";
     HOST_ID = "host.id", Keyword, "", Optional, Ecs,
@@ -74,10 +76,10 @@ fields! {
         Ocsf "device.uid";
     HOST_NAME = "host.name", Keyword, "", Optional, Ecs,
         "Name of the sensor's host.", "web-3",
-        Ocsf "device.hostname";
+        Cim "dest", Ocsf "device.hostname";
     MESSAGE = "message", MatchOnlyText, "", Required, Ecs,
         "What happened, in a few words.", "Sensor web-3 fell silent",
-        Ocsf "message";
+        Cim "subject", Ocsf "message";
     OBSERVER_NAME = "observer.name", Keyword, "", Optional, Ecs,
         "Name of the detector that noticed.", "detector-1";
     OBSERVER_PRODUCT = "observer.product", Keyword, "", Required, Ecs,

@@ -27,6 +27,7 @@ pub mod program;
 pub mod python;
 pub mod servers;
 pub mod setup;
+pub mod splunk;
 pub mod terminal;
 pub mod tools;
 pub mod traffic;

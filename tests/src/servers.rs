@@ -8,6 +8,7 @@ pub mod hec;
 pub mod opensearch;
 pub mod package_spec;
 pub mod rsyslog;
+pub mod studio;
 pub mod syslog;
 pub mod syslog_ng;
 
