@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("beaconwatch-destinations", &["beaconwatch-schema"]),
     ("beaconwatch-inputs", &["beaconwatch-detector"]),
     ("beaconwatch-settings", &[]),
+    ("beaconwatch-rules", &["beaconwatch-schema"]),
     (
         "beaconwatch-sidecar",
         &[
@@ -33,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-detector",
             "beaconwatch-destinations",
             "beaconwatch-inputs",
+            "beaconwatch-rules",
         ],
     ),
     (
