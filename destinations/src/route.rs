@@ -246,7 +246,8 @@ impl Test {
             .chain(rule_match::FIELDS)
             .find(|known| known.name == condition.field)
             .ok_or_else(|| {
-                let expected = "a field of the detection or the rule match document (see docs/fields.md)";
+                let expected =
+                    "a field of the detection or the rule match document (see docs/fields.md)";
                 SettingError::value(format!("{field}.field"), &condition.field, expected)
             })?;
         let count = condition.any_of.len();

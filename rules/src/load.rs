@@ -61,17 +61,18 @@ struct Place {
 }
 
 impl Place {
-    /// The line that begins with a name, else the first one that has it, else the first one.
+    /// The line that begins with a name, else the one that has it as a modifier, else the first one.
     fn line_of(&self, name: &str) -> usize {
         let begins = |line: &str| {
             let line = line.trim_start_matches([' ', '-', '\'', '"']);
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '|', '\'', '"']))
+            line.strip_prefix(name).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with([':', '|', '\'', '"', ']', ','])
+            })
         };
         let mut lines = self.text.lines();
         let found = lines.position(begins).or_else(|| {
             let mut lines = self.text.lines();
-            lines.position(|line| name.len() > 2 && line.contains(name))
+            lines.position(|line| line.contains(&format!("|{name}")))
         });
         found.map_or(self.line, |index| index + 1)
     }

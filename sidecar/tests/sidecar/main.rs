@@ -27,6 +27,7 @@ mod migration;
 mod persistence;
 mod receive;
 mod receive_access;
+mod rules;
 mod running;
 mod sensors;
 mod tls;
