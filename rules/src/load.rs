@@ -61,7 +61,7 @@ struct Place {
 }
 
 impl Place {
-    /// The line that begins with a name, else the one that has it as a modifier, else the first one.
+    /// The line that begins with a name, else the one that has it as a value or a modifier, else the first one.
     fn line_of(&self, name: &str) -> usize {
         let begins = |line: &str| {
             let line = line.trim_start_matches([' ', '-', '\'', '"']);
@@ -72,7 +72,11 @@ impl Place {
         let mut lines = self.text.lines();
         let found = lines.position(begins).or_else(|| {
             let mut lines = self.text.lines();
-            lines.position(|line| line.contains(&format!("|{name}")))
+            lines.position(|line| {
+                [": ", "|"]
+                    .iter()
+                    .any(|it| line.contains(&format!("{it}{name}")))
+            })
         });
         found.map_or(self.line, |index| index + 1)
     }
@@ -146,9 +150,21 @@ impl<'a> Loader<'a> {
     }
 
     fn add(&mut self, place: &Place, parsed: SigmaCollection) {
+        let mut sources = parsed.rules.iter().map(|rule| &rule.logsource);
+        if !parsed.rules.is_empty() && sources.all(|source| kind_of(source).is_none()) {
+            // What is wrong with it is nobody's business here.
+            self.report.skipped += parsed.rules.len();
+            return;
+        }
+        // A value that cannot be, such as a level, is an error, and not read as if it were not there.
+        let is_one = parsed.rules.len() + parsed.correlations.len() + parsed.filters.len() == 1;
+        let is_broken = is_one && !parsed.errors.is_empty();
         for error in parsed.errors {
-            let line = line_in(&error).or_else(|| quoted(&error).map(|name| place.line_of(name)));
+            let line = line_in(&error).or_else(|| named(&error).map(|name| place.line_of(name)));
             self.break_rule(place, line.unwrap_or(place.line), error);
+        }
+        if is_broken {
+            return;
         }
         for rule in parsed.rules {
             self.add_rule(place, rule);
@@ -413,9 +429,10 @@ fn line_in(error: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-/// The name that an error has in quotes.
-fn quoted(error: &str) -> Option<&str> {
-    error.split('\'').nth(1)
+/// The name that an error has in quotes. What is missing stands in no line.
+fn named(error: &str) -> Option<&str> {
+    let name = error.split('\'').nth(1);
+    name.filter(|_| !error.starts_with("Missing"))
 }
 
 /// For which documents a log source is; `None` when for none of ours.

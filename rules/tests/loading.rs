@@ -1,6 +1,7 @@
 //! What is said of rule files that are not as they should be.
 
 use beaconwatch_rules::{Document, DocumentKind, FlowInterest, Limits, LoadReport, RuleSet};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 const GOOD: &str = "title: Good\nid: good\nlogsource: {product: beaconwatch, service: detection}\n\
@@ -50,6 +51,13 @@ fn a_broken_rule_is_named_with_file_line_and_field_and_its_neighbours_count() {
             6,
             "foo",
         ),
+        (
+            &GOOD
+                .replace("id: good", "id: other")
+                .replace("level: high", "level: hihg"),
+            8,
+            "hihg",
+        ),
         ("just text\n", 1, "mapping"),
         (
             "---\ntitle: A\nid: a\ncorrelation: {type: event_count, rules: [\n  nobody], timespan: 1m, condition: {gte: 2}}\n",
@@ -68,7 +76,7 @@ fn a_broken_rule_is_named_with_file_line_and_field_and_its_neighbours_count() {
         ),
         (
             "title: A\nid: a\ncorrelation:\n  type: event_count\n  rules: [a]\n  timespan: 1m\n  condition: {gte: 2}\n",
-            1,
+            0,
             "waits for this correlation itself",
         ),
         (
@@ -163,6 +171,26 @@ fn a_filter_takes_matches_back() {
         ["good"]
     );
     assert!(matches(&mut rules, DocumentKind::Detection, &to("198.51.100.7")).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_loader_or_the_rules_panic(cut in 0_usize..400, put in "[a-z0-9:|*(){}\\[\\]&!' \n-]{0,12}", whole in ".{0,80}") {
+        let shipped = include_str!("../../integrations/sigma/rules/net_connection_lnx_shell.yml");
+        let correlation = include_str!("../../integrations/sigma/correlations/beaconwatch_refused_connections.yml");
+        let body = json!({"event.dataset": "beaconwatch.flow", "beaconwatch.flow.record": 0, "process.executable": "/bin/sh", "destination.port": 1});
+        for text in [shipped, correlation, GOOD] {
+            let mut text = text.to_owned();
+            text.insert_str(cut.min(text.len()), &put);
+            for text in [&text, &whole] {
+                let (mut rules, report) = load(text);
+                prop_assert!(report.rules >= 1 || report.broken_count > 0);
+                for kind in [DocumentKind::Flow, DocumentKind::Detection] {
+                    matches(&mut rules, kind, &body);
+                }
+            }
+        }
+    }
 }
 
 #[test]

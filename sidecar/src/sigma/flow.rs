@@ -4,6 +4,9 @@
 //! all that a flow record has (packets, why it ended, round-trip time): those fields are absent. The number of the record is
 //! known when it is 0.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use beaconwatch_detector::{ConnectionId, Observation, Phase, Side, Timestamp};
 use beaconwatch_rules::FlowInterest;
 use beaconwatch_schema::{Vocabulary, flow, flow_document as document};
@@ -155,10 +158,13 @@ impl Fields {
 
 /// The name of an attribute in a flow document.
 fn name_of(attribute: &'static str) -> &'static str {
-    let known = flow::FIELDS.iter().find(|field| field.name == attribute);
-    known
-        .and_then(|field| field.name_in(Vocabulary::Ecs))
-        .unwrap_or(attribute)
+    static NAMES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+        let fields = flow::FIELDS.iter();
+        fields
+            .filter_map(|field| Some((field.name, field.name_in(Vocabulary::Ecs)?)))
+            .collect()
+    });
+    NAMES.get(attribute).copied().unwrap_or(attribute)
 }
 
 #[cfg(test)]
