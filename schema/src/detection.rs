@@ -112,6 +112,12 @@ fields! {
     SEVERITY = "beaconwatch.severity", Keyword, "", Required, Beaconwatch,
         "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical",
         Cim "severity", Ocsf "severity";
+    SIGMA_ID = "beaconwatch.sigma.id", Keyword [array], "", Optional, Beaconwatch,
+        "Identities of the Sigma rules that match this document.", "7d3e6a1c-0b52-4f0e-8a55-52f0c1d9b7aa";
+    SIGMA_LEVEL = "beaconwatch.sigma.level", Keyword [array], "", Optional, Beaconwatch,
+        "Levels of these rules, in the same order: informational, low, medium, high or critical.", "high";
+    SIGMA_TITLE = "beaconwatch.sigma.title", Keyword [array], "", Optional, Beaconwatch,
+        "Titles of these rules, in the same order.", "Beacon Of A Process In A Temporary Folder";
     SIGNALS = "beaconwatch.signals", Nested [array], "", Optional, Beaconwatch,
         "The signals whose contributions add up to the score (method seed) or to its log-odds (method evidence).", "";
     SIGNALS_CONTRIBUTION = "beaconwatch.signals.contribution", Double, "1", Optional, Beaconwatch,
@@ -278,7 +284,7 @@ fields! {
         "Address of the end that initiates.", "192.0.2.10",
         Cim "src", Ocsf "evidences[].src_endpoint.ip", OpenTelemetry "source.address", Sigma "SourceIp";
     TAGS = "tags", Keyword [array], "", Required, Ecs,
-        "Always beaconing; simulated when `beaconwatch simulate` made the connections.", "beaconing";
+        "Always beaconing; simulated when `beaconwatch simulate` made the connections; sigma when a Sigma rule matches.", "beaconing";
     THREAT_FRAMEWORK = "threat.framework", Keyword, "", Required, Ecs,
         "Always MITRE ATT&CK.", "MITRE ATT&CK";
     THREAT_TACTIC_ID = "threat.tactic.id", Keyword [array], "", Required, Ecs,

@@ -3,17 +3,19 @@
 //! Contract: pure; the same model gives the same bytes. `./x generate` writes the files and `./x lint` fails
 //! when one of them differs.
 
+pub mod sigma;
+
 use std::fmt::Write as _;
 
 use crate::{
     ECS_VERSION, Field, Level, Mapping, Origin, Vocabulary, detection, exporter_record, flow,
-    flow_document, heartbeat, sensor, template,
+    flow_document, heartbeat, rule_match, sensor, template,
 };
 
 /// Every generated file: path from the root of the repository, and content.
 #[must_use]
 pub fn generated_files() -> Vec<(&'static str, String)> {
-    vec![
+    let mut files = vec![
         ("docs/fields.md", field_reference()),
         (
             "integrations/elasticsearch/sidecar-template/detection.json",
@@ -23,7 +25,13 @@ pub fn generated_files() -> Vec<(&'static str, String)> {
             "integrations/elasticsearch/sidecar-template/sensor.json",
             format!("{:#}\n", template::sensor_index_template()),
         ),
-    ]
+        (
+            "integrations/elasticsearch/sidecar-template/rule.json",
+            format!("{:#}\n", template::rule_index_template()),
+        ),
+    ];
+    files.extend(sigma::files());
+    files
 }
 
 /// Reference of all fields in Markdown.
@@ -48,6 +56,15 @@ fn field_reference() -> String {
         template::sensor_data_stream("<namespace>"),
     );
     table(&mut text, sensor::FIELDS);
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        text,
+        "\n## Rule match document\n\n\
+         One JSON document for each match of a Sigma rule in flows and for each correlation, in the data stream `{}`. A rule \
+         that matches a detection document makes none: it marks that one.\n\n",
+        template::rule_data_stream("<namespace>"),
+    );
+    table(&mut text, rule_match::FIELDS);
     // Writing to a string cannot fail.
     let _infallible = write!(
         text,
@@ -149,6 +166,7 @@ mod tests {
             .chain(flow::FIELDS)
             .chain(exporter_record::FIELDS)
             .chain(sensor::FIELDS)
+            .chain(rule_match::FIELDS)
         {
             assert!(
                 text.contains(&format!("\n| `{}` | ", field.name)),
@@ -171,6 +189,7 @@ mod tests {
             flow::FIELDS,
             exporter_record::FIELDS,
             sensor::FIELDS,
+            rule_match::FIELDS,
         ] {
             let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
             assert_eq!(names.len(), fields.len());
@@ -184,6 +203,7 @@ mod tests {
             .chain(flow::FIELDS)
             .chain(exporter_record::FIELDS)
             .chain(sensor::FIELDS)
+            .chain(rule_match::FIELDS)
         {
             let own = field.name.starts_with("beaconwatch.");
             assert_eq!(own, field.origin == Origin::Beaconwatch, "{}", field.name);

@@ -19,9 +19,14 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
     let loaded = config::load(file, Flags::default())?;
     let config = &loaded.config;
     check_files(config)?;
+    let rules = config.sidecar.rules.open().map_err(StartError::Rules)?;
+    // The others are in force all the same.
+    let broken = rules.report.broken.iter();
+    let broken: Vec<String> = broken.map(|it| format!("rules: {it}")).collect();
     let unreadable = unreadable::of(&loaded)?;
     to_stdout(|out| {
-        for warning in loaded.all_warnings().chain(&unreadable) {
+        let warnings = loaded.all_warnings().chain(&unreadable).chain(&broken);
+        for warning in warnings {
             writeln!(out, "warning: {}", text::harmless(warning))?;
         }
         match &loaded.file {

@@ -199,9 +199,11 @@ fn a_document_with_everything_known_has_every_field_of_the_table() {
     let [mut found, seed] = [Profile::Evidence, Profile::Seed]
         .map(|profile| check_against_the_table(&full_document(profile)));
     found.extend(seed);
+    // Who evaluates rules on a document adds what they say.
     let table: BTreeSet<_> = field::FIELDS
         .iter()
         .map(|field| field.name.to_owned())
+        .filter(|name| !name.starts_with("beaconwatch.sigma."))
         .collect();
     assert_eq!(found, table);
 }

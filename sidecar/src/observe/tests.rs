@@ -41,6 +41,7 @@ fn begin(
     let hands = Arc::clone(now);
     let mut engine = Engine::new(EngineSettings {
         context: Context::default(),
+        sigma: config.rules.open().unwrap(),
         prevalence_keys: 1000,
         scoring: config.scoring(),
         books: books.clone(),
