@@ -132,18 +132,21 @@ impl Panel {
         if !self.listed.is_empty() {
             return Ok(json!({ "query": query, "size": 20, "sort": [{ "@timestamp": "desc" }] }));
         }
-        let mut inner = Map::new();
+        let mut measures = Map::new();
         for (number, measure) in self.measures.iter().enumerate() {
             if let Some(aggregation) = &measure.aggregation {
-                inner.insert(format!("m{number}"), aggregation.clone());
+                measures.insert(format!("m{number}"), aggregation.clone());
             }
         }
+        // At each level: groups are ordered by a measure over all that is in them.
+        let mut inner = measures.clone();
         for group in self.groups.iter().rev() {
             let mut outer = group.aggregation.clone();
             if let Some(object) = outer.as_object_mut() {
                 object.insert("aggs".to_owned(), Value::Object(inner));
             }
-            inner = Map::from_iter([("g".to_owned(), outer)]);
+            inner = measures.clone();
+            inner.insert("g".to_owned(), outer);
         }
         Ok(json!({ "aggs": inner, "query": query, "size": 0, "track_total_hits": true }))
     }

@@ -22,7 +22,7 @@ use beaconwatch_tests::servers::opensearch::Node;
 use beaconwatch_tests::servers::{Servers, chromium};
 use beaconwatch_tests::traffic::{self, Server};
 use beaconwatch_tests::wait::wait_for;
-use beaconwatch_tests::{findings, flow_documents, http, python};
+use beaconwatch_tests::{findings, flow_documents, http, python, tools};
 use serde_json::{Value, json};
 
 /// How long anything that happens by itself may take.
@@ -31,6 +31,7 @@ const DEADLINE: Duration = Duration::from_mins(3);
 const TO_THE_DASHBOARD: Duration = Duration::from_mins(1);
 const FLOW_STREAM: &str = "logs-beaconwatch.flow-default";
 const SENSOR_STREAM: &str = "logs-beaconwatch.sensor-default";
+const RULE_STREAM: &str = "logs-beaconwatch.rule-default";
 const INDICES: &str = "logs-beaconwatch.*";
 /// Most flow documents in one request.
 const BATCH: usize = 500;
@@ -38,6 +39,7 @@ const BATCH: usize = 500;
 const SILENT: &[(&str, &str)] = &[
     ("views", "no series of the test beat as one"),
     ("suppressed", "no detection was suppressed yet"),
+    ("missed", "the beacon missed no beat: 0"),
 ];
 
 /// Everything that stands while the test runs.
@@ -56,13 +58,18 @@ fn an_analyst_finds_the_beacon_in_every_dashboard_that_setup_installed() -> Resu
         let servers = Servers::install(&mut |progress| println!("{progress}"))?;
         let opensearch = Node::start(&servers.opensearch, &folder.join("opensearch"))?;
         set_up(folder, &opensearch.url())?;
+        let rules = copy_rules(folder)?;
         let secret = folder.join("secret");
         fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
             .context("writing the secret")?;
         let webhooks = folder.join("webhooks.ndjson");
         let (receiver, address) = receive_webhooks(folder, &webhooks, &secret)?;
-        let deployment =
-            Deployment::beside(&servers, folder, opensearch, &settings(&address, &secret))?;
+        let deployment = Deployment::beside(
+            &servers,
+            folder,
+            opensearch,
+            &settings(&address, &secret, &rules),
+        )?;
         let mut scene = Scene {
             folder,
             network,
@@ -71,6 +78,7 @@ fn an_analyst_finds_the_beacon_in_every_dashboard_that_setup_installed() -> Resu
             _receiver: receiver,
         };
         scene.a_beacon_is_found()?;
+        scene.sigma_correlations_fire()?;
         scene.a_sensor_falls_silent()?;
         scene.flows_are_stored()?;
         scene.every_panel_says_something(&servers.browser)?;
@@ -88,6 +96,22 @@ fn set_up(folder: &Path, url: &str) -> Result<()> {
     Ok(())
 }
 
+/// The shipped rules and correlations in one folder, as an installation has them.
+fn copy_rules(folder: &Path) -> Result<PathBuf> {
+    let rules = folder.join("sigma");
+    fs::create_dir(&rules).context("making the folder of rules")?;
+    for part in ["rules", "correlations"] {
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(integrations().join("sigma").join(part))
+            .arg(&rules)
+            .status()
+            .context("copying rules")?;
+        ensure!(copied.success(), "copying {part} ended with {copied}");
+    }
+    Ok(rules)
+}
+
 fn receive_webhooks(folder: &Path, documents: &Path, secret: &Path) -> Result<(Process, String)> {
     let address_file = folder.join("webhooks.address");
     let arguments = [documents, secret].map(|path| path.display().to_string());
@@ -100,8 +124,12 @@ fn receive_webhooks(folder: &Path, documents: &Path, secret: &Path) -> Result<(P
 }
 
 /// Settings of the sidecar beside those of its file.
-fn settings(webhooks: &str, secret: &Path) -> [(&'static str, String); 4] {
+fn settings(webhooks: &str, secret: &Path, rules: &Path) -> [(&'static str, String); 5] {
     [
+        (
+            "BEACONWATCH_SIDECAR__RULES__FOLDER",
+            rules.display().to_string(),
+        ),
         (
             "BEACONWATCH_SIDECAR__DESTINATIONS__SOAR__TYPE",
             "webhook".to_owned(),
@@ -140,6 +168,8 @@ impl Scene<'_> {
         println!("a beacon and its finding");
         let (folder, ends) = (self.folder, &self.network.ends);
         let server = Server::start(folder, ends)?;
+        self.a_dropped_program_connects(server.port("tcp_browsing_ipv4")?)?;
+        let refused = traffic::refused(folder, ends, &server)?;
         let beacon = traffic::tcp_beacon(folder, "tcp-beacon", ends, &server, "beacon")?;
         let port = server.port("tcp_beacon_ipv4")?;
         wait_for("the sidecar's finding", DEADLINE, || {
@@ -175,8 +205,46 @@ impl Scene<'_> {
             let about = |line: &Value| line["body"]["destination"]["port"] == port;
             Ok(arrived.iter().any(about).then_some(()))
         })?;
-        let [_truth] = traffic::finish([beacon])?;
+        traffic::finish([beacon, refused])?;
         server.stop().map(drop)
+    }
+
+    /// A program in a temporary folder and then a beacon on one host; many refused connections of one source.
+    fn sigma_correlations_fire(&self) -> Result<()> {
+        for rule in [
+            "Connection From A Temporary Folder Then A Beacon",
+            "Many Connections That Were Not Established",
+        ] {
+            wait_for(rule, TO_THE_DASHBOARD, || {
+                let named = json!([{ "term": { "rule.name": rule } }]);
+                let count = self.deployment.opensearch.count(RULE_STREAM, &named)?;
+                Ok((count > 0).then_some(()))
+            })?;
+        }
+        let marked = json!([{ "exists": { "field": "beaconwatch.sigma.title" } }]);
+        let marked = self.deployment.opensearch.count(DATA_STREAM, &marked)?;
+        ensure!(marked > 0, "no rule marked a detection");
+        Ok(())
+    }
+
+    /// A copy of the interpreter in the test's folder connects once.
+    fn a_dropped_program_connects(&self, port: u16) -> Result<()> {
+        let program = self.folder.join("dropped");
+        let python = tools::python()?;
+        // A copy does not find the standard library by itself.
+        let home = "import sys; print(sys.base_prefix + ':' + sys.base_exec_prefix)";
+        let home = tools::output_of(Command::new(&python).args(["-c", home]))?;
+        fs::copy(&python, &program).context("copying the interpreter")?;
+        let ends = &self.network.ends;
+        let code = format!(
+            "import socket; socket.create_connection((\"{}\", {port})).close()",
+            ends.server.ipv4
+        );
+        let mut command = Command::new(&program);
+        command.env("PYTHONHOME", home.trim()).args(["-c", &code]);
+        let log = self.folder.join("dropped.log");
+        let mut process = Process::start("dropped", &command, Some(&ends.client.namespace), &log)?;
+        process.wait_success(DEADLINE)
     }
 
     fn a_sensor_falls_silent(&mut self) -> Result<()> {
