@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::hec::answer::{self, Verdict};
 use crate::http_client::Answer;
-use crate::template::Template;
+use crate::template::{Purpose, Template, Variables};
 use crate::{AttemptError, Document, Outcome, elasticsearch};
 
 /// A body that a template makes of documents; what is wrong with the template or what it makes otherwise.
@@ -14,7 +14,8 @@ pub fn body_by_template(
     batch: bool,
     documents: &[&Document],
 ) -> Result<String, String> {
-    Template::new(template.to_owned(), json, batch)?.render(documents)
+    Template::new(template.to_owned(), json, batch, Variables::new())?
+        .render(documents, Purpose::Send)
 }
 
 /// What the answer to a bulk request says of so many documents.

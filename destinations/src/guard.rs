@@ -160,12 +160,12 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             Some(join(high, low))
         }
-        [0, 0, 0, 0, 0xffff, 0, high, low]
+        [0x2002, high, low, ..]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 1, .., high, low]
         | [.., 0 | 0x200, 0x5efe, high, low] => Some(join(high, low)),
         // Teredo hides the client's address by turning its bits over.
         [0x2001, 0, .., high, low] => Some(join(!high, !low)),
-        [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
 }

@@ -126,24 +126,29 @@ fn place(object: &mut Map<String, Value>, path: &str, value: Value) {
     }
 }
 
-/// What OCSF wants of every event.
-fn classify(event: &mut Map<String, Value>, fields: &Fields) {
+/// What became of a finding: activity and status, by number and name.
+fn state(fields: &Fields) -> [(u64, &'static str); 2] {
     let is_closed = fields.text(field::FINDING_STATE).as_deref() == Some("closed");
-    let (activity, activity_name) = match fields.get(field::FINDING_REVISION).and_then(integer) {
-        None => (0, "Unknown"),
+    let activity = match fields.get(field::FINDING_REVISION).and_then(integer) {
+        None => return [(0, "Unknown"), (0, "Unknown")],
         Some(_) if is_closed => (3, "Close"),
         Some(1) => (1, "Create"),
         Some(_) => (2, "Update"),
     };
     let is_allowed = fields.get(field::FINDING_ALLOWED_ID).is_some();
     let is_acknowledged = fields.get(field::FINDING_ACKNOWLEDGED).is_some();
-    let (status, status_name) = match activity {
-        0 => (0, "Unknown"),
-        _ if is_closed && is_allowed => (3, "Suppressed"),
-        _ if is_closed => (4, "Resolved"),
-        _ if is_acknowledged => (2, "In Progress"),
-        _ => (1, "New"),
+    let status = match (is_closed, is_allowed, is_acknowledged) {
+        (true, true, _) => (3, "Suppressed"),
+        (true, false, _) => (4, "Resolved"),
+        (false, _, true) => (2, "In Progress"),
+        (false, _, false) => (1, "New"),
     };
+    [activity, status]
+}
+
+/// What OCSF wants of every event.
+fn classify(event: &mut Map<String, Value>, fields: &Fields) {
+    let [(activity, activity_name), (status, status_name)] = state(fields);
     let (severity, severity_name) = match fields.severity() {
         Level::Low => (2, "Low"),
         Level::Medium => (3, "Medium"),

@@ -22,6 +22,7 @@
 mod body;
 mod opsgenie;
 mod signature;
+mod template_setting;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +47,7 @@ use crate::{
 };
 pub(crate) use body::Body;
 use signature::Signer;
+pub use template_setting::TemplateVariable;
 
 /// Failures in a row after which the rest of a batch is left.
 const MAX_FAILURES: usize = 3;
@@ -138,51 +140,6 @@ impl WebhookConfig {
         in_range(&format!("{field}.timeout_s"), self.timeout_s, 1, 600)
     }
 
-    fn validate_template(&self, field: &str) -> Result<(), SettingError> {
-        let refused = |setting: &str, value: &str, expected| {
-            let name = format!("{field}.{setting}");
-            Err(SettingError::value(name, value, expected))
-        };
-        let is_name = |name: &str| {
-            let mut bytes = name.bytes();
-            bytes
-                .next()
-                .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-                && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
-        if let Some(name) = self.variables.keys().find(|name| !is_name(name)) {
-            return refused("variables", name, "names of letters, digits and _");
-        }
-        let Some(template) = self.template else {
-            return Ok(());
-        };
-        if self.template_file.is_some() {
-            let expected = "either template or template_file, not both";
-            return refused("template", template.name(), expected);
-        }
-        if !self.is_json() {
-            let expected = "a JSON content type, which a template of the program makes";
-            return refused("content_type", &self.content_type, expected);
-        }
-        if self.batch && !template.takes_batches() {
-            let expected =
-                "ecs or ocsf with batch = true: the others make one body of one document";
-            return refused("template", template.name(), expected);
-        }
-        for name in template.required_variables() {
-            if !self.variables.contains_key(*name) {
-                let expected = match template {
-                    BuiltInTemplate::Pagerduty => {
-                        "variables.routing_key with it: the integration key, as { file = \"...\" } or { env = \"VARIABLE\" }"
-                    }
-                    _ => "variables.project with it: the key of the project",
-                };
-                return refused("template", template.name(), expected);
-            }
-        }
-        Ok(())
-    }
-
     fn guard(&self) -> Guard {
         Guard {
             allow_private: self.allow_private,
@@ -236,16 +193,6 @@ impl WebhookConfig {
             (None, None) => Ok(Body::Document),
         }
     }
-}
-
-/// What a template sees of a variable that is configured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum TemplateVariable {
-    /// Text.
-    Text(String),
-    /// Where a secret is.
-    Secret(SecretSource),
 }
 
 /// A webhook.

@@ -104,6 +104,10 @@ fn the_configuration_names_a_template_and_is_checked_with_it() {
             "template = \"slack\"\ntemplate_file = \"x.j2\"",
             Some("not both"),
         ),
+        (
+            "template = \"jira\"\nvariables = { project = \"SOC\", issuetype = \"Bug\" }",
+            Some("issuetype"),
+        ),
         ("template = \"slack\"\nbatch = true", Some("ecs or ocsf")),
         (
             "template = \"slack\"\ncontent_type = \"text/plain\"",

@@ -85,3 +85,23 @@ fn values_of_another_type_make_no_panic_and_no_attribute() {
     assert_eq!(event["time"], 0);
     assert_eq!(event.get("risk_score"), None);
 }
+
+#[test]
+fn every_attribute_of_the_mapping_is_there_when_its_field_is() {
+    for (which, fields) in [
+        (SampleDocument::Finding, field::FIELDS),
+        (SampleDocument::Sensor, sensor::FIELDS),
+    ] {
+        let event = event(which);
+        let mut checked = 0;
+        for field in fields {
+            let Some(path) = field.name_in(Vocabulary::Ocsf) else {
+                continue;
+            };
+            let pointer = format!("/{}", path.replace("[]", "/0").replace('.', "/"));
+            assert!(event.pointer(&pointer).is_some(), "{}: {path}", field.name);
+            checked += 1;
+        }
+        assert!(checked > 10, "{which:?}");
+    }
+}

@@ -80,16 +80,16 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 /// Checks every name that a template uses; the first problem, with its line.
-pub(super) fn check<'a>(
+pub(super) fn check(
     template: &Template<'_, '_>,
     batch: bool,
-    variables: impl Iterator<Item = &'a str> + Clone,
+    is_variable: impl Fn(&str) -> bool,
 ) -> Result<(), String> {
     let mut problems: Vec<(usize, String)> = template
         .undeclared_variables(true)
         .iter()
         .filter_map(|name| {
-            let problem = problem(name, batch, variables.clone())?;
+            let problem = problem(name, batch, &is_variable)?;
             Some((line_of(template.source(), name), problem))
         })
         .collect();
@@ -100,18 +100,14 @@ pub(super) fn check<'a>(
     }
 }
 
-fn problem<'a>(
-    name: &str,
-    batch: bool,
-    mut variables: impl Iterator<Item = &'a str>,
-) -> Option<String> {
+fn problem(name: &str, batch: bool, is_variable: &impl Fn(&str) -> bool) -> Option<String> {
     let (first, rest) = name.split_once('.').unwrap_or((name, ""));
     let whole: &[&str] = if batch { &BATCH } else { &WHOLE };
     if FUNCTIONS.contains(&first) {
         return None;
     }
     if first == "variables" {
-        let known = rest.is_empty() || variables.any(|variable| variable == rest);
+        let known = rest.is_empty() || is_variable(rest);
         return (!known)
             .then(|| format!("there is no variable {rest:?}: expected it in variables"));
     }
