@@ -103,6 +103,21 @@ pub(crate) enum Error {
     /// A destination did not take a test document.
     #[error("destination {0} did not take the test document")]
     Destination(String),
+    /// A template cannot be used.
+    #[error(transparent)]
+    Template(#[from] beaconwatch_sidecar::destinations::BuildError),
+    /// A product could not be set up.
+    #[error(transparent)]
+    Setup(#[from] beaconwatch_setup::SetupError),
+    /// Some objects of a setup were refused.
+    #[error("{0} of the objects were refused: see above, and run it again when the cause is gone")]
+    SetupPartly(usize),
+    /// A dry run that would have changed something.
+    #[error("something would be changed")]
+    WouldChange,
+    /// Splunk does not take events.
+    #[error("the collector does not take events as it should: see above")]
+    Collector,
     /// A store cannot be read or written.
     #[error(transparent)]
     Store(#[from] beaconwatch_sidecar::StoreError),
@@ -140,6 +155,7 @@ impl Error {
                 "Is another instance running? --api-address, --grpc-address and --http-address choose \
                  other places.",
             ),
+            Self::Setup(error) => error.advice(),
             _ => None,
         }
     }

@@ -32,20 +32,21 @@ pub(crate) const DEFAULT_MAX_ANSWER_BYTES: usize = 1 << 20;
 const MAX_REASON_CHARACTERS: usize = 500;
 
 /// How a client is made.
-pub(crate) struct HttpClientSettings<'a> {
+pub struct HttpClientSettings<'a> {
     /// Time for one request with its answer.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// TLS, for addresses that ask for it.
-    pub(crate) tls: &'a TlsConfig,
+    pub tls: &'a TlsConfig,
     /// Largest answer that is read.
-    pub(crate) max_answer_bytes: usize,
+    pub max_answer_bytes: usize,
     /// Resolves names instead of the system; sees no addresses that are written as numbers.
     pub(crate) resolver: Option<Arc<dyn reqwest::dns::Resolve>>,
 }
 
 impl<'a> HttpClientSettings<'a> {
     /// Settings with the usual limit of answers and the system's resolver.
-    pub(crate) fn new(timeout: Duration, tls: &'a TlsConfig) -> Self {
+    #[must_use]
+    pub fn new(timeout: Duration, tls: &'a TlsConfig) -> Self {
         Self {
             timeout,
             tls,
@@ -66,21 +67,25 @@ impl reqwest::dns::Resolve for Resolver {
 
 /// An HTTP client.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpClient {
+pub struct HttpClient {
     client: reqwest::Client,
     max_answer_bytes: usize,
 }
 
 /// What a server answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body, whole.
+    pub body: Vec<u8>,
 }
 
 impl HttpClient {
-    pub(crate) fn new(settings: HttpClientSettings<'_>) -> Result<Self, BuildError> {
+    /// Makes one; reads the files that TLS needs.
+    pub fn new(settings: HttpClientSettings<'_>) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
             .use_preconfigured_tls(settings.tls.client_config()?)
             .timeout(settings.timeout)
@@ -103,7 +108,7 @@ impl HttpClient {
     }
 
     /// Makes one request. `Err` when there is no whole answer; every answer is `Ok`, whatever its status.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         method: Method,
         url: Url,
@@ -146,7 +151,8 @@ impl Answer {
     }
 
     /// Status and beginning of the answer.
-    pub(crate) fn reason(&self) -> String {
+    #[must_use]
+    pub fn reason(&self) -> String {
         let said = shorten(&String::from_utf8_lossy(&self.body));
         let location = self.headers.get(http::header::LOCATION);
         match location.and_then(|to| to.to_str().ok()) {
@@ -182,7 +188,7 @@ pub(crate) fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Durati
 }
 
 /// A header's value that does not show itself; `prefix` goes before the secret.
-pub(crate) fn secret_header(prefix: &str, secret: &Secret) -> Result<HeaderValue, BuildError> {
+pub fn secret_header(prefix: &str, secret: &Secret) -> Result<HeaderValue, BuildError> {
     let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.reveal())).map_err(
         |_contains_the_secret| {
             BuildError::Client("a secret has characters that a header cannot hold".to_owned())
@@ -193,7 +199,7 @@ pub(crate) fn secret_header(prefix: &str, secret: &Secret) -> Result<HeaderValue
 }
 
 /// Reads the address of a server; the error says what was expected.
-pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
+pub fn parse_url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_not_a_url| "an http or https address")?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err("an http or https address");

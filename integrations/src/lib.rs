@@ -12,6 +12,7 @@ pub mod kibana;
 pub mod opensearch;
 mod package;
 pub mod panel;
+mod registry;
 pub mod rules;
 pub mod splunk;
 pub mod store;
@@ -21,11 +22,11 @@ use serde_json::Value;
 /// Every generated file: path from the root of the repository, and content.
 #[must_use]
 pub fn generated_files() -> Vec<(String, String)> {
-    package::files()
-        .into_iter()
-        .chain(folders::files())
-        .chain(splunk::files())
-        .collect()
+    let mut files = package::files();
+    files.extend(folders::files());
+    files.extend(splunk::files());
+    files.push(registry::file());
+    files
 }
 
 /// Folders in which every file is generated.

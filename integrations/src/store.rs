@@ -35,7 +35,7 @@ pub enum Product {
 #[must_use]
 pub const fn retention_days(data: DataSet) -> u32 {
     match data {
-        DataSet::Detection | DataSet::Sensor => 365,
+        DataSet::Detection | DataSet::Sensor | DataSet::Rule => 365,
         DataSet::Flow => 14,
     }
 }
@@ -52,8 +52,13 @@ pub fn settings_name(data: DataSet) -> String {
     format!("{}@settings", data.template())
 }
 
+/// Value of `_meta.managed_by`.
+pub const MANAGER: &str = "beaconwatch";
+/// Says the same in the description of what has no `_meta` everywhere: ingest pipelines and ISM policies.
+pub const MANAGED: &str = "Managed by Beaconwatch.";
+
 fn meta(description: &str) -> Value {
-    json!({ "description": description, "managed_by": "beaconwatch" })
+    json!({ "description": description, "managed_by": MANAGER })
 }
 
 /// Component template with the mappings of a data set.
@@ -99,13 +104,16 @@ pub fn index_template(data: DataSet) -> Value {
 pub fn pipeline(data: DataSet) -> Value {
     let mut processors = match data {
         DataSet::Flow => flow_pipeline::processors(),
-        DataSet::Detection | DataSet::Sensor => Vec::new(),
+        DataSet::Detection | DataSet::Sensor | DataSet::Rule => Vec::new(),
     };
     processors.extend(arrival());
-    let description = format!("Documents of {} as they arrive", data.name());
+    let description = format!("Documents of {} as they arrive. {MANAGED}", data.name());
     json!({
         "description": description,
-        "on_failure": [{ "set": { "field": "error.message", "value": "{{ _ingest.on_failure_message }}" } }],
+        "on_failure": [
+            { "set": { "field": "event.kind", "value": "pipeline_error" } },
+            { "set": { "field": "error.message", "value": "{{{ _ingest.on_failure_message }}}" } },
+        ],
         "processors": processors,
     })
 }
@@ -114,8 +122,8 @@ pub fn pipeline(data: DataSet) -> Value {
 #[must_use]
 pub fn package_pipeline(data: DataSet) -> Value {
     let mut pipeline = pipeline(data);
-    if let (DataSet::Detection | DataSet::Sensor, Some(Value::Array(processors))) =
-        (data, pipeline.get_mut("processors"))
+    if let (true, Some(Value::Array(processors))) =
+        (data != DataSet::Flow, pipeline.get_mut("processors"))
     {
         let identity = json!({ "set": {
             "field": "_id",
@@ -155,7 +163,7 @@ pub fn ism_policy(data: DataSet) -> Value {
     let retention = format!("{}d", retention_days(data));
     json!({ "policy": {
         "default_state": "write",
-        "description": format!("Rolls {} over and deletes it after {retention}", data.name()),
+        "description": format!("Rolls {} over and deletes it after {retention}. {MANAGED}", data.name()),
         "ism_template": [{ "index_patterns": [format!("{}-*", data.template())], "priority": template::PRIORITY }],
         "states": [
             {

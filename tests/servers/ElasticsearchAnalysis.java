@@ -8,12 +8,23 @@ import org.apache.lucene.analysis.miscellaneous.RemoveDuplicatesTokenFilter;
 import org.apache.lucene.analysis.pattern.PatternCaptureGroupTokenFilter;
 import org.elasticsearch.index.analysis.TokenFilterFactory;
 import org.elasticsearch.index.analysis.TokenizerFactory;
+import org.elasticsearch.index.mapper.Mapper;
+import org.elasticsearch.index.mapper.TextFieldMapper;
 import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
 import org.elasticsearch.plugins.AnalysisPlugin;
+import org.elasticsearch.plugins.MapperPlugin;
 import org.elasticsearch.plugins.Plugin;
 
-/** The three parts of Elasticsearch's own analysis module that its index of API keys needs. */
-public final class ElasticsearchAnalysis extends Plugin implements AnalysisPlugin {
+/**
+ * The three parts of Elasticsearch's own analysis module that its index of API keys needs, and the type
+ * {@code match_only_text} of its mapper module, which is a {@code text} here.
+ */
+public final class ElasticsearchAnalysis extends Plugin implements AnalysisPlugin, MapperPlugin {
+    @Override
+    public Map<String, Mapper.TypeParser> getMappers() {
+        return Map.of("match_only_text", TextFieldMapper.PARSER);
+    }
+
     @Override
     public Map<String, AnalysisProvider<TokenFilterFactory>> getTokenFilters() {
         return Map.of(

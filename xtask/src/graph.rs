@@ -27,6 +27,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("beaconwatch-inputs", &["beaconwatch-detector"]),
     ("beaconwatch-integrations", &["beaconwatch-schema"]),
     ("beaconwatch-settings", &[]),
+    ("beaconwatch-rules", &["beaconwatch-schema"]),
+    (
+        "beaconwatch-setup",
+        &[
+            "beaconwatch-schema",
+            "beaconwatch-destinations",
+            "beaconwatch-integrations",
+        ],
+    ),
     (
         "beaconwatch-sidecar",
         &[
@@ -34,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-detector",
             "beaconwatch-destinations",
             "beaconwatch-inputs",
+            "beaconwatch-rules",
         ],
     ),
     (
@@ -44,6 +54,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-integrations",
             "beaconwatch-inputs",
             "beaconwatch-settings",
+            "beaconwatch-setup",
             "beaconwatch-detector",
             "beaconwatch-learning",
         ],
@@ -113,6 +124,7 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("beaconwatch-destinations", &["aya", "redb", "rustfft"]),
     ("beaconwatch-inputs", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-settings", &["tokio", "reqwest", "aya", "redb"]),
+    ("beaconwatch-setup", &["aya", "redb", "rustfft"]),
     ("beaconwatch-sidecar", &["aya"]),
     ("beaconwatch-exporter", &["redb", "rustfft"]),
 ];

@@ -7,12 +7,13 @@ use crate::panel::DataSet;
 
 use beaconwatch_schema::{detection, flow};
 
-/// Source type of a file of documents of both kinds, before their own is set.
+/// Source type of a file of documents of all kinds, before their own is set.
 pub(super) const DOCUMENTS: &str = "beaconwatch:document";
 /// Transforms that set it by the document's data set.
-pub(super) const SOURCE_TYPES: [(&str, DataSet); 2] = [
+pub(super) const SOURCE_TYPES: [(&str, DataSet); 3] = [
     ("beaconwatch_detection_sourcetype", DataSet::Detection),
     ("beaconwatch_sensor_sourcetype", DataSet::Sensor),
+    ("beaconwatch_rule_sourcetype", DataSet::Rule),
 ];
 /// Computed: id of the finding, for addresses.
 pub(super) const FINDING: &str = "beaconwatch_finding";
@@ -20,7 +21,7 @@ pub(super) const FINDING: &str = "beaconwatch_finding";
 const INDEX: &str = "beaconwatch";
 
 /// Tags by event type: those of Intrusion Detection and Alerts, and of Network Traffic.
-const EVENT_TYPES: [(&str, DataSet, &[&str]); 3] = [
+const EVENT_TYPES: [(&str, DataSet, &[&str]); 4] = [
     (
         "beaconwatch_detection",
         DataSet::Detection,
@@ -32,6 +33,11 @@ const EVENT_TYPES: [(&str, DataSet, &[&str]); 3] = [
         &["network", "communicate"],
     ),
     ("beaconwatch_sensor", DataSet::Sensor, &["alert"]),
+    (
+        "beaconwatch_rule",
+        DataSet::Rule,
+        &["ids", "attack", "alert"],
+    ),
 ];
 
 pub(super) fn transforms() -> Vec<Stanza> {
@@ -60,7 +66,7 @@ pub(super) fn event_types() -> Vec<Stanza> {
             let kind = match data {
                 DataSet::Flow => format!(" {}=*", in_command(flow::FLOW_ID)),
                 DataSet::Detection => format!(" {}=\"alert\"", in_command(detection::EVENT_KIND)),
-                DataSet::Sensor => String::new(),
+                DataSet::Sensor | DataSet::Rule => String::new(),
             };
             let search = format!("sourcetype=\"{}\"{kind}", names::source_type(*data));
             Stanza::new(*name).with("search", search)
@@ -95,6 +101,7 @@ pub(super) fn macros() -> Vec<Stanza> {
             .with("iseval", "0"),
         events("beaconwatch_detections", DataSet::Detection, ""),
         events("beaconwatch_sensors", DataSet::Sensor, ""),
+        events("beaconwatch_rules", DataSet::Rule, ""),
         events("beaconwatch_flows", DataSet::Flow, &flows),
         Stanza::new("beaconwatch_not_allowed")
             .with("definition", lookups::not_allowed())

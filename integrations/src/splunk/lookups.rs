@@ -119,7 +119,7 @@ pub(super) fn automatic(data: DataSet) -> Vec<(String, String)> {
                       OUTPUTNEW sources AS prevalence_sources first_seen AS prevalence_first_seen";
     let used: &[(&str, &str)] = match data {
         DataSet::Detection => &[("page", page), ("prevalence", prevalence)],
-        DataSet::Sensor => &[("page", page)],
+        DataSet::Sensor | DataSet::Rule => &[("page", page)],
         DataSet::Flow => &[],
     };
     used.iter()
@@ -136,7 +136,7 @@ pub(super) fn computed(data: DataSet) -> Vec<(String, String)> {
     );
     let used: &[(&str, &str)] = match data {
         DataSet::Detection => &[detector, destination],
-        DataSet::Sensor => &[detector],
+        DataSet::Sensor | DataSet::Rule => &[detector],
         DataSet::Flow => &[],
     };
     used.iter()

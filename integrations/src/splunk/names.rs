@@ -7,7 +7,9 @@
 //! | time of the document | `_time` |
 //! | delivery lag, duration of a flow | computed in `props.conf`, in seconds |
 
-use beaconwatch_schema::{Field, Vocabulary, detection, flow, flow_document, ingest, sensor};
+use beaconwatch_schema::{
+    Field, Vocabulary, detection, exporter_record, flow, flow_document, ingest, rule_match, sensor,
+};
 
 use crate::panel::DataSet;
 
@@ -26,6 +28,7 @@ pub(super) const fn source_type(data: DataSet) -> &'static str {
         DataSet::Detection => "beaconwatch:detection",
         DataSet::Flow => "beaconwatch:flow",
         DataSet::Sensor => "beaconwatch:sensor",
+        DataSet::Rule => "beaconwatch:rule",
     }
 }
 
@@ -35,6 +38,7 @@ pub(super) const fn events(data: DataSet) -> &'static str {
         DataSet::Detection => "`beaconwatch_detections`",
         DataSet::Flow => "`beaconwatch_flows`",
         DataSet::Sensor => "`beaconwatch_sensors`",
+        DataSet::Rule => "`beaconwatch_rules`",
     }
 }
 
@@ -52,11 +56,12 @@ pub(super) fn name(data: DataSet, field: &str) -> String {
 }
 
 /// Fields of the events of a data set, as they arrive.
-pub(super) const fn fields(data: DataSet) -> &'static [Field] {
+pub(super) fn fields(data: DataSet) -> Vec<Field> {
     match data {
-        DataSet::Detection => detection::FIELDS,
-        DataSet::Flow => flow::FIELDS,
-        DataSet::Sensor => sensor::FIELDS,
+        DataSet::Detection => detection::FIELDS.to_vec(),
+        DataSet::Flow => [exporter_record::FIELDS, flow::FIELDS].concat(),
+        DataSet::Sensor => sensor::FIELDS.to_vec(),
+        DataSet::Rule => rule_match::FIELDS.to_vec(),
     }
 }
 

@@ -21,6 +21,7 @@ const REQUIRED: &[(DataSet, &[&str])] = &[
         &["app", "dest", "dvc", "src", "transport", "user"],
     ),
     (DataSet::Sensor, &["dest", "user"]),
+    (DataSet::Rule, &["dest", "src", "user"]),
 ];
 
 /// Names that are made of several fields, or say what is always so.
@@ -72,6 +73,16 @@ const COMPUTED: &[(DataSet, &[(&str, &str)])] = &[
             ("vendor_product", "\"Beaconwatch\""),
         ],
     ),
+    (
+        DataSet::Rule,
+        &[
+            ("action", "\"allowed\""),
+            ("app", "\"beaconwatch\""),
+            ("ids_type", "\"network\""),
+            ("type", "\"alert\""),
+            ("vendor_product", "\"Beaconwatch\""),
+        ],
+    ),
 ];
 
 /// The stanzas.
@@ -92,7 +103,7 @@ pub(super) fn props() -> Vec<Stanza> {
 fn source_type(data: DataSet) -> Stanza {
     let stanza = Stanza::new(names::source_type(data));
     let stanza = match data {
-        DataSet::Detection | DataSet::Sensor => read_documents(stanza),
+        DataSet::Detection | DataSet::Sensor | DataSet::Rule => read_documents(stanza),
         // Their time is in the collector's envelope.
         DataSet::Flow => read(stanza),
     };
@@ -147,7 +158,7 @@ fn computed(data: DataSet) -> Vec<(String, String)> {
         let name = field.name_in(Vocabulary::Cim).unwrap_or_default();
         let given = all.iter().any(|(known, _)| known == name);
         if field.level == Level::Optional && required.contains(&name) && !given {
-            let field = in_expression(&names::json_name(field));
+            let field = in_expression(&names::json_name(&field));
             all.push((name.to_owned(), format!("coalesce({field}, \"unknown\")")));
         }
     }
@@ -159,13 +170,12 @@ fn computed(data: DataSet) -> Vec<(String, String)> {
         all.push((DURATION_S.to_owned(), lived));
     }
     all.extend(lookups::computed(data));
-    if data != DataSet::Flow {
-        let id = in_expression(match data {
-            DataSet::Sensor => sensor::FINDING_ID,
-            _ => detection::FINDING_ID,
-        });
-        all.push((configuration::FINDING.to_owned(), id));
-    }
+    let finding = match data {
+        DataSet::Detection => Some(detection::FINDING_ID),
+        DataSet::Sensor => Some(sensor::FINDING_ID),
+        DataSet::Flow | DataSet::Rule => None,
+    };
+    all.extend(finding.map(|id| (configuration::FINDING.to_owned(), in_expression(id))));
     all.sort();
     all
 }

@@ -100,7 +100,7 @@ impl Transform {
     #[must_use]
     pub fn body(&self) -> Value {
         json!({
-            "_meta": { "managed_by": "beaconwatch" },
+            "_meta": { "managed_by": super::MANAGER },
             "description": self.description,
             "dest": { "index": self.index() },
             "frequency": "5m",

@@ -194,6 +194,24 @@ impl Node {
         Ok(answer["index_templates"][0]["index_template"].clone())
     }
 
+    /// Asks for a path; an error unless the server says success.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}/{path}", self.url());
+        http::get(&url)?.expect_success(&url)
+    }
+
+    /// Whether there is something at a path.
+    pub fn has(&self, path: &str) -> Result<bool> {
+        let answer = http::get(&format!("{}/{path}", self.url()))?;
+        ensure!(
+            matches!(answer.status, 200 | 404),
+            "{path}: {} {}",
+            answer.status,
+            answer.body
+        );
+        Ok(answer.status == 200)
+    }
+
     /// Installs an index template.
     pub fn put_index_template(&self, name: &str, template: &Value) -> Result<()> {
         let url = format!("{}/_index_template/{name}", self.url());

@@ -1,0 +1,522 @@
+//! `beaconwatch setup` against real stores: made once, used by real documents, taken out again without touching them.
+//!
+//! Kibana and OpenSearch Dashboards cannot be had: what stands in for them answers as their documentation says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use beaconwatch_tests::certificates::Certificates;
+use beaconwatch_tests::deployment::{self, DATA_STREAM, INDEX_TEMPLATE};
+use beaconwatch_tests::detect::{Detect, beacons};
+use beaconwatch_tests::servers::{elasticsearch, opensearch};
+use beaconwatch_tests::setup::{self, Dashboards, Ran};
+use beaconwatch_tests::{http, wait};
+use serde_json::{Value, json};
+
+const DATA_SETS: [&str; 3] = ["detection", "flow", "sensor"];
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A setup of OpenSearch.
+struct Open<'a> {
+    node: opensearch::Node,
+    journal: String,
+    folder: &'a Path,
+    /// How many objects the store has of the plan.
+    made: usize,
+}
+
+#[test]
+fn opensearch_is_set_up_once_takes_documents_and_is_left_with_them() -> Result<()> {
+    deployment::in_folder(|folder| {
+        let installed = opensearch::install(&mut |_progress| ())?;
+        let mut open = Open {
+            node: opensearch::Node::start(&installed, &folder.join("opensearch"))?,
+            journal: folder.join("journal.json").display().to_string(),
+            folder,
+            made: 0,
+        };
+        open.an_index_in_the_way_is_named_and_nothing_is_changed()?;
+        open.a_first_run_makes_everything_and_a_second_nothing()?;
+        open.the_server_has_what_is_committed()?;
+        for data in ["detection", "flow"] {
+            open.the_pipeline_makes_the_expected_documents(data)?;
+        }
+        open.a_flow_is_found_by_its_fields()?;
+        open.dashboards_are_imported_once_and_each_refusal_is_told()?;
+        let mut detect = open.a_delivered_finding_has_its_arrival()?;
+        open.what_was_made_goes_and_documents_stay(&mut detect)
+    })
+}
+
+/// The program's file in the repository, as JSON.
+fn committed(path: &str) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../integrations")
+        .join(path);
+    let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))
+}
+
+impl Open<'_> {
+    fn setup(&self, more: &[&str]) -> Result<Ran> {
+        let url = self.node.url();
+        let arguments = ["opensearch", "--url", &url, "--journal", &self.journal];
+        setup::run(&[&arguments[..], more].concat())
+    }
+
+    fn an_index_in_the_way_is_named_and_nothing_is_changed(&self) -> Result<()> {
+        let index = format!("{}/{DATA_STREAM}", self.node.url());
+        let ip = json!({"source": {"properties": {"ip": {"type": "keyword"}}}});
+        http::put(&index, &json!({"mappings": {"properties": ip}}))?.expect_success(&index)?;
+        self.setup(&[])?.expect_failure(&[
+            "nothing was changed",
+            &format!("{DATA_STREAM} is an index"),
+            "maps source.ip to keyword, expected ip",
+            "Reindex it",
+        ])?;
+        for data in DATA_SETS {
+            let name = format!("logs-beaconwatch.{data}");
+            ensure!(
+                !self.node.has(&format!("_ingest/pipeline/{name}"))?,
+                "{name} was made"
+            );
+            ensure!(
+                !self.node.has(&format!("_index_template/{name}"))?,
+                "{name} was made"
+            );
+        }
+        ensure!(!Path::new(&self.journal).exists(), "a journal was written");
+        http::delete(&index)?.expect_success(&index).map(drop)
+    }
+
+    fn a_first_run_makes_everything_and_a_second_nothing(&mut self) -> Result<()> {
+        let dry = self.setup(&["--dry-run", "--exit-code"])?;
+        ensure!(dry.code == Some(3), "{dry:?}");
+        let first = self.setup(&[])?.expect_success()?;
+        self.made = first.with_action("created").len();
+        ensure!(self.made == 12, "{:#}", first.report);
+        ensure!(
+            first.with_action("created") == dry.with_action("created"),
+            "{dry:?}"
+        );
+        let left_out = first.with_action("left_out");
+        for kind in ["ism_policy", "monitor", "saved_object"] {
+            ensure!(
+                left_out.iter().any(|it| it.starts_with(kind)),
+                "{left_out:?}"
+            );
+        }
+        let second = self.setup(&[])?.expect_success()?;
+        ensure!(
+            second.with_action("unchanged").len() == self.made,
+            "{:#}",
+            second.report
+        );
+        ensure!(
+            second.with_action("created").is_empty(),
+            "{:#}",
+            second.report
+        );
+        ensure!(
+            second.with_action("updated").is_empty(),
+            "{:#}",
+            second.report
+        );
+        let dry = self.setup(&["--dry-run", "--exit-code"])?;
+        ensure!(dry.code == Some(0), "{dry:?}");
+        Ok(())
+    }
+
+    fn the_server_has_what_is_committed(&self) -> Result<()> {
+        for data in DATA_SETS {
+            let name = format!("logs-beaconwatch.{data}");
+            let found = self.node.get(&format!("_ingest/pipeline/{name}"))?;
+            let expected = committed(&format!("opensearch/ingest-pipeline/{data}.json"))?;
+            ensure!(found[&name] == expected, "{found:#}");
+            let component = format!("{name}@mappings");
+            let found = self.node.get(&format!("_component_template/{component}"))?;
+            let expected = committed(&format!("opensearch/component-template/{component}.json"))?;
+            let found = &found["component_templates"][0]["component_template"];
+            ensure!(*found == expected, "{found:#}");
+            let found = self.node.index_template(&name)?;
+            let composed = json!([format!("{name}@mappings"), format!("{name}@settings")]);
+            ensure!(found["composed_of"] == composed, "{found:#}");
+        }
+        Ok(())
+    }
+
+    /// The pipeline that was installed, and that of the Elastic package, for the events of the package's tests.
+    fn the_pipeline_makes_the_expected_documents(&self, data: &str) -> Result<()> {
+        let folder = format!("elastic/data_stream/{data}");
+        let test = format!("{folder}/_dev/test/pipeline/test-{data}.json");
+        let events = committed(&test)?["events"].clone();
+        let expected = committed(&format!("{test}-expected.json"))?["expected"].clone();
+        let index = format!("logs-beaconwatch.{data}-default");
+        let events = events.as_array().context("no events")?.iter();
+        let documents: Vec<Value> = events
+            .map(|event| json!({"_index": index, "_source": event}))
+            .collect();
+        let package = committed(&format!(
+            "{folder}/elasticsearch/ingest_pipeline/default.json"
+        ))?;
+        for (path, body) in [
+            (
+                format!("_ingest/pipeline/logs-beaconwatch.{data}/_simulate"),
+                json!({"docs": documents}),
+            ),
+            (
+                "_ingest/pipeline/_simulate".to_owned(),
+                json!({"pipeline": package, "docs": documents}),
+            ),
+        ] {
+            let url = format!("{}/{path}", self.node.url());
+            let answer = http::post(&url, &body)?.expect_success(&url)?;
+            let made = answer["docs"].as_array().context("no documents")?.iter();
+            let made: Result<Vec<Value>> = made.map(without_arrival).collect();
+            ensure!(Value::from(made?) == expected, "{path}: {answer:#}");
+        }
+        Ok(())
+    }
+
+    fn a_flow_is_found_by_its_fields(&self) -> Result<()> {
+        let events = committed("elastic/data_stream/flow/_dev/test/pipeline/test-flow.json")?;
+        let stream = "logs-beaconwatch.flow-default";
+        for event in events["events"].as_array().context("no events")? {
+            let url = format!("{}/{stream}/_doc", self.node.url());
+            http::post(&url, event)?.expect_success(&url)?;
+        }
+        // The heartbeat was dropped; what is no flow says so.
+        ensure!(
+            self.node.documents(stream)?.len() == 5,
+            "not five documents"
+        );
+        let flows = json!([
+            {"term": {"source.ip": "192.0.2.0/24"}},
+            {"term": {"process.name": "curl"}},
+            {"term": {"data_stream.namespace": "default"}},
+            {"range": {"event.duration": {"gte": 0}}},
+            {"exists": {"field": "beaconwatch.delivery.lag_s"}},
+        ]);
+        ensure!(self.node.count(stream, &flows)? == 3, "not three flows");
+        Ok(())
+    }
+
+    fn dashboards_are_imported_once_and_each_refusal_is_told(&self) -> Result<()> {
+        let refusing = Dashboards::start(self.folder, "osd-xsrf", "3.1.0", "beaconwatch-hosts")?;
+        let url = &refusing.url;
+        let ran = self.setup(&["--dashboards-url", url])?;
+        let refused = ran.with_action("failed");
+        ran.expect_failure(&["objects were refused"])?;
+        ensure!(
+            refused
+                .iter()
+                .any(|it| it.contains("dashboard:beaconwatch-hosts")),
+            "{refused:?}"
+        );
+        self.setup(&["--dashboards-url", url, "--remove", "--dry-run"])?
+            .expect_success()?;
+        let other = Dashboards::start(self.folder, "osd-xsrf", "3.2.0", "")?;
+        let other = ["--dashboards-url", &other.url];
+        self.setup(&other)?
+            .expect_failure(&["journal", "is of opensearch"])?;
+        let journal = self.folder.join("other.json").display().to_string();
+        let with_journal = [&other[..], &["--journal", &journal]].concat();
+        let url = self.node.url();
+        let run = |more: &[&str]| {
+            setup::run(&[&["opensearch", "--url", &url], &with_journal[..], more].concat())
+        };
+        let imported = run(&[])?.expect_success()?.with_action("created").len();
+        ensure!(imported == 54, "{imported} saved objects");
+        let again = run(&[])?.expect_success()?;
+        ensure!(again.with_action("created").is_empty(), "{again:?}");
+        let removed = run(&["--remove"])?.expect_success()?;
+        ensure!(
+            removed.with_action("removed").len() == imported,
+            "{removed:?}"
+        );
+        Ok(())
+    }
+
+    /// The sidecar finds the template and leaves it; pipeline and mapping do the rest.
+    fn a_delivered_finding_has_its_arrival(&self) -> Result<Detect> {
+        let destination = format!("type = \"opensearch\"\nurl = \"{}\"", self.node.url());
+        let mut detect = Detect::start(&self.folder.join("sidecar"), &destination)?;
+        detect.feed(&beacons(1))?;
+        detect.wait_until_sent(1)?;
+        let arrived = json!([
+            {"range": {"event.ingested": {"gte": "now-10m", "lte": "now"}}},
+            {"range": {"beaconwatch.delivery.lag_s": {"gte": 0, "lte": 600}}},
+        ]);
+        wait::wait_for("a finding with its arrival", DEADLINE, || {
+            self.node.documents(DATA_STREAM)?;
+            Ok((self.node.count(DATA_STREAM, &arrived)? == 1).then_some(()))
+        })?;
+        Ok(detect)
+    }
+
+    fn what_was_made_goes_and_documents_stay(&self, detect: &mut Detect) -> Result<()> {
+        let without_dashboards = self.setup(&["--remove"])?.expect_success()?;
+        let kept = without_dashboards.with_action("kept");
+        let in_use =
+            ["detection", "flow"].map(|data| format!("index_template logs-beaconwatch.{data}"));
+        for template in &in_use {
+            ensure!(kept.contains(template), "{kept:?}");
+        }
+        for data in DATA_SETS {
+            let name = format!("logs-beaconwatch.{data}");
+            for path in [
+                format!("_ingest/pipeline/{name}"),
+                format!("_component_template/{name}@mappings"),
+                format!("_component_template/{name}@settings"),
+            ] {
+                ensure!(!self.node.has(&path)?, "{path} is there");
+            }
+        }
+        ensure!(
+            !self.node.has("_index_template/logs-beaconwatch.sensor")?,
+            "it is there"
+        );
+        ensure!(
+            self.node.documents(DATA_STREAM)?.len() == 1,
+            "the document is gone"
+        );
+        // The stream takes documents: neither pipeline nor template is missed.
+        let mut more = beacons(2);
+        detect.feed(&more.split_off(1))?;
+        let status = detect.wait_until_sent(2)?;
+        ensure!(status["dead"] == 0, "{status:#}");
+        ensure!(
+            self.node.documents(DATA_STREAM)?.len() == 2,
+            "not two documents"
+        );
+        let template = self.node.index_template(INDEX_TEMPLATE)?;
+        ensure!(
+            template
+                .get("composed_of")
+                .is_none_or(|it| *it == json!([])),
+            "{template:#}"
+        );
+        for data in ["detection", "flow"] {
+            let url = format!(
+                "{}/_data_stream/logs-beaconwatch.{data}-default",
+                self.node.url()
+            );
+            http::delete(&url)?.expect_success(&url)?;
+        }
+        self.setup(&["--remove"])?.expect_success()?;
+        for template in in_use {
+            let path = template.replace("index_template ", "_index_template/");
+            ensure!(!self.node.has(&path)?, "{path} is there");
+        }
+        Ok(())
+    }
+}
+
+/// What a pipeline made of an event, without what depends on the time.
+fn without_arrival(made: &Value) -> Result<Value> {
+    let mut source = made["doc"]["_source"].clone();
+    if source["event"]["kind"] == "pipeline_error" || source.is_null() {
+        return Ok(source);
+    }
+    let fields = source.as_object_mut().context("no document")?;
+    let event = fields.get_mut("event").and_then(Value::as_object_mut);
+    let ingested = event.and_then(|event| event.remove("ingested"));
+    ensure!(
+        ingested.is_some_and(|it| it.is_string()),
+        "no event.ingested: {made:#}"
+    );
+    let own = fields.get_mut("beaconwatch").and_then(Value::as_object_mut);
+    let delivery = own.and_then(|own| own.remove("delivery"));
+    let lag = delivery.and_then(|it| it["lag_s"].as_f64());
+    ensure!(lag.is_some_and(|lag| lag > 0.0), "no lag: {made:#}");
+    Ok(source)
+}
+
+/// A setup of Elasticsearch.
+struct Elastic<'a> {
+    node: elasticsearch::Node,
+    certificates: Certificates,
+    folder: &'a Path,
+    privileges: Value,
+}
+
+#[test]
+fn elasticsearch_is_set_up_with_no_more_than_the_printed_privileges() -> Result<()> {
+    deployment::in_folder(|folder| {
+        let installed = elasticsearch::install(&mut |_progress| ())?;
+        let certificates = Certificates::make(&folder.join("certificates"))?;
+        let node =
+            elasticsearch::Node::start(&installed, &folder.join("elasticsearch"), &certificates)?;
+        let privileges = setup::run(&["elastic", "--print-privileges"])?
+            .expect_success()?
+            .report;
+        let elastic = Elastic {
+            node,
+            certificates,
+            folder,
+            privileges,
+        };
+        elastic.what_stands_in_the_way_is_named()?;
+        let key = elastic.key("setup")?;
+        let kibana = Dashboards::start(folder, "kbn-xsrf", "9.5.3", "")?;
+        elastic.a_key_of_least_privileges_is_enough(&key, &kibana)?;
+        elastic.the_delivery_key_is_enough_for_findings()?;
+        elastic.what_was_made_goes(&key, &kibana)
+    })
+}
+
+impl Elastic<'_> {
+    /// A file with a key that has the privileges printed for this purpose.
+    fn key(&self, purpose: &str) -> Result<PathBuf> {
+        let key = self
+            .node
+            .create_key_with(purpose, &self.privileges[purpose])?;
+        let file = self.folder.join(format!("{purpose}.key"));
+        fs::write(&file, key).context("writing the key")?;
+        Ok(file)
+    }
+
+    fn setup(&self, key: &Path, more: &[&str]) -> Result<Ran> {
+        let (url, key) = (self.node.url(), key.display().to_string());
+        let authority = self.certificates.authority().display().to_string();
+        let journal = self.folder.join("journal.json").display().to_string();
+        let arguments = [
+            "elastic",
+            "--url",
+            &url,
+            "--api-key-file",
+            &key,
+            "--ca-file",
+            &authority,
+            "--journal",
+            &journal,
+        ];
+        setup::run(&[&arguments[..], more].concat())
+    }
+
+    /// This server has neither processors nor transforms.
+    fn what_stands_in_the_way_is_named(&self) -> Result<()> {
+        let wrong = self.folder.join("wrong.key");
+        fs::write(&wrong, "d3Jvbmc6d3Jvbmc=").context("writing a wrong key")?;
+        let told = self
+            .setup(&wrong, &[])?
+            .expect_failure(&["refuses the credentials", "--api-key-file"])?;
+        ensure!(!told.contains("d3Jvbmc6"), "the key is told: {told}");
+        let delivery = self.key("delivery")?;
+        // It may not even ask for the version.
+        self.setup(&delivery, &[])?
+            .expect_failure(&["privilege monitor"])?;
+        let few = json!({"cluster": ["monitor"], "indices": []});
+        let few_file = self.folder.join("few.key");
+        fs::write(&few_file, self.node.create_key_with("few", &few)?).context("writing a key")?;
+        self.setup(&few_file, &[])?.expect_failure(&[
+            "nothing was changed",
+            "cluster privilege manage_index_templates",
+            "privilege view_index_metadata for indices logs-beaconwatch.flow-*",
+            "--print-privileges",
+        ])?;
+        let setup = self.key("setup")?;
+        self.setup(&setup, &[])?.expect_failure(&[
+            "no ingest processors",
+            "no interface for a transform",
+            "--without pipelines",
+            "--without transforms",
+        ])?;
+        let url = self.node.url();
+        let without_authority = setup::run(&["elastic", "--url", &url])?;
+        without_authority.expect_failure(&["certificate", "--ca-file"])?;
+        Ok(())
+    }
+
+    fn a_key_of_least_privileges_is_enough(&self, key: &Path, kibana: &Dashboards) -> Result<()> {
+        let more = [
+            "--without",
+            "pipelines,transforms",
+            "--kibana-url",
+            &kibana.url,
+        ];
+        let first = self.setup(key, &more)?.expect_success()?;
+        let made = first.with_action("created");
+        for kind in [
+            "component_template",
+            "index_template",
+            "saved_object",
+            "detection_rule",
+        ] {
+            ensure!(
+                made.iter().any(|it| it.starts_with(kind)),
+                "no {kind}: {made:?}"
+            );
+        }
+        let second = self.setup(key, &more)?.expect_success()?;
+        ensure!(
+            second.with_action("unchanged").len() == made.len(),
+            "{second:?}"
+        );
+        let requests = kibana.requests()?;
+        let secret = fs::read_to_string(key).context("reading the key")?;
+        let expected = format!("ApiKey {secret}");
+        ensure!(
+            requests.iter().all(|it| it["authorization"] == *expected),
+            "another login"
+        );
+        let imports = requests
+            .iter()
+            .filter(|it| it["path"] == "/api/saved_objects/_import");
+        ensure!(imports.count() == 10, "not ten imports");
+        Ok(())
+    }
+
+    fn the_delivery_key_is_enough_for_findings(&self) -> Result<()> {
+        let key = self.key("delivery")?;
+        let destination = format!(
+            "type = \"elasticsearch\"\nurl = \"{}\"\nauthentication = {{ api_key = {{ file = \"{}\" }} }}\ntls = {{ ca_file = \"{}\" }}",
+            self.node.url(),
+            key.display(),
+            self.certificates.authority().display(),
+        );
+        let mut detect = Detect::start(&self.folder.join("sidecar"), &destination)?;
+        detect.feed(&beacons(1))?;
+        let status = detect.wait_until_sent(1)?;
+        ensure!(status["dead"] == 0, "{status:#}");
+        ensure!(
+            self.node.documents(DATA_STREAM)?.len() == 1,
+            "not one document"
+        );
+        let mapping = self
+            .node
+            .ask("GET", &format!("/{DATA_STREAM}/_mapping"), None)?;
+        let ip = mapping.as_object().and_then(|all| {
+            all.values()
+                .next()?
+                .pointer("/mappings/properties/source/properties/ip/type")
+        });
+        ensure!(ip == Some(&json!("ip")), "{mapping:#}");
+        Ok(())
+    }
+
+    fn what_was_made_goes(&self, key: &Path, kibana: &Dashboards) -> Result<()> {
+        let more = [
+            "--without",
+            "pipelines,transforms",
+            "--kibana-url",
+            &kibana.url,
+            "--remove",
+        ];
+        let removed = self.setup(key, &more)?.expect_success()?;
+        let kept = removed.with_action("kept");
+        ensure!(
+            kept == ["index_template logs-beaconwatch.detection"],
+            "{removed:?}"
+        );
+        let left = self.node.ask("GET", "/_component_template", None)?;
+        ensure!(!left.to_string().contains("logs-beaconwatch"), "{left:#}");
+        ensure!(
+            self.node.documents(DATA_STREAM)?.len() == 1,
+            "the document is gone"
+        );
+        Ok(())
+    }
+}
