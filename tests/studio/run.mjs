@@ -66,11 +66,13 @@ function prepared(file) {
   const tokens = Object.fromEntries(Object.values(definition.inputs).map((input) => [input.options.token, input.options.defaultValue]));
   const empty = [];
   for (const [name, source] of Object.entries(definition.dataSources)) {
-    const query = source.options.query.replace(/\$(\w+)\$/g, (/** @type {string} */ _all, /** @type {string} */ token) => {
+    const query = source.options.query.replace(/\$(\w+)(\|s)?\$/g, (/** @type {string} */ _all, /** @type {string} */ token, /** @type {string} */ quote) => {
       assert.ok(token in tokens, `${file}: ${name}: no input sets the token ${token}`);
-      return tokens[token];
+      return quote ? JSON.stringify(tokens[token]) : tokens[token];
     });
     const data = answer(query, all, known, { from, to });
+    // An item's value becomes part of a search, and names are an attacker's to choose.
+    if (name.startsWith('ds_input_')) for (const value of data.columns[1]) assert.match(value, /^"[\w.]+"="[^"\\`|$]+"$/, `${file}: ${name}`);
     if (!(data.columns[0]?.length > 0)) empty.push(`${name}: ${query}`);
     definition.dataSources[name] = { type: 'ds.test', name: source.name, options: { data } };
   }
