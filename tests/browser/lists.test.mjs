@@ -35,6 +35,22 @@ test('an entry of the allow-list is added with a preview, removed, and brought b
   expectNoProblems();
 });
 
+test('an address with conditions, as other products link to, opens the dialog with them and allows nothing by itself', async () => {
+  const page = await openPage({ signedIn: true });
+  await visit(page, '#/allow?source=10.31.0.9&destination=2001%3Adb8%3A%3A7&port=443&transport=tcp&nonsense=1');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: 'Preview' }).waitFor();
+  assert.equal(await dialog.getByLabel('Source').inputValue(), '10.31.0.9');
+  assert.equal(await dialog.getByLabel('Destination').inputValue(), '2001:db8::7');
+  assert.equal(await dialog.getByLabel('Port', { exact: true }).inputValue(), '443');
+  assert.ok(page.url().endsWith('#/allow'), page.url());
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await dialog.waitFor({ state: 'hidden' });
+  assert.equal((await api('allow')).entries.filter((/** @type {any} */ entry) => entry.source === '10.31.0.9').length, 0);
+  await page.context().close();
+  expectNoProblems();
+});
+
 test('an entry of the configuration is shown and cannot be removed here', async () => {
   const page = await openPage();
   await visit(page, '#/allow');

@@ -1,5 +1,5 @@
 /**
- * A day of documents: findings of a few hosts with their revisions, the flows behind them, and sensors that fell silent.
+ * A day of documents: findings of a few hosts with their revisions, the flows behind them, matches of rules, and sensors that fell silent.
  *
  * Made here and not by the product, in the shapes that `docs/fields.md` states; the same at each run.
  */
@@ -18,7 +18,7 @@ const FINDINGS = /** @type {[string, string, string, string | null, number, stri
   ['10.20.0.5', 'ws-14', '198.51.100.20', null, 8080, '/tmp/.cache/kworker', 300, 10, 0.88, 7],
   ['10.20.1.7', 'build-2', '198.51.100.44', 'telemetry.example.net', 443, '/opt/agent/agent', 900, 2, 0.81, 1],
   ['10.20.1.9', 'mail-1', '192.0.2.80', 'updates.example.org', 80, '/usr/bin/curl', 3600, 1, 0.74, 3],
-  ['10.20.2.3', 'ws-31', '198.51.100.9', null, 53, '/usr/bin/dig', 20, 45, 0.72, 12],
+  ['10.20.2.3', 'ws-31', '198.51.100.9', null, 53, '/tmp/dig" | delete', 20, 45, 0.72, 12],
   ['2001:db8::31', 'ws-31', '2001:db8:ffff::9', 'chat.example.com', 443, '/usr/bin/chat', 30, 5, 0.64, 15],
 ]);
 
@@ -37,7 +37,7 @@ const iso = (/** @type {number} */ time_s) => new Date(time_s * 1000).toISOStrin
 export function day(to_s) {
   const random = numbers();
   const from_s = to_s - 24 * HOUR_S;
-  const events = [...FINDINGS.flatMap((finding, number) => [...revisions(finding, number, from_s, to_s, random), ...flows(finding, number, from_s, to_s, random)]), ...sensors(from_s)];
+  const events = [...FINDINGS.flatMap((finding, number) => [...revisions(finding, number, from_s, to_s, random), ...flows(finding, number, from_s, to_s, random)]), ...sensors(from_s), ...matches(from_s)];
   return events.sort((a, b) => a._time - b._time);
 }
 
@@ -62,6 +62,7 @@ function revisions([source, host, destination, domain, port, executable, period,
           interval: { jitter_pct: jitter, mad_s: (period * jitter) / 400, median_s: period * (1 + 0.01 * (random() - 0.5)) },
           score,
           severity,
+          ...(number < 3 && at > 0 ? { sigma: { title: ['Beacon of a process from a temporary folder'], level: ['high'] } } : {}),
           suppression: { count: 3 * at },
           ...(number < 3 ? { view: { kind: 'domain', members: 3, shared: domain } } : {}),
         },
@@ -100,6 +101,22 @@ function flows([source, host, destination, domain, port, executable, period, , ,
         ...(domain ? { 'server.address': domain } : {}),
       },
       { _time: time, sourcetype: 'beaconwatch:flow', duration: 0.2 },
+    );
+  });
+}
+
+/** Matches of rules in flows. @param {number} from_s */
+function matches(from_s) {
+  const told = /** @type {[number, string, string, string, number][]} */ ([
+    [3, 'ws-14', '10.20.0.5', 'Connection to an unusual port by a system program', 47],
+    [8, 'ws-14', '10.20.0.5', 'Many destinations of one process', 73],
+    [10, 'ws-31', '10.20.2.3', 'Connection to an unusual port by a system program', 47],
+  ]);
+  return told.map(([hour, host, source, rule, severity]) => {
+    const time = from_s + hour * HOUR_S;
+    return event(
+      { '@timestamp': iso(time), event: { id: `match-${hour}`, kind: 'alert', severity }, host: { name: host }, rule: { name: rule }, source: { ip: source } },
+      { _time: time, sourcetype: 'beaconwatch:rule' },
     );
   });
 }

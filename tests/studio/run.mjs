@@ -55,6 +55,13 @@ function events() {
   return real.sort((a, b) => a._time - b._time);
 }
 
+/** In a view that asks for a finding, the riskiest one is chosen. @param {any} definition @param {any[]} all */
+function choose({ inputs }, all) {
+  if (!inputs.input_finding) return;
+  const riskiest = all.reduce((most, one) => ((one['event.risk_score'] ?? 0) > (most['event.risk_score'] ?? 0) ? one : most));
+  for (const [input, field] of [['input_finding', 'beaconwatch.finding.id'], ['input_source', 'source.ip'], ['input_destination', 'destination.ip']]) inputs[input].options.defaultValue = riskiest[field];
+}
+
 /** The view's definition with test data, and how many panels have none. @param {string} file */
 function prepared(file) {
   const [, text] = /<definition><!\[CDATA\[(.*?)\]\]><\/definition>/s.exec(readFileSync(file, 'utf8')) ?? [];
@@ -63,14 +70,17 @@ function prepared(file) {
   const to = detections ? all.at(-1)._time + 1 : TO_S;
   const from = detections ? Math.min(all[0]._time, to - 3600) : TO_S - 24 * 3600;
   const known = macros();
+  choose(definition, all);
   const tokens = Object.fromEntries(Object.values(definition.inputs).map((input) => [input.options.token, input.options.defaultValue]));
   const empty = [];
   for (const [name, source] of Object.entries(definition.dataSources)) {
-    const query = source.options.query.replace(/\$(\w+)\$/g, (/** @type {string} */ _all, /** @type {string} */ token) => {
+    const query = source.options.query.replace(/\$(\w+)(\|s)?\$/g, (/** @type {string} */ _all, /** @type {string} */ token, /** @type {string} */ quote) => {
       assert.ok(token in tokens, `${file}: ${name}: no input sets the token ${token}`);
-      return tokens[token];
+      return quote ? JSON.stringify(tokens[token]) : tokens[token];
     });
     const data = answer(query, all, known, { from, to });
+    // An item's value becomes part of a search, and names are an attacker's to choose.
+    if (name.startsWith('ds_input_')) for (const value of data.columns[1]) assert.match(value, /^"[\w.]+"="[^"\\`|$]+"$/, `${file}: ${name}`);
     if (!(data.columns[0]?.length > 0)) empty.push(`${name}: ${query}`);
     definition.dataSources[name] = { type: 'ds.test', name: source.name, options: { data } };
   }

@@ -180,7 +180,11 @@ export function answer(query, events, macros, span) {
   for (const stage of stages) {
     const [, command, text] = /^(\w+) (.+)$/s.exec(stage) ?? [];
     if (command === 'dedup') rows = [...new Map(rows.map((row) => [row[bare(text)], row])).values()];
-    else if (command === 'stats') rows = stats(rows, text.replace(/^count BY /, 'count AS "count" BY '));
+    else if (command === 'where') {
+      const [, field, pattern] = /^NOT match\(('[^']+'|\w+), "(.+)"\)$/.exec(text) ?? [];
+      if (pattern === undefined) throw new Error(`a condition that is not known here: ${stage}`);
+      rows = rows.filter((row) => !new RegExp(pattern).test(String(row[bare(field)])));
+    } else if (command === 'stats') rows = stats(rows, text.replace(/^count BY /, 'count AS "count" BY '));
     else if (command === 'timechart') rows = timechart(rows, text, span);
     else if (command === 'eval') rows = rows.map((row) => evaluate(row, text));
     else if (command === 'sort') rows = sort(rows, text);

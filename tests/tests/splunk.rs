@@ -18,7 +18,7 @@ use serde_json::Value;
 
 const DRAWING_DEADLINE: Duration = Duration::from_mins(10);
 /// Event types, the source type of their events, and the data models that their tags put them into.
-const MODELS: [(&str, &str, &[&str]); 3] = [
+const MODELS: [(&str, &str, &[&str]); 4] = [
     (
         "beaconwatch_detection",
         "beaconwatch:detection",
@@ -26,6 +26,11 @@ const MODELS: [(&str, &str, &[&str]); 3] = [
     ),
     ("beaconwatch_flow", "beaconwatch:flow", &["Network_Traffic"]),
     ("beaconwatch_sensor", "beaconwatch:sensor", &["Alerts"]),
+    (
+        "beaconwatch_rule",
+        "beaconwatch:rule",
+        &["Intrusion_Detection", "Alerts"],
+    ),
 ];
 /// Computed fields that are no data model's but the app's own.
 const OWN: &[&str] = &[
@@ -128,7 +133,20 @@ fn names_of_the_information_model_are_the_published_ones_and_every_required_one_
             aliases.iter().any(|(_, alias)| alias == name)
                 || computed.iter().any(|(computed, _)| *computed == name)
         };
+        let tags = splunk::configuration("tags.conf")?;
+        let tags = tags
+            .get(&format!("eventtype={event_type}"))
+            .context("an event type has no tags")?;
         for model in of {
+            let wanted = match *model {
+                "Intrusion_Detection" => &["ids", "attack"][..],
+                "Network_Traffic" => &["network", "communicate"],
+                _ => &["alert"],
+            };
+            assert!(
+                wanted.iter().all(|tag| tags.contains_key(*tag)),
+                "{event_type}"
+            );
             let fields = models.get(*model).context("a data model is missing")?;
             ensure!(fields.len() > 10, "{model} has {} fields", fields.len());
             for field in fields.iter().filter(|field| field["type"] == "required") {

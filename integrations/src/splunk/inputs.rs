@@ -12,6 +12,9 @@ use crate::panel::{Control, Dashboard, DataSet};
 
 /// Token of the time.
 pub(super) const TIME_TOKEN: &str = "time";
+/// What no value that a list offers has in it. Names of processes and hosts are an attacker's to choose, and an item's value becomes part of a
+/// search: one with a quote or a bracket would end its term and go on with commands.
+const HARMFUL: &str = "[^-\\w .:/@+]";
 /// Matches everything.
 const ANY: &str = "*";
 
@@ -31,7 +34,8 @@ pub(super) fn filters(dashboard: &Dashboard, data: DataSet) -> Vec<String> {
             let token = token(control);
             if search::typed(control.field) {
                 let field = in_command(&names::name(data, control.field));
-                format!("{field}=\"${token}$\"")
+                // The filter puts what was typed in quotes and escapes those inside.
+                format!("{field}=${token}|s$")
             } else {
                 format!("${token}$")
             }
@@ -106,7 +110,7 @@ fn values(dashboard: &Dashboard, control: &Control) -> Value {
     let name = names::name(data, control.field);
     let (field, value) = (in_command(&name), in_expression(&name));
     let query = format!(
-        "{} {field}=* | stats count BY {field} | sort 200 - count | eval label={value}, \
+        "{} {field}=* | where NOT match({value}, \"{HARMFUL}\") | stats count BY {field} | sort 200 - count | eval label={value}, \
          value=\"\\\"{name}\\\"=\\\"\".{value}.\"\\\"\" | table label value",
         names::events(data),
     );

@@ -1,6 +1,6 @@
 //! Lookups: the allow-list of the app's own searches, how rare a destination is, and where a detector's page is.
 //!
-//! The files have their headings only (and, for pages, an example on this host). A file's columns are those of its definition
+//! Each file has its headings and one row that shows the format and matches nothing (that of pages: this host). A file's columns are those of its definition
 //! in `transforms.conf`.
 
 use super::settings::Stanza;
@@ -33,7 +33,7 @@ pub(super) const ALLOW_LIST: Lookup = Lookup {
         "owner",
         "expires",
     ],
-    rows: &[],
+    rows: &["*,*,443,tcp,an-example.invalid,*,an example,nobody,2000-01-01"],
     patterns: MATCHED,
     most_matches: 100,
 };
@@ -41,7 +41,7 @@ pub(super) const ALLOW_LIST: Lookup = Lookup {
 pub(super) const PREVALENCE: Lookup = Lookup {
     name: "beaconwatch_prevalence",
     columns: PREVALENCE_COLUMNS,
-    rows: &[],
+    rows: &["an-example.invalid,0,0,0"],
     patterns: &[],
     most_matches: 1,
 };

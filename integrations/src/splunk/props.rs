@@ -21,7 +21,7 @@ const REQUIRED: &[(DataSet, &[&str])] = &[
         &["app", "dest", "dvc", "src", "transport", "user"],
     ),
     (DataSet::Sensor, &["dest", "user"]),
-    (DataSet::Rule, &["dest", "src", "user"]),
+    (DataSet::Rule, &["dest", "dvc", "src", "transport", "user"]),
 ];
 
 /// Names that are made of several fields, or say what is always so.
@@ -79,6 +79,10 @@ const COMPUTED: &[(DataSet, &[(&str, &str)])] = &[
             ("action", "\"allowed\""),
             ("app", "\"beaconwatch\""),
             ("ids_type", "\"network\""),
+            (
+                "severity",
+                "case('event.severity'>=99, \"critical\", 'event.severity'>=73, \"high\", 'event.severity'>=47, \"medium\", true(), \"low\")",
+            ),
             ("type", "\"alert\""),
             ("vendor_product", "\"Beaconwatch\""),
         ],
@@ -88,7 +92,7 @@ const COMPUTED: &[(DataSet, &[(&str, &str)])] = &[
 /// The stanzas.
 pub(super) fn props() -> Vec<Stanza> {
     let mut all: Vec<Stanza> = DataSet::ALL.into_iter().map(source_type).collect();
-    // What a monitored file of the file destination has: both kinds of documents.
+    // What a monitored file of the file destination has: every kind of document.
     all.push(
         read_documents(Stanza::new(configuration::DOCUMENTS)).with(
             "TRANSFORMS-beaconwatch_sourcetype",

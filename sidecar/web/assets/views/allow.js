@@ -1,4 +1,8 @@
-/** The allow-list: what is not reported, why, and who says so. */
+/**
+ * The allow-list: what is not reported, why, and who says so.
+ *
+ * An address with conditions (`#/allow?source=192.0.2.10&port=443`) opens the dialog with them filled in: other products link here.
+ */
 
 import { element, replace } from '../dom.js';
 import { count, time } from '../format.js';
@@ -6,6 +10,7 @@ import { badge } from '../parts/badges.js';
 import { emptyState, fill } from '../parts/states.js';
 import { createTable } from '../parts/table.js';
 import { toast } from '../parts/toast.js';
+import { keepQuery } from '../router.js';
 import { allowDialog } from './allow-dialog.js';
 
 const CONDITIONS = ['source', 'destination', 'port', 'transport', 'domain', 'process', 'client_fingerprint'];
@@ -13,13 +18,14 @@ const CONDITIONS = ['source', 'destination', 'port', 'transport', 'domain', 'pro
 const STATED = [...CONDITIONS, 'reason', 'owner', 'expires'];
 
 /** @type {import('../app.js').MakeView} */
-export function allowView({ api }) {
+export function allowView({ api }, { query }) {
+  let linked = Object.fromEntries(CONDITIONS.filter((name) => query[name]).map((name) => [name, query[name]]));
   const region = element('div', { class: 'list' });
   const summary = element('p', { class: 'list-summary', role: 'status' });
   const add = () => element('button', { type: 'button', class: 'primary', click: () => void create() }, 'Add entry …');
 
-  async function create() {
-    const made = await allowDialog(api);
+  async function create(prefilled = {}) {
+    const made = await allowDialog(api, prefilled);
     if (!made) return;
     toast('Added to the allow-list.', { undo: () => remove(made.entry, false) });
     await load();
@@ -50,7 +56,16 @@ export function allowView({ api }) {
     table.show(answer.entries);
     replace(region, answer.count > 0 ? table.node : emptyState('Everything is reported', 'Entries here keep harmless beats, such as update checks, out of the findings. Each has a reason and can expire.'));
   };
-  const load = () => (table.size > 0 ? api.get('allow').then(show, () => undefined) : fill(region, 'the allow-list', () => api.get('allow'), show));
+  const read = () => (table.size > 0 ? api.get('allow').then(show, () => undefined) : fill(region, 'the allow-list', () => api.get('allow'), show));
+  async function load() {
+    await read();
+    if (Object.keys(linked).length === 0) return;
+    // Once: a reload of the page shall not ask again.
+    const prefilled = linked;
+    linked = {};
+    keepQuery({});
+    await create(prefilled);
+  }
   const heading = element('div', { class: 'heading' }, element('h1', {}, 'Allow-list'), summary, add());
   return { title: 'Allow-list', node: element('div', { class: 'view' }, heading, region), load };
 }
