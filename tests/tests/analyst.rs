@@ -236,15 +236,25 @@ impl Scene<'_> {
         let home = tools::output_of(Command::new(&python).args(["-c", home]))?;
         fs::copy(&python, &program).context("copying the interpreter")?;
         let ends = &self.network.ends;
+        // It stays until the exporter has read what it runs: a program that ends at once may be gone before.
         let code = format!(
-            "import socket; socket.create_connection((\"{}\", {port})).close()",
+            "import socket, time; it = socket.create_connection((\"{}\", {port})); time.sleep(600)",
             ends.server.ipv4
         );
         let mut command = Command::new(&program);
         command.env("PYTHONHOME", home.trim()).args(["-c", &code]);
         let log = self.folder.join("dropped.log");
         let mut process = Process::start("dropped", &command, Some(&ends.client.namespace), &log)?;
-        process.wait_success(DEADLINE)
+        wait_for("the dropped program's flow", DEADLINE, || {
+            process.expect_running()?;
+            let path = program.display().to_string();
+            let told = self.deployment.flows()?.flows.iter().any(|flow| {
+                let found = flow.first().text("process.executable.path");
+                found.is_ok_and(|found| found == path)
+            });
+            Ok(told.then_some(()))
+        })?;
+        process.kill()
     }
 
     fn a_sensor_falls_silent(&mut self) -> Result<()> {
