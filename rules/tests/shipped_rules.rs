@@ -180,6 +180,27 @@ fn every_field_of_every_sample_is_in_the_field_model() {
     }
 }
 
+/// Whether they are up to date says `convert.py --check`, which needs pySigma.
+#[test]
+fn every_rule_is_converted_and_what_is_not_is_named_with_its_reason() {
+    let summary = std::fs::read_to_string(folder().join("converted/README.md")).unwrap();
+    let mut converted = 0;
+    for name in files("rules").keys().chain(files("correlations").keys()) {
+        for target in ["lucene", "esql", "eql", "spl"] {
+            let place = folder().join(format!("converted/{target}/{name}.{target}"));
+            let query = std::fs::read_to_string(place).unwrap_or_default();
+            let reason = format!("\n| {target} | `{name}` | ");
+            assert_eq!(
+                query.is_empty(),
+                summary.contains(&reason),
+                "{target} {name}"
+            );
+            converted += usize::from(!query.is_empty());
+        }
+    }
+    assert!(converted >= 4 * files("rules").len());
+}
+
 /// Files are named after their log source, ids are unique UUIDs of version 4, and each says what SigmaHQ's conventions ask.
 #[test]
 fn every_rule_follows_the_conventions() {
