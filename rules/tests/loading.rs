@@ -80,7 +80,7 @@ fn a_broken_rule_is_named_with_file_line_and_field_and_its_neighbours_count() {
             "waits for this correlation itself",
         ),
         (
-            &GOOD.replace("\n", "\n\n"),
+            &GOOD.replace('\n', "\n\n"),
             0,
             "id good is that of a rule in",
         ),
