@@ -102,6 +102,10 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("beaconwatch-destinations", &["aya", "redb", "rustfft"]),
     ("beaconwatch-inputs", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-settings", &["tokio", "reqwest", "aya", "redb"]),
+    (
+        "beaconwatch-rules",
+        &["tokio", "reqwest", "hyper", "aya", "redb"],
+    ),
     ("beaconwatch-sidecar", &["aya"]),
     ("beaconwatch-exporter", &["redb", "rustfft"]),
 ];
