@@ -5,7 +5,7 @@
     convert.py --check    fail when a file of converted/ differs from what would be written
     convert.py --validate run the checks of sigma-cli (those that download are pointed at the techniques in use)
 
-Needs: pip install sigma-cli pysigma pysigma-backend-elasticsearch pysigma-backend-opensearch pysigma-backend-splunk
+Needs: pip install -r requirements.txt
 
 What a product's converter cannot express is listed in converted/README.md with the converter's own words.
 """

@@ -280,7 +280,7 @@ impl<'a> Loader<'a> {
             level: level(rule.level),
             tags: rule.tags.clone(),
         };
-        let fingerprint = format!("{rule:?}");
+        let fingerprint = format!("{}\n{}", info.id, place.text.trim());
         if let Err((field, problem)) = self.check_correlation(&mut rule) {
             return self.break_rule(place, place.line_of(&field), problem);
         }

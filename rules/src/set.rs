@@ -186,37 +186,23 @@ impl RuleSet {
     /// Rules that are for correlations only are not among them.
     pub fn evaluate(&mut self, document: &Document<'_>) -> Vec<Match> {
         let event = JsonEvent::borrow(document.body);
-        let results = match document.kind {
-            DocumentKind::Detection => {
-                self.counters.detections += 1;
-                self.detections.evaluate(&event)
-            }
-            DocumentKind::Flow => {
-                self.counters.flows += 1;
-                self.flows.evaluate(&event)
-            }
-        };
-        if results.is_empty() {
+        let rules = self.matching(document.kind, &event);
+        if rules.is_empty() {
             return Vec::new();
         }
         let id: Arc<str> = Arc::from(document.id);
         let (mut matches, mut correlated) = (Vec::new(), Vec::new());
-        for result in &results {
-            let rule = result.header.rule_id.as_deref().unwrap_or_default();
-            let Some(info) = self.infos.get(rule) else {
-                continue;
-            };
-            let info = Arc::clone(info);
-            if self.correlator.is_for(&info.id) {
+        for rule in rules {
+            if self.correlator.is_for(&rule.id) {
                 correlated.extend(self.correlator.take(&Trigger {
-                    rule: &info.id,
+                    rule: &rule.id,
                     time_ns: document.time_ns,
                     document: &id,
                     source: Source::Document(&event),
                 }));
             }
             matches.push(Match {
-                rule: info,
+                rule,
                 time_ns: document.time_ns,
                 documents: vec![Arc::clone(&id)],
                 correlation: None,
@@ -230,6 +216,18 @@ impl RuleSet {
         }
         matches.retain(|found| !self.silent.contains(&found.rule.id));
         matches
+    }
+
+    /// The rules that match a document.
+    fn matching(&mut self, kind: DocumentKind, event: &JsonEvent<'_>) -> Vec<Arc<RuleInfo>> {
+        let (engine, count) = match kind {
+            DocumentKind::Detection => (&self.detections, &mut self.counters.detections),
+            DocumentKind::Flow => (&self.flows, &mut self.counters.flows),
+        };
+        *count += 1;
+        let results = engine.evaluate(event);
+        let ids = results.iter().filter_map(|it| it.header.rule_id.as_deref());
+        ids.filter_map(|id| self.infos.get(id).cloned()).collect()
     }
 
     /// What was done since the start.

@@ -8,13 +8,13 @@ const SECOND_NS: i64 = 1_000_000_000;
 
 /// Rules a, b and c match flows to the ports 1, 2 and 3.
 fn rules(correlation: &str) -> String {
-    let mut text = String::new();
-    for (name, port) in [("a", 1), ("b", 2), ("c", 3)] {
-        text.push_str(&format!(
+    let rules = [("a", 1), ("b", 2), ("c", 3)].map(|(name, port)| {
+        format!(
             "title: Port {port}\nname: {name}\nlogsource: {{product: beaconwatch, service: flow}}\n\
              detection: {{selection: {{destination.port: {port}}}, condition: selection}}\nlevel: low\n---\n"
-        ));
-    }
+        )
+    });
+    let mut text = rules.concat();
     text.push_str("title: Correlation\nid: correlation\nlevel: high\ncorrelation:\n");
     text.push_str(correlation);
     text
@@ -77,12 +77,13 @@ fn counted(
         let of_source = |it: &&Flow| it.source == flow.source && ports.contains(&it.port);
         let so_far: Vec<Flow> = flows[..=index].iter().filter(of_source).copied().collect();
         let newest = so_far.iter().map(|it| it.time_s).max();
-        let is_late = newest.is_some_and(|newest| flow.time_s < newest - span_s);
+        let newest = newest.unwrap_or(flow.time_s);
+        let is_late = flow.time_s < newest - span_s;
         if !ports.contains(&flow.port) || is_late {
             continue;
         }
         let mut window: Vec<Flow> = so_far;
-        window.retain(|it| it.time_s >= newest.unwrap() - span_s);
+        window.retain(|it| it.time_s >= newest - span_s);
         // What was late when it came is in no window: the newest time only grows.
         window.sort_by_key(|it| it.time_s);
         let is_silent = last

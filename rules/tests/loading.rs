@@ -80,7 +80,7 @@ fn a_broken_rule_is_named_with_file_line_and_field_and_its_neighbours_count() {
             "waits for this correlation itself",
         ),
         (
-            &GOOD.replace("\n", "\n\n"),
+            &GOOD.replace('\n', "\n\n"),
             0,
             "id good is that of a rule in",
         ),
@@ -147,6 +147,17 @@ fn a_rule_by_sigmas_names_matches_the_record_that_announces_a_flow() {
     );
     assert!(matches(&mut rules, DocumentKind::Flow, &flow(1, "client")).is_empty());
     assert!(matches(&mut rules, DocumentKind::Flow, &flow(0, "server")).is_empty());
+    // Rules write the value either way.
+    let (mut rules, _) = load(&text.replace("'true'", "true"));
+    assert_eq!(
+        matches(&mut rules, DocumentKind::Flow, &flow(0, "client")),
+        ["shell"]
+    );
+    let (mut rules, _) = load(&text.replace("'true'", "false"));
+    assert_eq!(
+        matches(&mut rules, DocumentKind::Flow, &flow(0, "server")),
+        ["shell"]
+    );
 }
 
 #[test]

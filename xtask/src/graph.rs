@@ -125,6 +125,10 @@ const UNREACHABLE: &[(&str, &[&str])] = &[
     ("beaconwatch-inputs", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-settings", &["tokio", "reqwest", "aya", "redb"]),
     ("beaconwatch-setup", &["aya", "redb", "rustfft"]),
+    (
+        "beaconwatch-rules",
+        &["tokio", "reqwest", "hyper", "aya", "redb"],
+    ),
     ("beaconwatch-sidecar", &["aya"]),
     ("beaconwatch-exporter", &["redb", "rustfft"]),
 ];

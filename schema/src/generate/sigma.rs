@@ -79,6 +79,15 @@ struct Target {
     vocabulary: Vocabulary,
     /// Field that tells documents apart, and what comes before its value.
     stream: (&'static str, &'static str),
+    /// Who reads it.
+    reader: Reader,
+}
+
+/// Who reads a pipeline: they do not have the same steps for a value that is true and not `'true'`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    PySigma,
+    Rsigma,
 }
 
 const ECS: Target = Target {
@@ -86,18 +95,21 @@ const ECS: Target = Target {
     priority: 20,
     vocabulary: Vocabulary::Ecs,
     stream: (detection::EVENT_DATASET, "beaconwatch."),
+    reader: Reader::PySigma,
 };
 const CIM: Target = Target {
     title: "Beaconwatch: Splunk Common Information Model",
     priority: 20,
     vocabulary: Vocabulary::Cim,
     stream: ("sourcetype", "beaconwatch:"),
+    reader: Reader::PySigma,
 };
 const RSIGMA: Target = Target {
     title: "Beaconwatch: documents as the sidecar evaluates them",
     priority: 20,
     vocabulary: Vocabulary::Ecs,
     stream: (detection::EVENT_DATASET, "beaconwatch."),
+    reader: Reader::Rsigma,
 };
 
 fn pipeline(target: &Target) -> String {
@@ -112,7 +124,7 @@ fn pipeline(target: &Target) -> String {
     ];
     let detections = [("product", PRODUCT), ("service", SERVICE_DETECTION)];
     let flows = [("product", PRODUCT), ("service", SERVICE_FLOW)];
-    initiated(&mut text, &connection);
+    initiated(&mut text, target.reader, &connection);
     let names = connection_names(target.vocabulary);
     rename(&mut text, "connection_fields", &names, &connection);
     let record = flow_name(flow::RECORD_NUMBER, target.vocabulary);
@@ -180,12 +192,33 @@ fn renamed(
     names
 }
 
-fn initiated(text: &mut String, source: &[(&str, &str)]) {
+/// `Initiated` as a role. Rules write its value as text or as a truth value.
+fn initiated(text: &mut String, reader: Reader, source: &[(&str, &str)]) {
+    if reader == Reader::Rsigma {
+        let body = "    target_type: str\n";
+        item(text, "initiated_text", "convert_type", body, source);
+        only_initiated(text);
+    } else {
+        for (sigma, role) in ROLES {
+            let body = format!("    value: {role}\n");
+            let id = format!("initiated_{sigma}");
+            item(text, &id, "set_value", &body, source);
+            line(text, "    detection_item_conditions:");
+            line(text, "      - type: match_value");
+            line(text, "        cond: any");
+            line(text, &format!("        value: {sigma}"));
+            only_initiated(text);
+        }
+    }
     let mut body = String::from("    mapping:\n");
     for (sigma, role) in ROLES {
         line(&mut body, &format!("      \"{sigma}\": {role}"));
     }
-    item(text, "connection_initiated", "map_string", &body, source);
+    item(text, "initiated_role", "map_string", &body, source);
+    only_initiated(text);
+}
+
+fn only_initiated(text: &mut String) {
     line(text, "    field_name_conditions:");
     line(text, "      - type: include_fields");
     line(text, &format!("        fields: [{INITIATED}]"));

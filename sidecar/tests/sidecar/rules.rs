@@ -149,6 +149,31 @@ async fn rules_mark_detections_and_matches_in_flows_and_correlations_are_documen
 }
 
 #[tokio::test]
+async fn an_informational_rule_names_itself_in_a_detection_and_is_no_alert() {
+    let marks = MARKS.replace("level: high", "level: informational");
+    let flows = FLOWS.replace("level: medium", "level: informational");
+    let folder = folder_with(&[("marks.yml", &marks), ("flows.yml", &flows)]);
+    let sidecar = start(config_of(folder.path()), &Hands::new()).await;
+    let first = whole_flow("exporter-1", 0, "198.51.100.8", START);
+    send(&sidecar, vec![first]).await;
+    let beats = beacon("exporter-1", 1, "198.51.100.7", START, 60, 40);
+    send(&sidecar, beats).await;
+    sidecar.analyse().await.unwrap();
+    let matches = sidecar.status().await.unwrap().rules.matches;
+    assert_eq!(
+        matches.iter().map(|it| it.matches).collect::<Vec<_>>(),
+        [1, 1]
+    );
+    sidecar.stop(PATIENCE).await;
+    let [detection] = &documents(folder.path())[..] else {
+        panic!("one document")
+    };
+    let level = &detection["beaconwatch"]["sigma"]["level"];
+    assert_eq!(*level, serde_json::json!(["informational"]));
+    assert_eq!(detection["tags"], serde_json::json!(["beaconing"]));
+}
+
+#[tokio::test]
 async fn a_destination_is_chosen_by_what_rules_say() {
     let folder = folder_with(&[("marks.yml", MARKS)]);
     let mut config = config_of(folder.path());
