@@ -171,7 +171,10 @@ fn no_interface(object: &Object, problems: &mut Vec<Problem>) -> State {
             Kind::Transform => "--without transforms leaves them out",
             _ => "Is this the right server, and a whole distribution of it?",
         };
-        problems.push(Problem::new(format!("{object}: {reason}"), part));
+        let problem = Problem::new(&reason, part);
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
     State::LeftOut(reason)
 }

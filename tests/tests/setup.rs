@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::certificates::Certificates;
 use beaconwatch_tests::deployment::{self, DATA_STREAM, INDEX_TEMPLATE};
 use beaconwatch_tests::detect::{Detect, beacons};
-use beaconwatch_tests::servers::{elasticsearch, opensearch};
+use beaconwatch_tests::servers::hec::Hec;
+use beaconwatch_tests::servers::{collector, elasticsearch, opensearch};
 use beaconwatch_tests::setup::{self, Dashboards, Ran};
 use beaconwatch_tests::{http, wait};
 use serde_json::{Value, json};
@@ -519,4 +520,47 @@ impl Elastic<'_> {
         );
         Ok(())
     }
+}
+
+#[test]
+fn an_event_collector_is_tried_with_and_without_acknowledgement() -> Result<()> {
+    deployment::in_folder(|folder| {
+        let program = collector::install(&mut |_progress| ())?;
+        let hec = Hec::start(&program, &folder.join("collector"))?;
+        let token = folder.join("token");
+        fs::write(&token, "11111111-2222-3333-4444-555555555555").context("writing the token")?;
+        let token = token.display().to_string();
+        let check = |url: &str| {
+            setup::run(&[
+                "splunk",
+                "--url",
+                url,
+                "--token-file",
+                &token,
+                "--index",
+                "security",
+                "--hec-check",
+            ])
+        };
+        for (port, file, expected) in [
+            (hec.plain_port, "plain.ndjson", 2),
+            (hec.ack_port, "acknowledged.ndjson", 3),
+        ] {
+            let ran = check(&format!("http://127.0.0.1:{port}"))?.expect_success()?;
+            let checks = ran.report.as_array().context("no checks")?;
+            ensure!(checks.len() == expected, "{:#}", ran.report);
+            ensure!(
+                checks.iter().all(|check| check["is_good"] == true),
+                "{:#}",
+                ran.report
+            );
+            wait::wait_for("the event in the file", DEADLINE, || {
+                let text = fs::read_to_string(hec.folder.join(file)).unwrap_or_default();
+                let wanted = ["beaconwatch_test", "beaconwatch:test", "security"];
+                Ok(wanted.iter().all(|it| text.contains(it)).then_some(()))
+            })?;
+        }
+        check("http://127.0.0.1:1")?.expect_failure(&["does not answer", "8088"])?;
+        Ok(())
+    })
 }

@@ -25,12 +25,12 @@ pub(crate) enum SetupCommand {
 /// `setup elastic`.
 #[derive(Debug, Args)]
 pub(crate) struct ElasticArguments {
-    /// Address of Elasticsearch, for example https://search.example.org:9200
+    /// Address of Elasticsearch, for example `https://search.example.org:9200`
     #[arg(long, value_name = "URL", required_unless_present = "print_privileges")]
     pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreSetupArguments,
-    /// Address of Kibana, with the space in it (https://kibana:5601/s/security); dashboards and rules are left out
+    /// Address of Kibana, with the space in it (`https://kibana:5601/s/security`); dashboards and rules are left out
     /// without it
     #[arg(long, value_name = "URL")]
     pub(crate) kibana_url: Option<String>,
@@ -45,7 +45,7 @@ pub(crate) struct ElasticArguments {
 /// `setup opensearch`.
 #[derive(Debug, Args)]
 pub(crate) struct OpensearchArguments {
-    /// Address of OpenSearch, for example https://search.example.org:9200
+    /// Address of OpenSearch, for example `https://search.example.org:9200`
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
     #[command(flatten)]
@@ -57,6 +57,10 @@ pub(crate) struct OpensearchArguments {
 
 /// What both stores are told.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct StoreSetupArguments {
     /// User, also of Kibana or Dashboards
     #[arg(long, value_name = "NAME", requires = "password_file")]
@@ -111,7 +115,7 @@ pub(crate) enum SetupPart {
 /// `setup splunk`.
 #[derive(Debug, Args)]
 pub(crate) struct SplunkArguments {
-    /// Address of the HTTP Event Collector, for example https://splunk.example.org:8088
+    /// Address of the HTTP Event Collector, for example `https://splunk.example.org:8088`
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
     /// File with the token

@@ -83,7 +83,7 @@ fn serve(mut stream: TcpStream, world: &Mutex<World>) {
 
 fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
-    let mut buffer = [0; 65536];
+    let mut buffer = [0; 8192];
     loop {
         let count = stream.read(&mut buffer).ok().filter(|&count| count > 0)?;
         bytes.extend_from_slice(&buffer[..count]);
