@@ -17,6 +17,8 @@ use beaconwatch_tests::{http, wait};
 use serde_json::{Value, json};
 
 const DATA_SETS: [&str; 3] = ["detection", "flow", "sensor"];
+/// Index template that the sidecar has made before.
+const EARLIER: &str = "logs-beaconwatch.sensor";
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A setup of OpenSearch.
@@ -38,6 +40,7 @@ fn opensearch_is_set_up_once_takes_documents_and_is_left_with_them() -> Result<(
             folder,
             made: 0,
         };
+        let earlier = open.the_sidecar_has_made_its_template()?;
         open.an_index_in_the_way_is_named_and_nothing_is_changed()?;
         open.a_first_run_makes_everything_and_a_second_nothing()?;
         open.the_server_has_what_is_committed()?;
@@ -47,7 +50,10 @@ fn opensearch_is_set_up_once_takes_documents_and_is_left_with_them() -> Result<(
         open.a_flow_is_found_by_its_fields()?;
         open.dashboards_are_imported_once_and_each_refusal_is_told()?;
         let mut detect = open.a_delivered_finding_has_its_arrival()?;
-        open.what_was_made_goes_and_documents_stay(&mut detect)
+        open.what_was_made_goes_and_documents_stay(&mut detect)?;
+        let found = open.node.index_template(EARLIER)?;
+        ensure!(found == earlier, "not what was there before: {found:#}");
+        Ok(())
     })
 }
 
@@ -67,6 +73,13 @@ impl Open<'_> {
         setup::run(&[&arguments[..], more].concat())
     }
 
+    /// What was there before the setup.
+    fn the_sidecar_has_made_its_template(&self) -> Result<Value> {
+        let template = committed("elasticsearch/sidecar-template/sensor.json")?;
+        self.node.put_index_template(EARLIER, &template)?;
+        self.node.index_template(EARLIER)
+    }
+
     fn an_index_in_the_way_is_named_and_nothing_is_changed(&self) -> Result<()> {
         let index = format!("{}/{DATA_STREAM}", self.node.url());
         let ip = json!({"source": {"properties": {"ip": {"type": "keyword"}}}});
@@ -79,14 +92,12 @@ impl Open<'_> {
         ])?;
         for data in DATA_SETS {
             let name = format!("logs-beaconwatch.{data}");
-            ensure!(
-                !self.node.has(&format!("_ingest/pipeline/{name}"))?,
-                "{name} was made"
-            );
-            ensure!(
-                !self.node.has(&format!("_index_template/{name}"))?,
-                "{name} was made"
-            );
+            for path in [
+                format!("_ingest/pipeline/{name}"),
+                format!("_component_template/{name}@mappings"),
+            ] {
+                ensure!(!self.node.has(&path)?, "{path} was made");
+            }
         }
         ensure!(!Path::new(&self.journal).exists(), "a journal was written");
         http::delete(&index)?.expect_success(&index).map(drop)
@@ -97,7 +108,12 @@ impl Open<'_> {
         ensure!(dry.code == Some(3), "{dry:?}");
         let first = self.setup(&[])?.expect_success()?;
         self.made = first.with_action("created").len();
-        ensure!(self.made == 12, "{:#}", first.report);
+        ensure!(self.made == 11, "{:#}", first.report);
+        let updated = first.with_action("updated");
+        ensure!(
+            updated == [format!("index_template {EARLIER}")],
+            "{updated:?}"
+        );
         ensure!(
             first.with_action("created") == dry.with_action("created"),
             "{dry:?}"
@@ -111,7 +127,7 @@ impl Open<'_> {
         }
         let second = self.setup(&[])?.expect_success()?;
         ensure!(
-            second.with_action("unchanged").len() == self.made,
+            second.with_action("unchanged").len() == self.made + 1,
             "{:#}",
             second.report
         );
@@ -276,10 +292,6 @@ impl Open<'_> {
             }
         }
         ensure!(
-            !self.node.has("_index_template/logs-beaconwatch.sensor")?,
-            "it is there"
-        );
-        ensure!(
             self.node.documents(DATA_STREAM)?.len() == 1,
             "the document is gone"
         );
@@ -359,12 +371,29 @@ fn elasticsearch_is_set_up_with_no_more_than_the_printed_privileges() -> Result<
             folder,
             privileges,
         };
+        let template = committed("elasticsearch/sidecar-template/sensor.json")?;
+        let path = format!("/_index_template/{EARLIER}");
+        elastic.node.ask("PUT", &path, Some(&template))?;
+        let earlier = elastic.node.ask("GET", &path, None)?;
         elastic.what_stands_in_the_way_is_named()?;
         let key = elastic.key("setup")?;
         let kibana = Dashboards::start(folder, "kbn-xsrf", "9.5.3", "")?;
         elastic.a_key_of_least_privileges_is_enough(&key, &kibana)?;
         elastic.the_delivery_key_is_enough_for_findings()?;
-        elastic.what_was_made_goes(&key, &kibana)
+        elastic.what_was_made_goes(&key, &kibana)?;
+        let found = elastic.node.ask("GET", &path, None)?;
+        let of = |answer: &Value| answer["index_templates"][0]["index_template"].clone();
+        for part in [
+            "_meta",
+            "index_patterns",
+            "template",
+            "data_stream",
+            "composed_of",
+            "priority",
+        ] {
+            ensure!(of(&found)[part] == of(&earlier)[part], "{part}: {found:#}");
+        }
+        Ok(())
     })
 }
 
@@ -453,7 +482,7 @@ impl Elastic<'_> {
         }
         let second = self.setup(key, &more)?.expect_success()?;
         ensure!(
-            second.with_action("unchanged").len() == made.len(),
+            second.with_action("unchanged").len() == made.len() + 1,
             "{second:?}"
         );
         let requests = kibana.requests()?;

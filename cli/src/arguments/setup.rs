@@ -84,7 +84,7 @@ pub(crate) struct StoreSetupArguments {
     #[arg(long)]
     pub(crate) force: bool,
     /// Look only at data streams of this namespace for mappings that do not fit [default: all of them]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
     pub(crate) namespace: Option<String>,
     /// What to leave out, by commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
@@ -133,4 +133,13 @@ pub(crate) struct SplunkArguments {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A namespace of data streams: it becomes a part of their names.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
+    if (1..=100).contains(&text.len()) && text.chars().all(is_good) {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 100 lower-case letters, digits, underscores and dots".to_owned())
 }

@@ -117,6 +117,7 @@ fn a_command_line_that_is_not_understood_exits_with_2() {
         &["setup", "elastic", "--url", "x", "--user", "y"],
         &["setup", "elastic", "--url", "x", "--print-privileges"],
         &["setup", "opensearch", "--url", "x", "--exit-code"],
+        &["setup", "opensearch", "--url", "x", "--namespace", "a/b"],
         &["setup", "opensearch", "--url", "x", "--without", "tape"],
         &["setup", "splunk", "--url", "x", "--token-file", "y"],
         &["no-such-command"],
