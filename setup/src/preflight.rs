@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::journal::{Journal, Target, product_name};
 use crate::plan::{Object, plan};
 use crate::server::Api;
-use crate::{Kind, Settings, SetupError};
+use crate::{Kind, Part, Settings, SetupError};
 
 /// What stands where an object is planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +97,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<Ready, SetupError> {
         states.push((object, state));
     }
     mappings::check(access, settings, &states, &mut problems, &mut notes).await?;
+    let without = |part: Part| settings.without.contains(&part);
+    if without(Part::Pipelines) && states.iter().any(|(it, _)| it.kind == Kind::Transform) {
+        notes.push(
+            "Transforms go by event.ingested, which the pipelines write: without them they stay empty.".to_owned(),
+        );
+    }
     if settings.dashboards.is_none() {
         let name = identity::dashboards_name(settings.product);
         notes.push(format!(

@@ -50,6 +50,9 @@ fn opensearch_is_set_up_once_takes_documents_and_is_left_with_them() -> Result<(
         open.a_flow_is_found_by_its_fields()?;
         open.dashboards_are_imported_once_and_each_refusal_is_told()?;
         let mut detect = open.a_delivered_finding_has_its_arrival()?;
+        for transform in ["hosts_by_risk", "beacons_by_pair"] {
+            open.the_rows_of_a_transform_can_be_computed(transform)?;
+        }
         open.what_was_made_goes_and_documents_stay(&mut detect)?;
         let found = open.node.index_template(EARLIER)?;
         ensure!(found == earlier, "not what was there before: {found:#}");
@@ -271,6 +274,37 @@ impl Open<'_> {
             Ok((self.node.count(DATA_STREAM, &arrived)? == 1).then_some(()))
         })?;
         Ok(detect)
+    }
+
+    /// OpenSearch has no transforms of Elasticsearch's kind; a pivot is a composite aggregation, which both have.
+    fn the_rows_of_a_transform_can_be_computed(&self, name: &str) -> Result<()> {
+        let transform = committed(&format!("elasticsearch/transform/{name}.json"))?;
+        let pivot = &transform["pivot"];
+        let groups = pivot["group_by"].as_object().context("no groups")?;
+        let sources: Vec<Value> = groups.iter().map(|(name, by)| json!({name: by})).collect();
+        let question = json!({
+            "aggs": {"rows": {"aggs": pivot["aggregations"], "composite": {"sources": sources}}},
+            "query": transform["source"]["query"],
+            "size": 0,
+        });
+        let url = format!("{}/{DATA_STREAM}/_search", self.node.url());
+        let answer = http::post(&url, &question)?.expect_success(&url)?;
+        let rows = answer
+            .pointer("/aggregations/rows/buckets")
+            .and_then(Value::as_array);
+        let rows = rows.context("no rows")?;
+        ensure!(rows.len() == 1, "{name}: {answer:#}");
+        let measures = pivot["aggregations"].as_object().context("no measures")?;
+        for measure in measures.keys() {
+            ensure!(
+                rows[0][measure]["value"].is_number(),
+                "{measure}: {answer:#}"
+            );
+        }
+        for group in groups.keys() {
+            ensure!(!rows[0]["key"][group].is_null(), "{group}: {answer:#}");
+        }
+        Ok(())
     }
 
     fn what_was_made_goes_and_documents_stay(&self, detect: &mut Detect) -> Result<()> {
