@@ -175,6 +175,7 @@ fn no_interface(object: &Object, problems: &mut Vec<Problem>) -> State {
         let part = match object.kind {
             Kind::Pipeline => "--without pipelines leaves them out",
             Kind::Transform => "--without transforms leaves them out",
+            Kind::SavedObject => "--without dashboards leaves them out",
             _ => "Is this the right server, and a whole distribution of it?",
         };
         let problem = Problem::new(&reason, part);

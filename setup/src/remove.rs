@@ -89,7 +89,11 @@ async fn undo(
     }
     let found = match access.read(change.kind, &change.name).await? {
         Found::Object(found) => found,
-        Found::Nothing | Found::NoInterface => {
+        Found::NoInterface => {
+            let reason = format!("this server has no interface for a {}", change.kind);
+            return Ok(Action::Kept(reason));
+        }
+        Found::Nothing => {
             if !dry_run {
                 journal.forget(change.kind, &change.name)?;
             }

@@ -224,6 +224,27 @@ async fn a_server_without_processors_or_transforms_says_what_can_be_left_out() {
 }
 
 #[tokio::test]
+async fn a_kibana_without_detection_engine_is_set_up_and_one_without_saved_objects_is_named() {
+    let (stub, _folder, mut settings) = scene();
+    let absent = json!({ "statusCode": 404, "error": "Not Found", "message": "Not Found" });
+    let rules = "api/detection_engine/rules".to_owned();
+    stub.world().instead.insert(rules, (404, absent.clone()));
+    let report = install(&settings, true).await.unwrap();
+    let left_out = |it: &&beaconwatch_setup::Step| matches!(it.action, Action::LeftOut(_));
+    assert_eq!(report.steps.iter().filter(left_out).count(), 6);
+    for kind in ["dashboard", "search"] {
+        for page in ["overview", "hosts", "finding", "health"] {
+            let path = format!("api/saved_objects/{kind}/beaconwatch-{page}");
+            stub.world().instead.insert(path, (404, absent.clone()));
+        }
+    }
+    let told = problems(install(&settings, false).await);
+    assert_eq!(told, ["this server has no interface for a saved object"]);
+    settings.without.insert(Part::Dashboards);
+    install(&settings, false).await.unwrap();
+}
+
+#[tokio::test]
 async fn plugins_that_opensearch_lacks_are_left_out_and_told() {
     let (stub, _folder, mut settings) = scene();
     settings.product = Product::OpenSearch;

@@ -163,7 +163,11 @@ impl World {
         let key = key(path, query);
         let name = path.rsplit('/').next().unwrap_or_default();
         let Some(object) = self.objects.get(&key) else {
-            let message = format!("rule_id: \"{name}\" not found");
+            let message = if path.starts_with("api/saved_objects") {
+                format!("Saved object [{name}] not found")
+            } else {
+                format!("rule_id: \"{name}\" not found")
+            };
             return (
                 MISSING.0,
                 json!({ "error": { "reason": MISSING.1 }, "message": message }),
