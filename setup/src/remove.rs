@@ -111,17 +111,30 @@ async fn undo(
         let reason = "somebody has changed it since; --force removes it nevertheless";
         return Ok(Action::Kept(reason.to_owned()));
     }
-    let done = match change.former {
+    if dry_run {
+        return Ok(undone(change));
+    }
+    put_back(access, change, &found, journal).await
+}
+
+const fn undone(change: &Change) -> Action {
+    match change.former {
         Some(_) => Action::Restored,
         None => Action::Removed,
-    };
-    if dry_run {
-        return Ok(done);
     }
-    match revert(access, change, &found).await {
+}
+
+/// Puts back or removes, and notes it.
+async fn put_back(
+    access: &Access,
+    change: &Change,
+    found: &Value,
+    journal: &mut Journal,
+) -> Result<Action, SetupError> {
+    match revert(access, change, found).await {
         Ok(None) => {
             journal.forget(change.kind, &change.name)?;
-            Ok(done)
+            Ok(undone(change))
         }
         Ok(Some((left, reason))) => {
             journal.finish(change.kind, &change.name, left)?;

@@ -21,6 +21,15 @@ pub struct Ran {
     pub errors: String,
 }
 
+/// A file of `integrations/`, as JSON.
+pub fn committed(path: &str) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../integrations")
+        .join(path);
+    let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))
+}
+
 /// Runs `beaconwatch setup` with these arguments and `--json`.
 pub fn run(arguments: &[&str]) -> Result<Ran> {
     let mut command = Command::new(deployment::binaries()?.join("beaconwatch"));

@@ -96,11 +96,16 @@ fn set_up(
     } else {
         runtime.block_on(beaconwatch_setup::install(&settings, dry_run))?
     };
+    told(arguments, &report, &settings.journal)
+}
+
+/// Prints the report; an error when something was refused, or would be changed and that was asked.
+fn told(arguments: &StoreSetupArguments, report: &Report, journal: &Path) -> Result<(), Error> {
     to_stdout(|out| {
         if arguments.json {
-            return json::pretty(out, &report);
+            return json::pretty(out, report);
         }
-        print(out, &report, &settings.journal)
+        print(out, report, journal)
     })?;
     let failed = report.failed().count();
     if failed > 0 {
