@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +16,7 @@ use beaconwatch_tests::detect::{Detect, beacons};
 use beaconwatch_tests::servers::hec::Hec;
 use beaconwatch_tests::servers::{collector, elasticsearch};
 use beaconwatch_tests::setup::{self, Dashboards, Ran, committed};
-use beaconwatch_tests::wait;
+use beaconwatch_tests::{tools, wait};
 use serde_json::{Value, json};
 
 /// Index template that the sidecar has made before.
@@ -55,6 +56,7 @@ fn elasticsearch_is_set_up_with_no_more_than_the_printed_privileges() -> Result<
         let kibana = Dashboards::start(folder, "kbn-xsrf", "9.5.3", "")?;
         elastic.a_key_of_least_privileges_is_enough(&key, &kibana)?;
         elastic.the_delivery_key_is_enough_for_findings()?;
+        elastic.the_key_for_flows_is_enough_for_flows_alone()?;
         elastic.what_was_made_goes(&key, &kibana)?;
         let found = elastic.node.ask("GET", &path, None)?;
         let of = |answer: &Value| answer["index_templates"][0]["index_template"].clone();
@@ -202,6 +204,30 @@ impl Elastic<'_> {
         Ok(())
     }
 
+    /// The Collector's key may create flows, and nothing elsewhere.
+    fn the_key_for_flows_is_enough_for_flows_alone(&self) -> Result<()> {
+        let file = self.key("flows")?;
+        let key = fs::read_to_string(file).context("reading the key")?;
+        let document = json!({"@timestamp": "2025-11-22T08:26:30Z"});
+        for (stream, status) in [
+            ("logs-beaconwatch.flow-default", "201"),
+            (DATA_STREAM, "403"),
+        ] {
+            let url = format!("{}/{stream}/_doc", self.node.url());
+            let told = tools::output_of(
+                Command::new(tools::or_apt("curl", "curl")?)
+                    .args(["--silent", "--noproxy", "*", "--output", "/dev/null"])
+                    .args(["--write-out", "%{http_code}", "--cacert"])
+                    .arg(self.certificates.authority())
+                    .args(["--header", "content-type: application/json"])
+                    .args(["--header", &format!("authorization: ApiKey {key}")])
+                    .args(["--data", &document.to_string(), &url]),
+            )?;
+            ensure!(told.trim() == status, "{stream}: {told}");
+        }
+        Ok(())
+    }
+
     fn what_was_made_goes(&self, key: &Path, kibana: &Dashboards) -> Result<()> {
         let more = [
             "--without",
@@ -213,7 +239,8 @@ impl Elastic<'_> {
         let removed = self.setup(key, &more)?.expect_success()?;
         let kept = removed.with_action("kept");
         ensure!(
-            kept == ["index_template logs-beaconwatch.detection"],
+            kept == ["flow", "detection"]
+                .map(|data| format!("index_template logs-beaconwatch.{data}")),
             "{removed:?}"
         );
         let left = self.node.ask("GET", "/_component_template", None)?;

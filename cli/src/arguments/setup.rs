@@ -37,7 +37,7 @@ pub(crate) struct ElasticArguments {
     /// File with an API key in its encoded form
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub(crate) api_key_file: Option<PathBuf>,
-    /// Print the least privileges for the setup and for delivery as JSON, and do nothing else
+    /// Print the least privileges for setup, delivery and flows as JSON, and do nothing else
     #[arg(long, conflicts_with_all = ["url", "remove", "dry_run"])]
     pub(crate) print_privileges: bool,
 }

@@ -29,8 +29,8 @@ pub(crate) fn run(arguments: &SetupArguments) -> Result<(), Error> {
 fn run_elastic(arguments: &ElasticArguments) -> Result<(), Error> {
     let store = &arguments.store;
     if arguments.print_privileges {
-        let both = privileges::both(store.namespace.as_deref());
-        return Ok(to_stdout(|out| json::pretty(out, &both))?);
+        let all = privileges::all(store.namespace.as_deref());
+        return Ok(to_stdout(|out| json::pretty(out, &all))?);
     }
     let key = arguments.api_key_file.clone();
     let authentication = key.map(|file| Authentication::ApiKey(SecretSource::File(file)));
