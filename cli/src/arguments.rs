@@ -9,6 +9,7 @@ mod score;
 mod setup;
 mod simulate;
 mod watch;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,8 +22,8 @@ pub(crate) use instance::{
 };
 pub(crate) use learning::{HostsArguments, ReportFormat, TrainArguments};
 pub(crate) use life::{
-    AlertArguments, AlertCommand, AlertListArguments, AlertsArguments, AllowAddArguments,
-    AllowArguments, AllowCommand, AllowRemoveArguments,
+    AlertArguments, AlertCommand, AlertFormat, AlertListArguments, AlertShowArguments,
+    AlertsArguments, AllowAddArguments, AllowArguments, AllowCommand, AllowRemoveArguments,
 };
 pub(crate) use lists::{
     BeaconsArguments, ConnectionOrder, ConnectionsArguments, Ends, LongConnsArguments,
@@ -39,6 +40,7 @@ pub(crate) use setup::{
 };
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
+pub(crate) use webhook::{PreviewArguments, WebhookArguments, WebhookCommand};
 
 /// Finds command-and-control beacons in network flows.
 ///
@@ -98,13 +100,15 @@ pub(crate) enum Command {
     /// Show who changed what through the API, newest first
     Audit(ListArguments),
     /// Look at findings and settle them
-    Alerts(AlertsArguments),
+    Alerts(Box<AlertsArguments>),
     /// Show and change what is allowed to beacon
     Allow(AllowArguments),
     /// Show where findings go, and try it
     Destinations(DestinationsArguments),
     /// Look at documents that a destination refused for good, send them again or drop them
     DeadLetters(DeadLettersArguments),
+    /// Show what a webhook would send
+    Webhook(WebhookArguments),
     /// Prove the whole chain with a harmless beacon to a listener of this program's own
     Simulate(SimulateArguments),
     /// Install dashboards, rules and what documents need in Elastic or OpenSearch, and try Splunk

@@ -20,3 +20,4 @@ pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod train;
+pub(crate) mod webhook;

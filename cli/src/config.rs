@@ -11,6 +11,7 @@ mod flags;
 mod layers;
 mod schema;
 mod tree;
+mod unread;
 
 use std::path::{Path, PathBuf};
 
@@ -46,10 +47,19 @@ pub(crate) struct Loaded {
     pub(crate) file: Option<PathBuf>,
     /// Standard variables that could not be understood, and keys of the seed that have no effect.
     pub(crate) warnings: Vec<String>,
+    /// Settings that the method in force does not read.
+    pub(crate) unread: Vec<String>,
     /// Where each value came from.
     pub(crate) layers: Layers,
     /// What the command line has set.
     pub(crate) flags: Flags,
+}
+
+impl Loaded {
+    /// Everything that has no effect.
+    pub(crate) fn all_warnings(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().chain(&self.unread)
+    }
 }
 
 /// Why the configuration cannot be used.
@@ -79,10 +89,12 @@ pub(crate) fn load(file: Option<&Path>, flags: Flags) -> Result<Loaded, ConfigEr
         origin: layers.place(&check::path_of(&key)),
         problem,
     })?;
+    let unread = unread::warnings(&config.detector, &layers);
     Ok(Loaded {
         config,
         file,
         warnings: layers.warnings(),
+        unread,
         layers,
         flags,
     })

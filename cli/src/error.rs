@@ -103,6 +103,9 @@ pub(crate) enum Error {
     /// A destination did not take a test document.
     #[error("destination {0} did not take the test document")]
     Destination(String),
+    /// A template cannot be used.
+    #[error(transparent)]
+    Template(#[from] beaconwatch_sidecar::destinations::BuildError),
     /// A product could not be set up.
     #[error(transparent)]
     Setup(#[from] beaconwatch_setup::SetupError),

@@ -76,6 +76,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Export(export) => command::export::run(file, export),
         Command::Score(score) => {
             let loaded = config::load(file, Flags::default().detector(&score.detector))?;
+            process::warn_all(&loaded.unread);
             let known = Known::open(&loaded.config.sidecar.context, &score.context)?;
             command::score::run(&score, loaded.config.detector, &known)
         }
@@ -84,6 +85,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         }
         Command::Hosts(hosts) => {
             let loaded = config::load(file, Flags::default().detector(&hosts.detector))?;
+            process::warn_all(&loaded.unread);
             let known = Known::open(&loaded.config.sidecar.context, &hosts.context)?;
             command::hosts::of_files(&hosts, loaded.config.detector, &known)
         }
@@ -100,10 +102,11 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Audit(audit) => command::lists::audit(&audit, file),
         Command::Simulate(simulate) => command::simulate::run(&simulate, file),
         Command::Analyze(analyze) => command::lists::analyze(&analyze, file),
-        Command::Alerts(alerts) => command::alerts::run(alerts, file),
+        Command::Alerts(alerts) => command::alerts::run(*alerts, file),
         Command::Allow(allow) => command::allow::run(allow, file),
         Command::Destinations(destinations) => command::destinations::run(destinations, file),
         Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
+        Command::Webhook(webhook) => command::webhook::run(webhook, file),
         Command::Setup(setup) => command::setup::run(&setup),
         Command::Store(store) => command::store::run(&store),
         Command::Completions(it) => command::manual::completions(&it),

@@ -24,7 +24,7 @@ pub(crate) fn log_to_stderr(filter: &str) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn warn_all(warnings: &[String]) {
+pub(crate) fn warn_all<'a>(warnings: impl IntoIterator<Item = &'a String>) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -19,7 +19,7 @@ fn reread(file: Option<&Path>, flags: Flags) -> Reread {
     Arc::new(move || {
         let loaded = config::load(file.as_deref(), flags.clone());
         let loaded = loaded.map_err(|error| error.to_string())?;
-        process::warn_all(&loaded.warnings);
+        process::warn_all(loaded.all_warnings());
         Ok(loaded.config.sidecar)
     })
 }

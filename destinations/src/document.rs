@@ -13,6 +13,9 @@ pub enum Stream {
     /// Sensors that fell silent or lost records: `logs-beaconwatch.sensor-<namespace>`,
     /// `beaconwatch:sensor`.
     Sensor,
+    /// What Sigma rules found in flows and correlations in documents: `logs-beaconwatch.rule-<namespace>`,
+    /// `beaconwatch:rule`.
+    Rule,
 }
 
 impl Stream {
@@ -22,6 +25,7 @@ impl Stream {
         match self {
             Self::Detection => beaconwatch_schema::detection::DATASET,
             Self::Sensor => "beaconwatch.sensor",
+            Self::Rule => beaconwatch_schema::rule_match::DATASET,
         }
     }
 
@@ -31,6 +35,7 @@ impl Stream {
         match self {
             Self::Detection => (template::NAME, template::index_template()),
             Self::Sensor => (template::SENSOR_NAME, template::sensor_index_template()),
+            Self::Rule => (template::RULE_NAME, template::rule_index_template()),
         }
     }
 
@@ -40,6 +45,7 @@ impl Stream {
         match self {
             Self::Detection => template::data_stream(namespace),
             Self::Sensor => template::sensor_data_stream(namespace),
+            Self::Rule => template::rule_data_stream(namespace),
         }
     }
 }

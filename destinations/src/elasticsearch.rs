@@ -37,7 +37,7 @@ use crate::{
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
-const STREAMS: [Stream; 2] = [Stream::Detection, Stream::Sensor];
+const STREAMS: [Stream; 3] = [Stream::Detection, Stream::Sensor, Stream::Rule];
 const BULK_QUERY: &str = "filter_path=items.*.status,items.*.error.type,items.*.error.reason";
 
 /// Configuration of an Elasticsearch or OpenSearch destination.

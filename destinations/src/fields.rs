@@ -18,6 +18,11 @@ impl Fields {
         }
     }
 
+    /// A document that is there already.
+    pub(crate) const fn of(document: Value) -> Self {
+        Self(document)
+    }
+
     /// The whole document.
     pub(crate) const fn value(&self) -> &Value {
         &self.0
@@ -52,13 +57,7 @@ impl Fields {
 
     /// How bad it is.
     pub(crate) fn severity(&self) -> Level {
-        // The values of the detector are 21, 47, 73 and 99; Elastic's rules draw the lines at the same places.
-        match self.get("event.severity").and_then(Value::as_u64) {
-            Some(0..=21) | None => Level::Low,
-            Some(22..=47) => Level::Medium,
-            Some(48..=73) => Level::High,
-            Some(_) => Level::Critical,
-        }
+        Level::of(self.get("event.severity").and_then(Value::as_u64))
     }
 }
 
@@ -72,6 +71,17 @@ pub(crate) enum Level {
 }
 
 impl Level {
+    /// By the number of `event.severity`.
+    pub(crate) const fn of(number: Option<u64>) -> Self {
+        // The values of the detector are 21, 47, 73 and 99; Elastic's rules draw the lines at the same places.
+        match number {
+            Some(0..=21) | None => Self::Low,
+            Some(22..=47) => Self::Medium,
+            Some(48..=73) => Self::High,
+            Some(_) => Self::Critical,
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Low => "low",

@@ -11,7 +11,11 @@
 //! | loopback, private, shared (RFC 6598), unique local | when the address itself or `localhost` is written in the configuration, or with `allow_private`: a SOAR server on the own network is usual, a public name that suddenly points inside is not |
 //! | link-local, cloud metadata, multicast, unspecified, reserved | only when `allow_networks` names it |
 //!
-//! IPv4 addresses inside of IPv6 addresses (mapped, compatible, NAT64, 6to4) count as what they carry.
+//! IPv4 addresses inside of IPv6 addresses (mapped, compatible, translated, NAT64, 6to4, ISATAP, Teredo) count as what
+//! they carry. Names of metadata services count as such whatever they are resolved to.
+//!
+//! # Limits
+//! A network's own NAT64 prefix is not known here; the one for local use (RFC 8215) is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,10 +24,23 @@ use ipnet::IpNet;
 use reqwest::dns::{Name, Resolve, Resolving};
 
 /// Addresses where clouds tell their machines' secrets, outside of the link-local ones.
-const METADATA: [IpAddr; 3] = [
+const METADATA: [IpAddr; 6] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+
+/// Names under which clouds answer with them.
+const METADATA_NAMES: [&str; 6] = [
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata",
+    "metadata.azure.internal",
+    "metadata.goog",
+    "metadata.google.internal",
 ];
 
 /// What kind of place an address is.
@@ -44,6 +61,18 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
+    /// The reason why nothing may be sent to a name, whatever its address is.
+    pub(crate) fn check_name(&self, name: &str) -> Result<(), String> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        // Who allows an address of such a service wants to reach it.
+        if self.allow_networks.is_empty() && METADATA_NAMES.contains(&name.as_str()) {
+            return Err(format!(
+                "{name} is where a cloud tells its machines' secrets: only allow_networks can allow it"
+            ));
+        }
+        Ok(())
+    }
+
     /// The reason why nothing may be sent to an address; `written` when it stands in the configuration.
     pub(crate) fn check(&self, address: IpAddr, written: bool) -> Result<(), String> {
         let address = address.to_canonical();
@@ -70,6 +99,11 @@ fn place(address: IpAddr) -> Place {
     match address {
         IpAddr::V4(address) => place_v4(address),
         IpAddr::V6(address) => match carried(address) {
+            // What is translated inside the own network is never public.
+            Some(carried) if is_local_translation(address) => match place(carried.into()) {
+                Place::Public => Place::Private,
+                place => place,
+            },
             Some(carried) => place(carried.into()),
             None => place_v6(address),
         },
@@ -113,6 +147,11 @@ fn place_v6(address: Ipv6Addr) -> Place {
     }
 }
 
+/// The prefix for translation inside a network (RFC 8215).
+fn is_local_translation(address: Ipv6Addr) -> bool {
+    matches!(address.segments(), [0x64, 0xff9b, 1, ..])
+}
+
 /// The IPv4 address that an IPv6 address carries.
 fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
@@ -121,6 +160,11 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             Some(join(high, low))
         }
+        [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 1, .., high, low]
+        | [.., 0 | 0x200, 0x5efe, high, low] => Some(join(high, low)),
+        // Teredo hides the client's address by turning its bits over.
+        [0x2001, 0, .., high, low] => Some(join(!high, !low)),
         [0x2002, high, low, ..] => Some(join(high, low)),
         _ => None,
     }
@@ -135,6 +179,7 @@ impl Resolve for GuardedResolver {
         let guard = Arc::clone(&self.0);
         Box::pin(async move {
             let name = name.as_str();
+            guard.check_name(name).map_err(Refused)?;
             let local = is_localhost(name);
             let mut allowed: Vec<SocketAddr> = Vec::new();
             let mut refused = None;
@@ -200,6 +245,11 @@ mod tests {
             "::ffff:10.0.0.1",
             "64:ff9b::192.168.0.1",
             "2002:0a00:0001::1",
+            "::ffff:0:10.0.0.1",
+            "64:ff9b:1::10.0.0.1",
+            "64:ff9b:1::8.8.8.8",
+            "2001:db8::5efe:10.0.0.1",
+            "2001:0:4136:e378:8000:63bf:f5ff:fffe",
         ] {
             assert!(!check(address, &Guard::default(), false), "{address}");
             assert!(check(address, &Guard::default(), true), "{address}");
@@ -216,6 +266,11 @@ mod tests {
             "2002:a9fe:a9fe::",
             "::169.254.169.254",
             "fd00:ec2::254",
+            "fd20:ce::254",
+            "168.63.129.16",
+            "64:ff9b:1::a9fe:a9fe",
+            "::ffff:0:169.254.169.254",
+            "fe80::5efe:169.254.169.254",
             "100.100.100.200",
             "fe80::1",
             "224.0.0.1",
@@ -237,6 +292,29 @@ mod tests {
             };
             assert!(check(address, &named, false), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn names_of_metadata_services_are_not_even_resolved_unless_a_network_is_allowed() {
+        for name in [
+            "metadata.google.internal",
+            "METADATA.google.internal.",
+            "instance-data",
+        ] {
+            let resolver = GuardedResolver(Arc::new(Guard {
+                allow_private: true,
+                ..Guard::default()
+            }));
+            let refused = resolver.resolve(name.parse().unwrap()).await;
+            let problem = refused.err().map(|it| it.to_string()).unwrap_or_default();
+            assert!(problem.contains("allow_networks"), "{name}: {problem}");
+            let named = Guard {
+                allow_networks: vec!["169.254.169.254/32".parse().unwrap()],
+                ..Guard::default()
+            };
+            assert!(named.check_name(name).is_ok());
+        }
+        assert!(Guard::default().check_name("metadata.example.org").is_ok());
     }
 
     #[tokio::test]

@@ -68,6 +68,8 @@ pub struct SplunkHecConfig {
     pub detection_sourcetype: String,
     /// Source type of documents about sensors.
     pub sensor_sourcetype: String,
+    /// Source type of matches of Sigma rules.
+    pub rule_sourcetype: String,
     /// Host of all events; that of the document when not given.
     pub host: Option<String>,
     /// Whether a document counts as delivered only when the indexers have acknowledged it. The token must have
@@ -92,6 +94,7 @@ impl Default for SplunkHecConfig {
             source: "beaconwatch".to_owned(),
             detection_sourcetype: "beaconwatch:detection".to_owned(),
             sensor_sourcetype: "beaconwatch:sensor".to_owned(),
+            rule_sourcetype: "beaconwatch:rule".to_owned(),
             host: None,
             acknowledge: false,
             acknowledge_timeout_s: 300,
@@ -115,6 +118,7 @@ impl SplunkHecConfig {
             ("source", Some(&self.source)),
             ("detection_sourcetype", Some(&self.detection_sourcetype)),
             ("sensor_sourcetype", Some(&self.sensor_sourcetype)),
+            ("rule_sourcetype", Some(&self.rule_sourcetype)),
             ("host", self.host.as_ref()),
         ] {
             if let Some(value) = value.filter(|it| !(1..=255).contains(&it.len())) {

@@ -21,12 +21,15 @@ pub mod fuzzing;
 mod guard;
 mod hec;
 mod http_client;
+pub mod ocsf;
 mod otlp;
 #[cfg(test)]
 mod peer;
+mod preview;
 mod route;
 mod secret;
 mod setting;
+pub mod stix;
 mod syslog;
 mod template;
 mod test_document;
@@ -45,13 +48,15 @@ pub use file::FileConfig;
 pub use hec::SplunkHecConfig;
 pub use http_client::{Answer, HttpClient, HttpClientSettings, parse_url, secret_header};
 pub use otlp::{OtlpBody, OtlpCompression, OtlpConfig, OtlpProtocol};
+pub use preview::{PreviewTemplate, preview};
 pub use route::{Condition, ConditionValue, MinimumSeverity, Route, RouteConfig};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use setting::{SettingError, in_range};
 pub use syslog::{Facility, SyslogConfig, SyslogFormat, SyslogTransport};
+pub use template::{BuiltInTemplate, SampleDocument, sample_document};
 pub use test_document::{TestOutcome, TestReport, test_destination};
 pub use tls::TlsConfig;
-pub use webhook::WebhookConfig;
+pub use webhook::{TemplateVariable, WebhookConfig};
 
 /// Joins a document that a destination has taken with its later confirmation. Unique among the documents
 /// of one destination that wait for theirs.
@@ -257,7 +262,7 @@ impl DestinationKind {
     /// Reads and tries what `validate` cannot see: a webhook's template. Connects to nothing.
     pub fn check_files(&self) -> Result<(), BuildError> {
         match self {
-            Self::Webhook(config) => config.template().map(drop),
+            Self::Webhook(config) => config.check_template(),
             _ => Ok(()),
         }
     }

@@ -15,7 +15,7 @@
 
 use std::net::IpAddr;
 
-use beaconwatch_schema::{FieldType, detection};
+use beaconwatch_schema::{FieldType, detection, rule_match};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -243,9 +243,11 @@ impl Test {
     fn new(condition: &Condition, field: &str) -> Result<Self, SettingError> {
         let known = detection::FIELDS
             .iter()
+            .chain(rule_match::FIELDS)
             .find(|known| known.name == condition.field)
             .ok_or_else(|| {
-                let expected = "a field of the detection document (see docs/fields.md)";
+                let expected =
+                    "a field of the detection or the rule match document (see docs/fields.md)";
                 SettingError::value(format!("{field}.field"), &condition.field, expected)
             })?;
         let count = condition.any_of.len();

@@ -2,7 +2,7 @@
 //!
 //! # Contract
 //! One request carries one document, or with `batch` an array of them. Its body is the document itself, or
-//! what a template makes of it ([`crate::template`]). `webhook-id` is the document's event id (of a batch, a
+//! what a template makes of it ([`crate::template`]), one of the program's or one of the user's. `webhook-id` is the document's event id (of a batch, a
 //! hash of the ids), the same in every attempt; `webhook-signature` has one `v1` signature for each secret,
 //! so that secrets can be exchanged without a gap.
 //!
@@ -19,6 +19,8 @@
 //! Answers are read up to 1 MiB. After [`MAX_FAILURES`] failures in a row, a busy answer or none at all, the
 //! rest of a batch is left for the next attempt.
 
+mod body;
+mod opsgenie;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -37,11 +39,12 @@ use sha2::{Digest, Sha256};
 
 use crate::guard::{Guard, GuardedResolver};
 use crate::http_client::{Answer, HttpClient, HttpClientSettings, parse_url, secret_header};
-use crate::template::Template;
+use crate::template::{BuiltInTemplate, Purpose, Template, Variable, Variables};
 use crate::{
     AttemptError, BuildError, Destination, Document, Outcome, Secret, SecretSource, SettingError,
     TlsConfig, in_range,
 };
+pub(crate) use body::Body;
 use signature::Signer;
 
 /// Failures in a row after which the rest of a batch is left.
@@ -61,8 +64,13 @@ pub struct WebhookConfig {
     pub headers: BTreeMap<String, SecretSource>,
     /// Content type of the body. With a JSON one, templates print values as JSON.
     pub content_type: String,
-    /// File with a template (Jinja) for the body; the document itself when not given.
+    /// A template that comes with the program (`beaconwatch webhook preview --list`); the document itself when neither
+    /// it nor `template_file` is given.
+    pub template: Option<BuiltInTemplate>,
+    /// File with a template (Jinja) for the body.
     pub template_file: Option<PathBuf>,
+    /// What a template sees as `variables.<name>`: text, or a secret by its file or environment variable.
+    pub variables: BTreeMap<String, TemplateVariable>,
     /// Whether a request carries an array of documents instead of one.
     pub batch: bool,
     /// Whether a name may point to this machine or a private network. An address or `localhost` in `url` may
@@ -84,7 +92,9 @@ impl Default for WebhookConfig {
             secrets: Vec::new(),
             headers: BTreeMap::new(),
             content_type: "application/json".to_owned(),
+            template: None,
             template_file: None,
+            variables: BTreeMap::new(),
             batch: false,
             allow_private: false,
             allow_networks: Vec::new(),
@@ -123,8 +133,54 @@ impl WebhookConfig {
             let name = format!("{field}.content_type");
             return Err(SettingError::value(name, &self.content_type, expected));
         }
+        self.validate_template(field)?;
         self.tls.validate(&format!("{field}.tls"))?;
         in_range(&format!("{field}.timeout_s"), self.timeout_s, 1, 600)
+    }
+
+    fn validate_template(&self, field: &str) -> Result<(), SettingError> {
+        let refused = |setting: &str, value: &str, expected| {
+            let name = format!("{field}.{setting}");
+            Err(SettingError::value(name, value, expected))
+        };
+        let is_name = |name: &str| {
+            let mut bytes = name.bytes();
+            bytes
+                .next()
+                .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+                && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        if let Some(name) = self.variables.keys().find(|name| !is_name(name)) {
+            return refused("variables", name, "names of letters, digits and _");
+        }
+        let Some(template) = self.template else {
+            return Ok(());
+        };
+        if self.template_file.is_some() {
+            let expected = "either template or template_file, not both";
+            return refused("template", template.name(), expected);
+        }
+        if !self.is_json() {
+            let expected = "a JSON content type, which a template of the program makes";
+            return refused("content_type", &self.content_type, expected);
+        }
+        if self.batch && !template.takes_batches() {
+            let expected =
+                "ecs or ocsf with batch = true: the others make one body of one document";
+            return refused("template", template.name(), expected);
+        }
+        for name in template.required_variables() {
+            if !self.variables.contains_key(*name) {
+                let expected = match template {
+                    BuiltInTemplate::Pagerduty => {
+                        "variables.routing_key with it: the integration key, as { file = \"...\" } or { env = \"VARIABLE\" }"
+                    }
+                    _ => "variables.project with it: the key of the project",
+                };
+                return refused("template", template.name(), expected);
+            }
+        }
+        Ok(())
     }
 
     fn guard(&self) -> Guard {
@@ -140,7 +196,7 @@ impl WebhookConfig {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match host.parse() {
             Ok(address) => self.guard().check(address, true),
-            Err(_name) => Ok(()),
+            Err(_name) => self.guard().check_name(host),
         }
     }
 
@@ -150,12 +206,46 @@ impl WebhookConfig {
         essence == "application/json" || essence.ends_with("+json")
     }
 
-    /// The template, read and tried; none when the body is the document itself.
-    pub(crate) fn template(&self) -> Result<Option<Template>, BuildError> {
-        let path = self.template_file.as_ref();
-        path.map(|path| Template::read(path, self.is_json(), self.batch))
-            .transpose()
+    /// What makes bodies: a template is read and tried, and secrets are read.
+    pub(crate) fn body(&self) -> Result<Body, BuildError> {
+        let read = |(name, variable): (&String, &TemplateVariable)| {
+            let variable = match variable {
+                TemplateVariable::Text(text) => Variable::Text(text.clone()),
+                TemplateVariable::Secret(source) => Variable::Secret(Secret::read(source)?),
+            };
+            Ok((name.clone(), variable))
+        };
+        let variables: Result<Variables, BuildError> = self.variables.iter().map(read).collect();
+        self.body_with(variables?)
     }
+
+    /// Reads and tries the template, without secrets.
+    pub(crate) fn check_template(&self) -> Result<(), BuildError> {
+        let named = |name: &String| (name.clone(), Variable::Text(String::new()));
+        self.body_with(self.variables.keys().map(named).collect())
+            .map(drop)
+    }
+
+    fn body_with(&self, variables: Variables) -> Result<Body, BuildError> {
+        match (&self.template_file, self.template) {
+            (Some(path), _) => {
+                let template = Template::read(path, self.is_json(), self.batch, variables)?;
+                Ok(Body::Template(Box::new(template)))
+            }
+            (None, Some(template)) => Body::built_in(template, variables),
+            (None, None) => Ok(Body::Document),
+        }
+    }
+}
+
+/// What a template sees of a variable that is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TemplateVariable {
+    /// Text.
+    Text(String),
+    /// Where a secret is.
+    Secret(SecretSource),
 }
 
 /// A webhook.
@@ -165,7 +255,8 @@ pub(crate) struct Webhook {
     url: Url,
     headers: HeaderMap,
     signer: Signer,
-    template: Option<Template>,
+    body: Body,
+    template: Option<BuiltInTemplate>,
     batch: bool,
 }
 
@@ -193,41 +284,36 @@ impl Webhook {
             url,
             headers,
             signer: Signer::read(&config.secrets)?,
-            template: config.template()?,
+            body: config.body()?,
+            template: config.template,
             batch: config.batch,
         })
     }
 
-    /// The body for documents; the problem when there is none.
-    fn body(&self, documents: &[&Document]) -> Result<String, String> {
-        match (&self.template, documents) {
-            (Some(template), _) => template.render(documents),
-            (None, [document]) if !self.batch => Ok(document.body.clone()),
-            (None, _) => {
-                let bodies: Vec<&str> = documents.iter().map(|it| it.body.as_str()).collect();
-                Ok(format!("[{}]", bodies.join(",")))
-            }
+    /// Where a document goes: some products have an address for what is over.
+    fn address(&self, document: &Document) -> Url {
+        match self.template {
+            Some(BuiltInTemplate::Opsgenie) => opsgenie::address(&self.url, document),
+            _ => self.url.clone(),
         }
     }
 
-    async fn post(&self, id: &str, body: String) -> Result<Answer, AttemptError> {
+    async fn post(&self, url: Url, id: &str, body: String) -> Result<Answer, AttemptError> {
         let mut headers = self.headers.clone();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let timestamp = now.unwrap_or_default().as_secs();
         self.signer.sign(id, timestamp, &body, &mut headers)?;
-        let sent = self
-            .client
-            .send(Method::POST, self.url.clone(), headers, body);
-        sent.await
+        self.client.send(Method::POST, url, headers, body).await
     }
 
     async fn deliver_batch(&self, documents: &[Document]) -> Result<Vec<Outcome>, AttemptError> {
         let all: Vec<&Document> = documents.iter().collect();
-        let body = match self.body(&all) {
+        let body = match self.body.make(&all, true, Purpose::Send) {
             Ok(body) => body,
             Err(reason) => return Ok(self.blame(documents, &reason)),
         };
-        let answer = self.post(&batch_id(documents), body).await?;
+        let id = batch_id(documents);
+        let answer = self.post(self.url.clone(), &id, body).await?;
         match judge(&answer) {
             Outcome::Retry { .. } => Err(answer.into_error()),
             outcome => Ok(vec![outcome; documents.len()]),
@@ -238,10 +324,12 @@ impl Webhook {
     fn blame(&self, documents: &[Document], reason: &str) -> Vec<Outcome> {
         let mut outcomes: Vec<Outcome> = documents
             .iter()
-            .map(|document| match self.body(&[document]) {
-                Ok(_) => Outcome::retry("another document of the batch was refused"),
-                Err(reason) => Outcome::Refused { reason },
-            })
+            .map(
+                |document| match self.body.make(&[document], self.batch, Purpose::Send) {
+                    Ok(_) => Outcome::retry("another document of the batch was refused"),
+                    Err(reason) => Outcome::Refused { reason },
+                },
+            )
             .collect();
         if !outcomes
             .iter()
@@ -257,14 +345,17 @@ impl Webhook {
         let mut outcomes = Vec::with_capacity(documents.len());
         let mut failures = 0;
         for document in documents {
-            let body = match self.body(&[document]) {
+            let body = match self.body.make(&[document], self.batch, Purpose::Send) {
                 Ok(body) => body,
                 Err(reason) => {
                     outcomes.push(Outcome::Refused { reason });
                     continue;
                 }
             };
-            let (outcome, stop) = match self.post(&document.event_id, body).await {
+            let (outcome, stop) = match self
+                .post(self.address(document), &document.event_id, body)
+                .await
+            {
                 Ok(answer) => (judge(&answer), is_busy(answer.status)),
                 Err(AttemptError {
                     reason,
@@ -337,9 +428,12 @@ impl Destination for Webhook {
 
     fn rendered(&self, documents: &[Document]) -> Result<String, String> {
         if self.batch {
-            return self.body(&documents.iter().collect::<Vec<_>>());
+            let all: Vec<&Document> = documents.iter().collect();
+            return self.body.make(&all, true, Purpose::Show);
         }
-        let bodies = documents.iter().map(|document| self.body(&[document]));
+        let bodies = documents
+            .iter()
+            .map(|document| self.body.make(&[document], self.batch, Purpose::Show));
         let bodies: Result<Vec<String>, String> = bodies.collect();
         Ok(bodies?.join("\n"))
     }

@@ -3,16 +3,16 @@
 //!
 //! # Contract
 //! - A rule holds when each of its conditions does. A condition on something that is not known of a series
-//!   (its server's name, its process) does not hold.
+//!   (its server's name, its process, its client's fingerprint) does not hold.
 //! - Of several rules that hold, the first one in the list counts.
 //! - A rule counts until it expires; the time is the caller's.
 //!
 //! # Cost
-//! Every rule stands under one of its conditions: destination, else source, domain, process's name, port,
-//! path, transport. Looking a series up costs one search for each length of prefix in use, one for each
-//! label of the server's name, and one each for process and port; only rules with nothing better than a path
-//! with wildcards or a transport are tried one by one. Matching a path takes at most the product of both
-//! lengths, whatever the wildcards.
+//! Every rule stands under one of its conditions: destination, else source, domain, process's name, client
+//! fingerprint, port, path, transport. Looking a series up costs one search for each length of prefix in use, one
+//! for each label of the server's name, up to three for the fingerprint, and one each for process and port; only
+//! rules with nothing better than a path with wildcards or a transport are tried one by one. Matching a path takes
+//! at most the product of both lengths, whatever the wildcards.
 
 mod pattern;
 
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(crate) use pattern::parents;
-pub use pattern::{DomainPattern, PatternError, ProcessPattern};
+pub use pattern::{DomainPattern, FingerprintPattern, PatternError, ProcessPattern};
 
 use crate::network::mask;
 use crate::{Assessment, Network, Process, SeriesKey, Timestamp, Transport};
@@ -40,6 +40,8 @@ pub struct AllowRule {
     pub domain: Option<DomainPattern>,
     /// Process at the source.
     pub process: Option<ProcessPattern>,
+    /// Fingerprint of the client's TLS.
+    pub client_fingerprint: Option<FingerprintPattern>,
     /// The rule counts before this time.
     pub expires: Option<Timestamp>,
 }
@@ -53,6 +55,8 @@ pub struct AllowFacts<'a> {
     pub server_name: Option<&'a str>,
     /// Last known process at the source.
     pub process: Option<&'a Process>,
+    /// Last known fingerprint of the client's TLS.
+    pub client_fingerprint: Option<&'a str>,
 }
 
 impl<'a> From<&'a Assessment> for AllowFacts<'a> {
@@ -61,6 +65,7 @@ impl<'a> From<&'a Assessment> for AllowFacts<'a> {
             key: &assessment.key,
             server_name: assessment.server_name.as_deref(),
             process: assessment.process.as_deref(),
+            client_fingerprint: assessment.client_fingerprint.as_deref(),
         }
     }
 }
@@ -87,6 +92,11 @@ impl AllowRule {
                 .process
                 .is_some_and(|process| pattern.matches(process))
         };
+        let fingerprint = |pattern: &FingerprintPattern| {
+            facts
+                .client_fingerprint
+                .is_some_and(|fingerprint| pattern.matches(fingerprint))
+        };
         self.expires.is_none_or(|expires| now < expires)
             && self.port.is_none_or(|port| port == key.destination_port)
             && self.transport.is_none_or(|it| it == key.transport)
@@ -96,6 +106,7 @@ impl AllowRule {
                 .is_none_or(|it| it.contains(key.destination))
             && self.domain.as_ref().is_none_or(domain)
             && self.process.as_ref().is_none_or(process)
+            && self.client_fingerprint.as_ref().is_none_or(fingerprint)
     }
 }
 
@@ -132,6 +143,7 @@ pub struct AllowList {
     by_source: ByNetwork,
     by_domain: BTreeMap<Box<str>, Vec<usize>>,
     by_process: BTreeMap<Box<str>, Vec<usize>>,
+    by_fingerprint: BTreeMap<Box<str>, Vec<usize>>,
     by_port: BTreeMap<u16, Vec<usize>>,
     one_by_one: Vec<usize>,
 }
@@ -157,6 +169,9 @@ impl AllowList {
             self.by_domain.entry(key).or_default().push(place);
         } else if let Some(name) = rule.process.as_ref().and_then(ProcessPattern::name) {
             self.by_process.entry(name.into()).or_default().push(place);
+        } else if let Some(fingerprint) = &rule.client_fingerprint {
+            let key = fingerprint.base().into();
+            self.by_fingerprint.entry(key).or_default().push(place);
         } else if let Some(port) = rule.port {
             self.by_port.entry(port).or_default().push(place);
         } else if !rule.is_empty() {
@@ -201,26 +216,39 @@ impl AllowList {
         };
         self.by_destination.find(facts.key.destination, &mut take);
         self.by_source.find(facts.key.source, &mut take);
-        if let Some(name) = facts.server_name.filter(|_| !self.by_domain.is_empty()) {
-            let name = crate::server_name::normal(name);
-            for base in parents(&name) {
-                self.by_domain.get(base).into_iter().for_each(|it| take(it));
-            }
-        }
-        if let Some(process) = facts.process {
-            for name in pattern::names(process) {
-                self.by_process
-                    .get(name)
-                    .into_iter()
-                    .for_each(|it| take(it));
-            }
-        }
+        self.find_by_names(facts, &mut take);
         let port = self.by_port.get(&facts.key.destination_port);
         if let Some(places) = port {
             take(places);
         }
         take(&self.one_by_one);
         first
+    }
+
+    /// Rules that stand under the name of the server, of the process, or of the client's TLS.
+    fn find_by_names(&self, facts: &AllowFacts<'_>, mut take: impl FnMut(&[usize])) {
+        if let Some(name) = facts.server_name.filter(|_| !self.by_domain.is_empty()) {
+            let name = crate::server_name::normal(name);
+            for base in parents(&name) {
+                if let Some(places) = self.by_domain.get(base) {
+                    take(places);
+                }
+            }
+        }
+        for name in facts.process.into_iter().flat_map(pattern::names) {
+            if let Some(places) = self.by_process.get(name) {
+                take(places);
+            }
+        }
+        let fingerprint = facts.client_fingerprint;
+        if let Some(fingerprint) = fingerprint.filter(|_| !self.by_fingerprint.is_empty()) {
+            let fingerprint = fingerprint.to_ascii_lowercase();
+            for base in pattern::beginnings(&fingerprint) {
+                if let Some(places) = self.by_fingerprint.get(base) {
+                    take(places);
+                }
+            }
+        }
     }
 }
 

@@ -102,6 +102,8 @@ pub struct Assessment {
     pub server_name: Option<Arc<str>>,
     /// Last known process at the source.
     pub process: Option<Arc<Process>>,
+    /// Last known fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
+    pub client_fingerprint: Option<Arc<str>>,
     /// Name of the method that scored, for example `seed`.
     pub method: Arc<str>,
     /// Score in 0..=1.

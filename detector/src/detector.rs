@@ -254,6 +254,7 @@ impl Detector {
                 key: &series.key,
                 server_name: series.server_name.value.as_deref(),
                 process: series.process.value.as_deref(),
+                client_fingerprint: series.last_fingerprint().map(|it| &**it),
             });
         }
     }

@@ -55,7 +55,10 @@ mod table;
 mod time;
 mod views;
 
-pub use allow::{AllowFacts, AllowList, AllowRule, DomainPattern, PatternError, ProcessPattern};
+pub use allow::{
+    AllowFacts, AllowList, AllowRule, DomainPattern, FingerprintPattern, PatternError,
+    ProcessPattern,
+};
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
 pub use context::Context;
 pub use detector::{Counters, Detector, Ignored, Outcome, SeriesSummary};

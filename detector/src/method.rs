@@ -194,6 +194,7 @@ impl Method {
             host_name: series.host_name.value.clone(),
             server_name: series.server_name.value.clone(),
             process: series.process.value.clone(),
+            client_fingerprint: series.last_fingerprint().cloned(),
             method: Arc::clone(name),
             score: verdict.score,
             severity: Severity::of_score(verdict.score),

@@ -333,6 +333,11 @@ impl Series {
             .collect()
     }
 
+    /// Latest fingerprint of the client's TLS; `None` when none was seen.
+    pub(crate) fn last_fingerprint(&self) -> Option<&Arc<str>> {
+        self.client_fingerprint.as_ref()?.value.as_ref()
+    }
+
     /// Latest connection start or activity; `None` before the first.
     pub(crate) fn last_seen(&self) -> Option<Timestamp> {
         let activity = self.activity.get().and_then(VecDeque::back);

@@ -12,7 +12,9 @@ pub mod kibana;
 pub mod opensearch;
 mod package;
 pub mod panel;
+mod registry;
 pub mod rules;
+pub mod splunk;
 pub mod store;
 
 use serde_json::Value;
@@ -20,10 +22,11 @@ use serde_json::Value;
 /// Every generated file: path from the root of the repository, and content.
 #[must_use]
 pub fn generated_files() -> Vec<(String, String)> {
-    package::files()
-        .into_iter()
-        .chain(folders::files())
-        .collect()
+    let mut files = package::files();
+    files.extend(folders::files());
+    files.extend(splunk::files());
+    files.push(registry::file());
+    files
 }
 
 /// Folders in which every file is generated.
@@ -32,6 +35,8 @@ pub const GENERATED_FOLDERS: &[&str] = &[
     "integrations/elastic/elasticsearch",
     "integrations/elasticsearch",
     "integrations/opensearch",
+    "integrations/splunk/beaconwatch/default/data",
+    "integrations/splunk/beaconwatch/lookups",
 ];
 
 /// A JSON file's text.

@@ -4,7 +4,7 @@
 //! name one that no document has. Kibana ([`crate::kibana`]), OpenSearch Dashboards ([`crate::opensearch`]) and Splunk
 //! make their own files of the same panels.
 
-use beaconwatch_schema::{Field, detection, flow_document, sensor, template};
+use beaconwatch_schema::{Field, detection, flow_document, rule_match, sensor, template};
 
 /// Columns of a dashboard's grid; Kibana's and OpenSearch Dashboards' own.
 pub const GRID_COLUMNS: u32 = 48;
@@ -18,11 +18,13 @@ pub enum DataSet {
     Flow,
     /// Revisions of findings about sensors.
     Sensor,
+    /// Matches of Sigma rules.
+    Rule,
 }
 
 impl DataSet {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Detection, Self::Flow, Self::Sensor];
+    pub const ALL: [Self; 4] = [Self::Detection, Self::Flow, Self::Sensor, Self::Rule];
 
     /// Value of `data_stream.dataset`.
     #[must_use]
@@ -31,6 +33,7 @@ impl DataSet {
             Self::Detection => detection::DATASET,
             Self::Flow => flow_document::DATASET,
             Self::Sensor => sensor::DATASET,
+            Self::Rule => rule_match::DATASET,
         }
     }
 
@@ -41,6 +44,7 @@ impl DataSet {
             Self::Detection => "detection",
             Self::Flow => "flow",
             Self::Sensor => "sensor",
+            Self::Rule => "rule",
         }
     }
 
@@ -51,6 +55,7 @@ impl DataSet {
             Self::Detection => template::NAME,
             Self::Flow => template::FLOW_NAME,
             Self::Sensor => template::SENSOR_NAME,
+            Self::Rule => template::RULE_NAME,
         }
     }
 
@@ -61,6 +66,7 @@ impl DataSet {
             Self::Detection => template::stored(detection::FIELDS),
             Self::Flow => template::stored(&flow_document::fields()),
             Self::Sensor => template::stored(sensor::FIELDS),
+            Self::Rule => template::stored(rule_match::FIELDS),
         }
     }
 }

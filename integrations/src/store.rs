@@ -35,7 +35,7 @@ pub enum Product {
 #[must_use]
 pub const fn retention_days(data: DataSet) -> u32 {
     match data {
-        DataSet::Detection | DataSet::Sensor => 365,
+        DataSet::Detection | DataSet::Sensor | DataSet::Rule => 365,
         DataSet::Flow => 14,
     }
 }
@@ -104,7 +104,7 @@ pub fn index_template(data: DataSet) -> Value {
 pub fn pipeline(data: DataSet) -> Value {
     let mut processors = match data {
         DataSet::Flow => flow_pipeline::processors(),
-        DataSet::Detection | DataSet::Sensor => Vec::new(),
+        DataSet::Detection | DataSet::Sensor | DataSet::Rule => Vec::new(),
     };
     processors.extend(arrival());
     let description = format!("Documents of {} as they arrive. {MANAGED}", data.name());
@@ -122,8 +122,8 @@ pub fn pipeline(data: DataSet) -> Value {
 #[must_use]
 pub fn package_pipeline(data: DataSet) -> Value {
     let mut pipeline = pipeline(data);
-    if let (DataSet::Detection | DataSet::Sensor, Some(Value::Array(processors))) =
-        (data, pipeline.get_mut("processors"))
+    if let (true, Some(Value::Array(processors))) =
+        (data != DataSet::Flow, pipeline.get_mut("processors"))
     {
         let identity = json!({ "set": {
             "field": "_id",

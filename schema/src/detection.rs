@@ -23,11 +23,14 @@ fields! {
     TIMESTAMP = "@timestamp", Date, "", Required, Ecs,
         "When this revision of the finding was made.", "2025-11-22T08:26:30.123Z",
         Ocsf "time";
+    CLIENT_JA4 = "beaconwatch.client.ja4", Keyword, "", Optional, Beaconwatch,
+        "Last known fingerprint of the client's TLS (JA4), for which ECS has no field.", "t13d1516h2_8daaf6152771_b186095e22b6";
     COMMUNITY_IDS = "beaconwatch.community_ids", Keyword [array], "", Optional, Beaconwatch,
-        "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
+        "Community IDs (version 1, seed 0) of the newest connections, newest first, up to 8.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=",
+        Ocsf "evidences[].connection_info.community_uid";
     COUNT = "beaconwatch.count", Long, "{connection}", Required, Beaconwatch,
         "Connections from event.start to event.end.", "42",
-        Ocsf "count";
+        Ocsf "count", OpenTelemetry "beaconwatch.count";
     EVIDENCE_ACTIVE_HOURS = "beaconwatch.evidence.active_hours", Long, "h", Optional, Beaconwatch,
         "Hours with a beat, of the newest 16 days.", "21";
     EVIDENCE_BEATS = "beaconwatch.evidence.beats", Long, "{beat}", Optional, Beaconwatch,
@@ -69,14 +72,15 @@ fields! {
         "How often the severity rose above that of the document before.", "1";
     FINDING_ID = "beaconwatch.finding.id", Keyword, "", Required, Beaconwatch,
         "Identity of the finding through all of its revisions.", "9f1c2a7be03d4f55a1b2c3d4e5f60718",
-        Ocsf "finding_info.uid";
+        Ocsf "finding_info.uid", OpenTelemetry "beaconwatch.finding.id";
     FINDING_OPENED = "beaconwatch.finding.opened", Date, "", Required, Beaconwatch,
         "When the first revision of the finding was made.", "2025-11-22T08:26:30.123Z",
         Ocsf "finding_info.created_time";
     FINDING_REOPENED = "beaconwatch.finding.reopened", Long, "", Required, Beaconwatch,
         "How often the finding went on after it had been closed.", "0";
     FINDING_REVISION = "beaconwatch.finding.revision", Long, "", Required, Beaconwatch,
-        "Number of this revision, from 1.", "1";
+        "Number of this revision, from 1.", "1",
+        OpenTelemetry "beaconwatch.finding.revision";
     FINDING_STATE = "beaconwatch.finding.state", Keyword, "", Required, Beaconwatch,
         "open while the beats go on, else closed.", "open";
     INTERVAL_COEFFICIENT_OF_VARIATION = "beaconwatch.interval.coefficient_of_variation", Double, "1", Optional, Beaconwatch,
@@ -90,7 +94,8 @@ fields! {
     INTERVAL_MEAN = "beaconwatch.interval.mean_s", Double, "s", Optional, Beaconwatch,
         "Mean of the intervals.", "60.2";
     INTERVAL_MEDIAN = "beaconwatch.interval.median_s", Double, "s", Optional, Beaconwatch,
-        "Median of the intervals.", "60.0";
+        "Median of the intervals.", "60.0",
+        OpenTelemetry "beaconwatch.interval.median_s";
     INTERVAL_MINIMUM = "beaconwatch.interval.minimum_s", Double, "s", Optional, Beaconwatch,
         "Shortest interval.", "48.3";
     INTERVAL_STANDARD_DEVIATION = "beaconwatch.interval.standard_deviation_s", Double, "s", Optional, Beaconwatch,
@@ -102,10 +107,17 @@ fields! {
     PERIODICITY = "beaconwatch.periodicity", Double, "1", Optional, Beaconwatch,
         "Value of the signal periodicity, 0 to 1.", "0.93";
     SCORE = "beaconwatch.score", Double, "1", Required, Beaconwatch,
-        "Score of the finding, 0 to 1.", "0.94";
+        "Score of the finding, 0 to 1.", "0.94",
+        OpenTelemetry "beaconwatch.score";
     SEVERITY = "beaconwatch.severity", Keyword, "", Required, Beaconwatch,
         "Severity of the score: low, medium (from 0.7), high (from 0.8) or critical (from 0.9).", "critical",
         Cim "severity", Ocsf "severity";
+    SIGMA_ID = "beaconwatch.sigma.id", Keyword [array], "", Optional, Beaconwatch,
+        "Identities of the Sigma rules that match this document.", "7d3e6a1c-0b52-4f0e-8a55-52f0c1d9b7aa";
+    SIGMA_LEVEL = "beaconwatch.sigma.level", Keyword [array], "", Optional, Beaconwatch,
+        "Levels of these rules, in the same order: informational, low, medium, high or critical.", "high";
+    SIGMA_TITLE = "beaconwatch.sigma.title", Keyword [array], "", Optional, Beaconwatch,
+        "Titles of these rules, in the same order.", "Beacon Of A Process In A Temporary Folder";
     SIGNALS = "beaconwatch.signals", Nested [array], "", Optional, Beaconwatch,
         "The signals whose contributions add up to the score (method seed) or to its log-odds (method evidence).", "";
     SIGNALS_CONTRIBUTION = "beaconwatch.signals.contribution", Double, "1", Optional, Beaconwatch,
@@ -184,10 +196,10 @@ fields! {
         Cim "description", Ocsf "status_detail";
     EVENT_RISK_SCORE = "event.risk_score", Float, "1", Required, Ecs,
         "Score of the finding, 0 to 100.", "94.0",
-        Ocsf "risk_score", OpenTelemetry "beaconwatch.risk_score";
+        Ocsf "risk_score" as Long, OpenTelemetry "beaconwatch.risk_score";
     EVENT_SEVERITY = "event.severity", Long, "", Required, Ecs,
         "Severity as Elastic's detection rules number it: 21 low, 47 medium, 73 high, 99 critical.", "99",
-        Cim "severity_id", OpenTelemetry "beaconwatch.event.severity";
+        Cim "severity_id", OpenTelemetry "beaconwatch.severity";
     EVENT_START = "event.start", Date, "", Required, Ecs,
         "Start of the first connection.", "2025-11-22T07:45:30.000Z",
         Ocsf "finding_info.first_seen_time";
@@ -207,7 +219,7 @@ fields! {
         Cim "bytes";
     NETWORK_IANA_NUMBER = "network.iana_number", Keyword, "", Required, Ecs,
         "Transport protocol by its IANA number.", "6",
-        Ocsf "evidences[].connection_info.protocol_num";
+        Ocsf "evidences[].connection_info.protocol_num" as Long;
     NETWORK_TRANSPORT = "network.transport", Keyword, "", Optional, Ecs,
         "Transport protocol: tcp, udp, icmp or ipv6-icmp; absent for others.", "tcp",
         Cim "transport", Ocsf "evidences[].connection_info.protocol_name", OpenTelemetry "network.transport", Sigma "Protocol";
@@ -272,7 +284,7 @@ fields! {
         "Address of the end that initiates.", "192.0.2.10",
         Cim "src", Ocsf "evidences[].src_endpoint.ip", OpenTelemetry "source.address", Sigma "SourceIp";
     TAGS = "tags", Keyword [array], "", Required, Ecs,
-        "Always beaconing; simulated when `beaconwatch simulate` made the connections.", "beaconing";
+        "Always beaconing; simulated when `beaconwatch simulate` made the connections; sigma when a Sigma rule matches.", "beaconing";
     THREAT_FRAMEWORK = "threat.framework", Keyword, "", Required, Ecs,
         "Always MITRE ATT&CK.", "MITRE ATT&CK";
     THREAT_TACTIC_ID = "threat.tactic.id", Keyword [array], "", Required, Ecs,
@@ -294,4 +306,6 @@ fields! {
         "Name of the sub-technique.", "Web Protocols";
     THREAT_SUBTECHNIQUE_REFERENCE = "threat.technique.subtechnique.reference", Keyword [array], "", Optional, Ecs,
         "Where the sub-technique is described.", "https://attack.mitre.org/techniques/T1071/001/";
+    TLS_CLIENT_JA3 = "tls.client.ja3", Keyword, "", Optional, Ecs,
+        "Last known fingerprint of the client's TLS as JA3, where the input has no JA4.", "d4e5b18d6b55c71272893221c96ba240";
 }

@@ -1,10 +1,16 @@
-//! Attributes of a flow record (OTLP log record, event name [`EVENT_NAME`]).
+//! Attributes of a flow record (OTLP log record, event name [`EVENT_NAME`]), beside those of every record
+//! ([`crate::exporter_record`]).
 //!
 //! `source` is the end that initiated the flow (the client), `destination` the end that answered,
 //! whichever of them is local: [`ROLE`] says which end the exporter saw. The log record's time is the
 //! time of the event; its observed time is when the exporter made the record.
 
 use crate::field::fields;
+
+pub use crate::exporter_record::{
+    EXPORTER_ID, EXPORTER_SEQUENCE, HOST_ID, HOST_NAME, SERVICE_INSTANCE_ID, SERVICE_NAME,
+    SERVICE_VERSION,
+};
 
 /// Event name of a flow record.
 pub const EVENT_NAME: &str = "beaconwatch.network.flow";
@@ -21,10 +27,6 @@ pub const ROLE_CLIENT: &str = "client";
 pub const ROLE_SERVER: &str = "server";
 
 fields! {
-    EXPORTER_ID = "beaconwatch.exporter.id", Keyword, "", Required, Beaconwatch,
-        "Identity of one run of one exporter; a restart makes a new one.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
-    EXPORTER_SEQUENCE = "beaconwatch.exporter.sequence", Long, "", Required, Beaconwatch,
-        "Number of this record among all that the exporter made, flow records and heartbeats, from 0 without gaps: a receiver reports what is missing.", "42";
     FLOW_ID = "beaconwatch.flow.id", Keyword, "", Required, Beaconwatch,
         "Identity of the flow on its host, the same in all of its records: 32 hexadecimal digits.", "5b0c3f8d9e6a4b17a2c4d6e8f0123456",
         Cim "session_id";
@@ -116,19 +118,4 @@ fields! {
         Ecs "process.real_user.id" as Keyword, Cim "user", Sigma "User";
     CGROUP_ID = "beaconwatch.process.cgroup_id", Long, "", Optional, Beaconwatch,
         "Kernel's id of the cgroup v2 of the process.", "3251";
-    HOST_ID = "host.id", Keyword, "", Required, OpenTelemetry,
-        "Machine id of the host; resource attribute.", "8f14e45fceea167a5a36dedd4bea2543",
-        Ecs "host.id";
-    HOST_NAME = "host.name", Keyword, "", Required, OpenTelemetry,
-        "Name of the host; resource attribute.", "web-3",
-        Ecs "host.name", Cim "dvc";
-    SERVICE_NAME = "service.name", Keyword, "", Required, OpenTelemetry,
-        "Always beaconwatch-exporter; resource attribute.", "beaconwatch-exporter",
-        Ecs "service.name";
-    SERVICE_VERSION = "service.version", Keyword, "", Required, OpenTelemetry,
-        "Version of the exporter; resource attribute.", "0.1.0",
-        Ecs "service.version";
-    SERVICE_INSTANCE_ID = "service.instance.id", Keyword, "", Required, OpenTelemetry,
-        "Same as the exporter id; resource attribute.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d",
-        Ecs "service.node.name";
 }

@@ -5,7 +5,7 @@
 //! the document of what a Collector sends to the store; the sidecar makes the same to match rules with.
 
 use crate::field::fields;
-use crate::{Field, Origin, Vocabulary, flow};
+use crate::{Field, Origin, Vocabulary, exporter_record, flow};
 
 /// Value of [`DATA_STREAM_TYPE`].
 pub const STREAM_TYPE: &str = "logs";
@@ -36,7 +36,8 @@ pub const ENVELOPE: &[Field] = FIELDS;
 /// Every field of a flow document, sorted by name.
 #[must_use]
 pub fn fields() -> Vec<Field> {
-    let of_record = flow::FIELDS.iter().map(|field| {
+    let of_record = exporter_record::FIELDS.iter().chain(flow::FIELDS);
+    let of_record = of_record.map(|field| {
         let Some(mapping) = field.mapping(Vocabulary::Ecs) else {
             return *field;
         };

@@ -3,17 +3,19 @@
 //! Contract: pure; the same model gives the same bytes. `./x generate` writes the files and `./x lint` fails
 //! when one of them differs.
 
+pub mod sigma;
+
 use std::fmt::Write as _;
 
 use crate::{
-    ECS_VERSION, Field, Level, Mapping, Origin, Vocabulary, detection, flow, flow_document,
-    heartbeat, sensor, template,
+    ECS_VERSION, Field, Level, Mapping, Origin, Vocabulary, detection, exporter_record, flow,
+    flow_document, heartbeat, rule_match, sensor, template,
 };
 
 /// Every generated file: path from the root of the repository, and content.
 #[must_use]
 pub fn generated_files() -> Vec<(&'static str, String)> {
-    vec![
+    let mut files = vec![
         ("docs/fields.md", field_reference()),
         (
             "integrations/elasticsearch/sidecar-template/detection.json",
@@ -23,7 +25,13 @@ pub fn generated_files() -> Vec<(&'static str, String)> {
             "integrations/elasticsearch/sidecar-template/sensor.json",
             format!("{:#}\n", template::sensor_index_template()),
         ),
-    ]
+        (
+            "integrations/elasticsearch/sidecar-template/rule.json",
+            format!("{:#}\n", template::rule_index_template()),
+        ),
+    ];
+    files.extend(sigma::files());
+    files
 }
 
 /// Reference of all fields in Markdown.
@@ -51,6 +59,15 @@ fn field_reference() -> String {
     // Writing to a string cannot fail.
     let _infallible = write!(
         text,
+        "\n## Rule match document\n\n\
+         One JSON document for each match of a Sigma rule in flows and for each correlation, in the data stream `{}`. A rule \
+         that matches a detection document makes none: it marks that one.\n\n",
+        template::rule_data_stream("<namespace>"),
+    );
+    table(&mut text, rule_match::FIELDS);
+    // Writing to a string cannot fail.
+    let _infallible = write!(
+        text,
         "\n## Flow record\n\n\
          One OTLP log record (event name `{}`) for each event of a flow; names are those of the \
          OpenTelemetry semantic conventions where they have one.\n\n",
@@ -63,15 +80,16 @@ fn field_reference() -> String {
          beside them.\n\n",
     );
     table(&mut text, flow_document::ENVELOPE);
-    // Writing to a string cannot fail.
     let _infallible = write!(
         text,
         "\n## Heartbeat\n\n\
          One OTLP log record (event name `{}`) of an exporter that had no flow records to send for \
-         `exporter.heartbeat_interval_s`.\n\n",
+         `exporter.heartbeat_interval_s`.\n\n\
+         ## Every record of an exporter\n\n\
+         Attributes of flow records and heartbeats alike; those of the resource say so.\n\n",
         heartbeat::EVENT_NAME,
     );
-    table(&mut text, heartbeat::FIELDS);
+    table(&mut text, exporter_record::FIELDS);
     text
 }
 
@@ -146,8 +164,9 @@ mod tests {
         for field in detection::FIELDS
             .iter()
             .chain(flow::FIELDS)
-            .chain(heartbeat::FIELDS)
+            .chain(exporter_record::FIELDS)
             .chain(sensor::FIELDS)
+            .chain(rule_match::FIELDS)
         {
             assert!(
                 text.contains(&format!("\n| `{}` | ", field.name)),
@@ -168,8 +187,9 @@ mod tests {
         for fields in [
             detection::FIELDS,
             flow::FIELDS,
-            heartbeat::FIELDS,
+            exporter_record::FIELDS,
             sensor::FIELDS,
+            rule_match::FIELDS,
         ] {
             let names: BTreeSet<_> = fields.iter().map(|field| field.name).collect();
             assert_eq!(names.len(), fields.len());
@@ -181,8 +201,9 @@ mod tests {
         for field in detection::FIELDS
             .iter()
             .chain(flow::FIELDS)
-            .chain(heartbeat::FIELDS)
+            .chain(exporter_record::FIELDS)
             .chain(sensor::FIELDS)
+            .chain(rule_match::FIELDS)
         {
             let own = field.name.starts_with("beaconwatch.");
             assert_eq!(own, field.origin == Origin::Beaconwatch, "{}", field.name);

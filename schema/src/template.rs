@@ -1,4 +1,4 @@
-//! Index templates of the data streams of detections and of documents about sensors.
+//! Index templates of the data streams of detections, of documents about sensors and of matches of rules.
 //!
 //! One template for OpenSearch 3 and Elasticsearch 9, so it uses only what both have: `constant_keyword`
 //! becomes `keyword`, and no component templates are composed. Every field of the table is mapped, so that
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Field, FieldType, detection, flow_document, ingest, sensor};
+use crate::{Field, FieldType, detection, flow_document, ingest, rule_match, sensor};
 
 /// Name of the index template.
 pub const NAME: &str = "logs-beaconwatch.detection";
@@ -18,6 +18,8 @@ pub const NAME: &str = "logs-beaconwatch.detection";
 pub const SENSOR_NAME: &str = "logs-beaconwatch.sensor";
 /// Name of the index template for flow documents.
 pub const FLOW_NAME: &str = "logs-beaconwatch.flow";
+/// Name of the index template for matches of rules.
+pub const RULE_NAME: &str = "logs-beaconwatch.rule";
 /// Above 200, the priority of the servers' own template for `logs-*-*`.
 pub const PRIORITY: u32 = 250;
 /// Longer keywords are kept and not indexed: one above 32,766 bytes would make the server refuse its
@@ -53,6 +55,22 @@ pub fn sensor_index_template() -> Value {
         "Sensors of Beaconwatch",
         &sensor_data_stream("*"),
         sensor::FIELDS,
+    )
+}
+
+/// Name of the data stream of matches of rules in a namespace.
+#[must_use]
+pub fn rule_data_stream(namespace: &str) -> String {
+    format!("{RULE_NAME}-{namespace}")
+}
+
+/// Body of the index template for matches of rules: its name is [`RULE_NAME`].
+#[must_use]
+pub fn rule_index_template() -> Value {
+    template(
+        "Rule matches of Beaconwatch",
+        &rule_data_stream("*"),
+        rule_match::FIELDS,
     )
 }
 
@@ -160,6 +178,7 @@ mod tests {
             (index_template(), detection::FIELDS),
             (sensor_index_template(), sensor::FIELDS),
             (flow_index_template(), &flow_document::fields()),
+            (rule_index_template(), rule_match::FIELDS),
         ] {
             for field in &stored(fields) {
                 let inner = field.name.replace('.', "/properties/");

@@ -12,6 +12,7 @@
 //! - `store`: one embedded database; an acknowledged request is on disk; input, state and outbox are
 //!   written together.
 //! - `observe`: duplicates and gaps per exporter; findings and their revisions.
+//! - `sigma`: rules mark detections, and make documents of what they find in flows and by correlation.
 //! - `deliver`: at least once, with a stable id, to [`destinations`].
 //! - `control`: changes while it runs, by the API and by reading the configuration again.
 //! - `api`: the HTTP API and the web page: who may do what, and all that can be asked.
@@ -30,6 +31,7 @@ mod listen;
 mod observe;
 pub mod receive;
 mod sidecar;
+mod sigma;
 mod status;
 mod store;
 mod time_text;
@@ -42,8 +44,8 @@ pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Docu
 pub use clock::Clock;
 pub use config::{
     AlertsConfig, ApiConfig, Config, ConfigError, ContextConfig, ContextError, DeliveryConfig,
-    InputConfig, ListConfig, ListFormat, OpenedContext, ReceiveConfig, Role, StoreConfig,
-    TailConfig, TlsConfig, TokenConfig,
+    InputConfig, ListConfig, ListFormat, OpenedContext, ReceiveConfig, Role, RulesConfig,
+    StoreConfig, TailConfig, TlsConfig, TokenConfig,
 };
 pub use control::{ControlError, ReloadReport, Reread, View};
 pub use deliver::{
@@ -54,6 +56,7 @@ pub use listen::{ListenError, TlsError};
 pub use observe::{AnalysisReport, ExporterStatus, SensorState};
 pub use receive::{AcceptError, Receiver};
 pub use sidecar::{Addresses, Reloader, Sidecar, StartError, StopReport};
+pub use sigma::{OpenedRules, RuleStatus, RulesError, RulesStatus};
 pub use status::{
     AllowStatus, DetectorStatus, FindingStatus, InputStatus, ReceiveStatus, RejectedStatus, Status,
     StatusSource, StoreStatus,

@@ -17,6 +17,7 @@ use crate::deliver::{Deliveries, DestinationStatus};
 use crate::input::Inputs;
 use crate::observe::{ExporterStatus, ObserveStatus, Observer};
 use crate::receive::{Fault, Receiver};
+use crate::sigma::RulesStatus;
 use crate::store::{Size, Store, StoreError};
 use crate::time_text::rfc3339;
 
@@ -54,6 +55,8 @@ pub struct Status {
     pub alerts: AlertCounts,
     /// The allow-list.
     pub allow: AllowStatus,
+    /// Sigma rules.
+    pub rules: RulesStatus,
     /// What came in by other ways than flow records.
     pub inputs: InputStatus,
     /// Deliveries by destination.
@@ -218,6 +221,7 @@ impl StatusReporter {
             allow: AllowStatus {
                 entries: self.observer.allow_list().current().entries.len() as u64,
             },
+            rules: observed.rules,
             inputs: self.inputs(),
             destinations: self.destinations().await,
             store: self.store(observed.failed_checkpoints).await,

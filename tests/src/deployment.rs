@@ -104,6 +104,7 @@ pub struct Sidecar {
 struct Places {
     folder: PathBuf,
     search_url: String,
+    settings: Vec<(String, String)>,
     grpc_port: u16,
     http_port: u16,
     api_port: u16,
@@ -113,7 +114,17 @@ impl Deployment {
     /// Starts everything in `folder`, and waits until a connection made now is seen at the other end.
     pub fn start(servers: &Servers, folder: &Path) -> Result<Self> {
         let opensearch = Node::start(&servers.opensearch, &folder.join("opensearch"))?;
-        let sidecar = Sidecar::start(&folder.join("sidecar"), &opensearch.url())?;
+        Self::beside(servers, folder, opensearch, &[])
+    }
+
+    /// The same with an OpenSearch that runs already, and with more settings of the sidecar.
+    pub fn beside(
+        servers: &Servers,
+        folder: &Path,
+        opensearch: Node,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
+        let sidecar = Sidecar::start(&folder.join("sidecar"), &opensearch.url(), settings)?;
         let collector = Collector::start(
             &servers.collector,
             &folder.join("collector"),
@@ -150,6 +161,11 @@ impl Deployment {
             self.exporter.log()?
         );
         Ok(())
+    }
+
+    /// Kills the exporter: nobody hears of it any more.
+    pub fn kill_exporter(&mut self) -> Result<()> {
+        self.exporter.kill()
     }
 
     /// The exporter's connection to the Collector and the sidecar's to OpenSearch are marked as Beaconwatch's
@@ -255,12 +271,16 @@ fn packaged(name: &str) -> PathBuf {
 }
 
 impl Sidecar {
-    fn start(folder: &Path, search_url: &str) -> Result<Self> {
+    fn start(folder: &Path, search_url: &str, settings: &[(&str, String)]) -> Result<Self> {
         fs::create_dir_all(folder).context("creating the folder of the sidecar")?;
         let [grpc_port, http_port, api_port] = http::free_ports()?;
         let places = Places {
             folder: folder.to_owned(),
             search_url: search_url.to_owned(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
             grpc_port,
             http_port,
             api_port,
@@ -303,6 +323,12 @@ impl Sidecar {
         http::get(&url)?.expect_success(&url)
     }
 
+    /// Address of the API.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        self.places.url(path)
+    }
+
     fn grpc_port(&self) -> u16 {
         self.places.grpc_port
     }
@@ -334,7 +360,8 @@ impl Places {
                 "BEACONWATCH_SIDECAR__DESTINATIONS__FILE__PATH",
                 self.detections(),
             )
-            .envs(SIDECAR_SCALE.iter().copied());
+            .envs(SIDECAR_SCALE.iter().copied())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
         let log = self.folder.join("sidecar.log");
         let mut process = Process::start("the sidecar", &command, None, &log)?;
         wait::wait_for("the sidecar", DEADLINE, || {

@@ -119,6 +119,12 @@ impl Detect {
         Ok(())
     }
 
+    /// Port of its API.
+    #[must_use]
+    pub const fn api_port(&self) -> u16 {
+        self.ports[2]
+    }
+
     /// What it says of the destination.
     pub fn destination(&self) -> Result<Value> {
         let url = format!("http://127.0.0.1:{}/api/v1/status", self.ports[2]);

@@ -70,6 +70,29 @@ pub fn post(url: &str, body: &Value) -> Result<Answer> {
     read(response)
 }
 
+/// Sends documents to a bulk address (operation `create`); every one must be taken.
+pub fn bulk(url: &str, documents: &[Value]) -> Result<()> {
+    let mut lines = String::new();
+    for document in documents {
+        lines.push_str("{\"create\":{}}\n");
+        lines.push_str(&document.to_string());
+        lines.push('\n');
+    }
+    let response = agent()
+        .post(url)
+        .header("content-type", "application/x-ndjson")
+        .send(lines)
+        .with_context(|| format!("POST {url}"))?;
+    let answer = read(response)?.expect_success(url)?;
+    let refused = answer["items"]
+        .as_array()
+        .context("an answer without items")?
+        .iter()
+        .find(|item| item["create"]["status"] != 201);
+    ensure!(refused.is_none(), "a document was refused: {refused:?}");
+    Ok(())
+}
+
 /// Puts `body` at `url`.
 pub fn put(url: &str, body: &Value) -> Result<Answer> {
     let response = agent()

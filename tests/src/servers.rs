@@ -6,7 +6,9 @@ pub mod ecs_schema;
 pub mod elasticsearch;
 pub mod hec;
 pub mod opensearch;
+pub mod package_spec;
 pub mod rsyslog;
+pub mod studio;
 pub mod syslog;
 pub mod syslog_ng;
 
@@ -29,6 +31,8 @@ pub struct Servers {
     pub syslog_ng: syslog::Installed,
     /// The browser and what drives it.
     pub browser: chromium::Installed,
+    /// The validator of Elastic packages.
+    pub package_spec: PathBuf,
     /// The ECS field table as JSON.
     pub ecs_schema: PathBuf,
 }
@@ -40,6 +44,7 @@ impl Servers {
         Ok(Self {
             browser: chromium::install(progress)?,
             ecs_schema: ecs_schema::install(progress)?,
+            package_spec: package_spec::install(progress)?,
             opensearch: opensearch::install(progress)?,
             elasticsearch: elasticsearch::install(progress)?,
             rsyslog: rsyslog::RSYSLOG.install(progress)?,

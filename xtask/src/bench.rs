@@ -66,36 +66,38 @@ pub(crate) fn run(prefix: &str) -> Result<()> {
         );
     }
     for benchmark in BENCHMARKS.iter().filter(is_meant) {
-        for mut line in benchmark.run()? {
-            line["benchmark"] = json!(benchmark.name);
-            line["machine"] = machine.clone();
-            println!("{line}");
-        }
+        benchmark.run(&machine)?;
     }
     Ok(())
 }
 
 impl Benchmark {
-    fn run(&self) -> Result<Vec<Value>> {
+    /// Runs it and prints its lines, also those of one that fails after them.
+    fn run(&self, machine: &Value) -> Result<()> {
         let name = self.name;
         let output = self
             .command()?
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("starting the benchmark {name}"))?;
-        if !output.status.success() {
-            bail!("the benchmark {name} ended with {}", output.status);
-        }
         let text = String::from_utf8_lossy(&output.stdout);
         let lines: Vec<Value> = text
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .filter(Value::is_object)
             .collect();
+        for mut line in lines.iter().cloned() {
+            line["benchmark"] = json!(name);
+            line["machine"] = machine.clone();
+            println!("{line}");
+        }
+        if !output.status.success() {
+            bail!("the benchmark {name} ended with {}", output.status);
+        }
         if lines.is_empty() {
             bail!("the benchmark {name} printed no JSON object");
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Builds the benchmark, and gives the command that runs it.

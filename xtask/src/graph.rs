@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("beaconwatch-inputs", &["beaconwatch-detector"]),
     ("beaconwatch-integrations", &["beaconwatch-schema"]),
     ("beaconwatch-settings", &[]),
+    ("beaconwatch-rules", &["beaconwatch-schema"]),
     (
         "beaconwatch-setup",
         &[
@@ -42,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-detector",
             "beaconwatch-destinations",
             "beaconwatch-inputs",
+            "beaconwatch-rules",
         ],
     ),
     (

@@ -1,16 +1,26 @@
 //! Measures the detector: observations into state, series scored, bytes per series.
 //!
 //! `cargo run --release -p beaconwatch-bench --bin detector` prints one JSON object a line, on one thread. The input is made by a fixed recipe: series of 2 to 200 connections, most of them few.
+//!
+//! The formulas of litemars, in numpy (`bench/peers.py`), are timed over the same pairs: one pair after the other, as its
+//! program does, and all pairs of one length in one array, as fast as numpy can. Their time begins when the starts of
+//! every pair lie in arrays; the detector's begins with its state. Both (`analyse_all`) are per second of processor time, so
+//! that what else runs does not favour one. Without Python and numpy (`PYTHON`) the line has no value
+//! and says what is missing, and this program fails after the other measurements.
 
 #![expect(clippy::print_stdout, reason = "prints its measurements")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::HashMap;
 use std::error::Error;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use beaconwatch_bench::peers;
+use beaconwatch_bench::process::processor_time;
+use beaconwatch_bench::random::Numbers;
 use beaconwatch_detector::{
     Context, Detector, Observation, Phase, Profile, SeriesKey, Settings, Timestamp, Transport,
 };
@@ -44,27 +54,15 @@ const SECOND: i64 = 1_000_000_000;
 /// A change of method makes the detector analyse every series again.
 const METHODS: [Profile; 2] = [Profile::Seed, Profile::Evidence];
 
-/// A fixed sequence of numbers without a pattern (`SplitMix64`).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
 /// Connections of one series: 2 to 200, half of the series fewer than 6.
 fn connections(numbers: &mut Numbers) -> i64 {
-    let steps = 2 << (numbers.next() % 8).min(numbers.next() % 8);
-    2 + i64::try_from(numbers.next() % steps).unwrap_or(0)
+    let steps = 2 << (numbers.bits() % 8).min(numbers.bits() % 8);
+    2 + i64::try_from(numbers.bits() % steps).unwrap_or(0)
 }
 
 /// Observations of all series in the order of their times.
 fn observations() -> Vec<Observation> {
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers::new(1);
     let (host, namespace) = (
         Arc::from("8f14e45fceea167a5a36dedd4bea2543"),
         Arc::from("host"),
@@ -79,10 +77,10 @@ fn observations() -> Vec<Observation> {
             destination_port: 443,
             transport: Transport::Tcp,
         };
-        let start = i64::try_from(numbers.next() % 3600).unwrap_or(0) * SECOND;
-        let period = 10 + i64::try_from(numbers.next() % 600).unwrap_or(0);
+        let start = i64::try_from(numbers.bits() % 3600).unwrap_or(0) * SECOND;
+        let period = 10 + i64::try_from(numbers.bits() % 600).unwrap_or(0);
         for beat in 0..connections(&mut numbers) {
-            let jitter = i64::try_from(numbers.next() % (5 * 1_000_000_000)).unwrap_or(0);
+            let jitter = i64::try_from(numbers.bits() % (5 * 1_000_000_000)).unwrap_or(0);
             let time = Timestamp::from_unix_nanos(start + beat * period * SECOND + jitter);
             all.push(Observation::new(time, Phase::Opened, key.clone()));
         }
@@ -92,8 +90,12 @@ fn observations() -> Vec<Observation> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^53")]
+fn per_second_of(count: usize, time: Duration) -> f64 {
+    (count as f64 / time.as_secs_f64()).round()
+}
+
 fn per_second(count: usize, start: Instant) -> f64 {
-    (count as f64 / start.elapsed().as_secs_f64()).round()
+    per_second_of(count, start.elapsed())
 }
 
 fn report(name: &str, value: f64, unit: &str, detail: &str) {
@@ -114,8 +116,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     for profile in METHODS {
         detector.set_settings(with(profile))?;
-        measure_analysis(&mut detector, now);
+        measure_analysis(&mut detector, now)?;
     }
+    let peers = measure_peers(&input);
 
     let start = Instant::now();
     for observation in &input {
@@ -130,14 +133,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     measure_memory(&input, now)?;
     measure_lengths()?;
-    measure_million()
+    measure_million()?;
+    peers
 }
 
 /// A million series of eight connections, sixteen of each source: all analysed, then those that changed.
 fn measure_million() -> Result<(), Box<dyn Error>> {
     const MILLION: u32 = 1_000_000;
     const CONNECTIONS: i64 = 8;
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers::new(7);
     let mut detector = Detector::new(Settings::default())?;
     let (host, namespace) = (Arc::from("h"), Arc::from("host"));
     let now = Timestamp::from_unix_nanos(CONNECTIONS * 600 * SECOND);
@@ -152,7 +156,7 @@ fn measure_million() -> Result<(), Box<dyn Error>> {
     for series in 0..MILLION {
         let key = key(series);
         for beat in 0..CONNECTIONS {
-            let late = i64::try_from(numbers.next() % (500 * 1_000_000_000)).unwrap_or(0);
+            let late = i64::try_from(numbers.bits() % (500 * 1_000_000_000)).unwrap_or(0);
             let time = Timestamp::from_unix_nanos(beat * 600 * SECOND + late);
             detector.observe(now, &Observation::new(time, Phase::Opened, key.clone()));
         }
@@ -183,11 +187,11 @@ fn measure_million() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Every series analysed anew.
-fn measure_analysis(detector: &mut Detector, now: Timestamp) {
-    let start = Instant::now();
+/// Every series analysed anew, per second of processor time, as the peers' formulas are timed.
+fn measure_analysis(detector: &mut Detector, now: Timestamp) -> Result<(), Box<dyn Error>> {
+    let start = processor_time()?;
     let scored = detector.analyse(now, &Context::default());
-    let rate = per_second(scored.len(), start);
+    let rate = per_second_of(scored.len(), processor_time()?.saturating_sub(start));
     let gated = scored.iter().filter(|found| found.gate.is_some()).count();
     let detail = format!(
         "{}: {} series, {gated} of them stopped by a gate",
@@ -195,6 +199,40 @@ fn measure_analysis(detector: &mut Detector, now: Timestamp) {
         scored.len()
     );
     report("analyse_all", rate, "series/s", &detail);
+    Ok(())
+}
+
+/// The same pairs scored by the formulas of litemars.
+fn measure_peers(input: &[Observation]) -> Result<(), Box<dyn Error>> {
+    let mut pairs: HashMap<&SeriesKey, Vec<f64>> = HashMap::new();
+    for observation in input {
+        let start = Duration::from_nanos(observation.time.unix_nanos().unsigned_abs());
+        let pair = pairs.entry(&observation.key).or_default();
+        pair.push(start.as_secs_f64());
+    }
+    let timed = peers::time(&pairs.into_values().collect::<Vec<_>>());
+    let lines = timed.inspect_err(|error| {
+        println!(
+            "{}",
+            serde_json::json!({"measure": "analyse_all", "value": null, "unit": "series/s",
+                "detail": format!("litemars formulas in numpy: not measured, {error}")})
+        );
+    })?;
+    for line in lines {
+        let number = |name: &str| line[name].as_f64().unwrap_or(f64::NAN);
+        let way = match line["way"].as_str() {
+            Some("batched") => "all series of one length in one array",
+            _ => "one series after the other",
+        };
+        let rate = (number("pairs") / number("seconds")).round();
+        let (all, scored) = (number("pairs"), number("scored"));
+        let stopped = all - scored;
+        let detail = format!(
+            "litemars formulas in numpy, {way}: {all} series, {stopped} of them stopped by a gate"
+        );
+        report("analyse_all", rate, "series/s", &detail);
+    }
+    Ok(())
 }
 
 fn with(profile: Profile) -> Settings {
@@ -240,9 +278,9 @@ fn measure_lengths() -> Result<(), Box<dyn Error>> {
             transport: Transport::Tcp,
         };
         let mut detector = Detector::new(with(profile))?;
-        let mut numbers = Numbers(2);
+        let mut numbers = Numbers::new(2);
         for beat in 0..length {
-            let jitter = i64::try_from(numbers.next() % 6_000_000_000).unwrap_or(0);
+            let jitter = i64::try_from(numbers.bits() % 6_000_000_000).unwrap_or(0);
             let time = Timestamp::from_unix_nanos(beat * 60 * SECOND + jitter);
             detector.observe(time, &Observation::new(time, Phase::Opened, key.clone()));
         }

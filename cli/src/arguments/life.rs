@@ -21,7 +21,7 @@ pub(crate) enum AlertCommand {
     /// List findings (what `alerts` alone does)
     List(AlertListArguments),
     /// Show one finding: why, its beats, its history, and where it was delivered
-    Show(AlertArguments),
+    Show(AlertShowArguments),
     /// Say that somebody looks after a finding
     Acknowledge(AcknowledgeArguments),
     /// Write a comment
@@ -128,6 +128,32 @@ pub(crate) struct AlertArguments {
     pub(crate) ask: AskArguments,
 }
 
+/// How one finding is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlertFormat {
+    /// Text for people
+    #[default]
+    Text,
+    /// The API's answer
+    Json,
+    /// The document that destinations get (Elastic Common Schema)
+    Ecs,
+    /// OCSF Detection Finding (2004)
+    Ocsf,
+    /// A STIX 2.1 bundle
+    Stix,
+}
+
+/// `alerts show`.
+#[derive(Debug, Args)]
+pub(crate) struct AlertShowArguments {
+    #[command(flatten)]
+    pub(crate) alert: AlertArguments,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub(crate) format: AlertFormat,
+}
+
 /// `alerts acknowledge`.
 #[derive(Debug, Args)]
 pub(crate) struct AcknowledgeArguments {
@@ -189,7 +215,7 @@ pub(crate) enum AllowCommand {
     /// List the entries (what `allow` alone does)
     List(super::ListArguments),
     /// Allow what fits every condition that is given, from now on and retroactively
-    Add(AllowAddArguments),
+    Add(Box<AllowAddArguments>),
     /// Remove an entry
     Remove(AllowRemoveArguments),
 }
@@ -197,7 +223,8 @@ pub(crate) enum AllowCommand {
 /// `allow add`.
 #[derive(Debug, Args)]
 #[group(id = "condition", required = true, multiple = true,
-        args = ["source", "destination", "destination_port", "transport", "domain", "process"])]
+        args = ["source", "destination", "destination_port", "transport", "domain", "process",
+                "client_fingerprint"])]
 pub(crate) struct AllowAddArguments {
     /// From this address or network
     #[arg(long, value_name = "IP[/BITS]", value_parser = network)]
@@ -209,7 +236,7 @@ pub(crate) struct AllowAddArguments {
     #[arg(long = "dest-port", value_name = "PORT")]
     pub(crate) destination_port: Option<u16>,
     /// Over this transport
-    #[arg(long, value_parser = ["tcp", "udp"])]
+    #[arg(long, value_parser = ["tcp", "udp", "icmp"])]
     pub(crate) transport: Option<String>,
     /// To this name: exactly it, or with `*.` in front it and everything below
     #[arg(long, value_name = "NAME")]
@@ -217,6 +244,9 @@ pub(crate) struct AllowAddArguments {
     /// By this process: a name, or a path that may have wildcards
     #[arg(long, value_name = "NAME")]
     pub(crate) process: Option<String>,
+    /// By a client with this TLS fingerprint (JA4 or JA3): exactly it, or its first parts such as `t13d1516h2_*`
+    #[arg(long, visible_alias = "ja4", value_name = "JA4")]
+    pub(crate) client_fingerprint: Option<String>,
     /// Why, 1 to 500 characters
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
@@ -246,7 +276,7 @@ pub(crate) struct AllowRemoveArguments {
 }
 
 /// An id, or the beginning of one: hexadecimal digits.
-fn alert_id(text: &str) -> Result<String, String> {
+pub(super) fn alert_id(text: &str) -> Result<String, String> {
     if (4..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }

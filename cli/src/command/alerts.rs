@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::instance::{self, Instance, segment};
 use super::lists;
-use crate::arguments::{AlertArguments, AlertCommand, AlertListArguments, AlertsArguments};
+use crate::arguments::{
+    AlertArguments, AlertCommand, AlertFormat, AlertListArguments, AlertShowArguments,
+    AlertsArguments, InstanceArguments,
+};
 use crate::client::Query;
 use crate::error::Error;
 use crate::output::answer::{
@@ -30,11 +33,7 @@ pub(crate) fn run(arguments: AlertsArguments, config: Option<&Path>) -> Result<(
     match arguments.command {
         None => list(&arguments.list, config),
         Some(AlertCommand::List(arguments)) => list(&arguments, config),
-        Some(AlertCommand::Show(arguments)) => {
-            let (instance, path) = found(&arguments, config)?;
-            let alert = instance.get(&path, &Query::new())?;
-            instance::print_lines(&arguments.ask.print, &alert, show::print)
-        }
+        Some(AlertCommand::Show(arguments)) => show_one(&arguments, config),
         Some(AlertCommand::Acknowledge(it)) => change(&it.alert, config, |instance, path| {
             let path = format!("{path}/acknowledge");
             if it.undo {
@@ -61,6 +60,21 @@ pub(crate) fn run(arguments: AlertsArguments, config: Option<&Path>) -> Result<(
             }
         }),
     }
+}
+
+fn show_one(arguments: &AlertShowArguments, config: Option<&Path>) -> Result<(), Error> {
+    let (instance, path) = found(&arguments.alert, config)?;
+    let vocabulary = match arguments.format {
+        AlertFormat::Text | AlertFormat::Json => None,
+        AlertFormat::Ecs => Some("ecs"),
+        AlertFormat::Ocsf => Some("ocsf"),
+        AlertFormat::Stix => Some("stix"),
+    };
+    let path = vocabulary.map_or_else(|| path.clone(), |it| format!("{path}/{it}"));
+    let answer = instance.get(&path, &Query::new())?;
+    let mut print = arguments.alert.ask.print.clone();
+    print.json |= arguments.format != AlertFormat::Text;
+    instance::print_lines(&print, &answer, show::print)
 }
 
 fn given(key: &str, text: Option<&str>) -> Value {
@@ -111,6 +125,17 @@ fn change(
             state(it)
         )
     })
+}
+
+/// A finding as the document that destinations get.
+pub(super) fn document(
+    id: &str,
+    arguments: &InstanceArguments,
+    config: Option<&Path>,
+) -> Result<Value, Error> {
+    let instance = Instance::of(arguments, config)?;
+    let id = whole_id(&instance, id)?;
+    instance.get(&format!("{PATH}/{}/ecs", segment(&id)), &Query::new())
 }
 
 /// The instance, and the path of the one finding that `id` is the beginning of.

@@ -49,6 +49,7 @@ fn add(arguments: &AllowAddArguments, config: Option<&Path>) -> Result<(), Error
         ("transport", &arguments.transport),
         ("domain", &arguments.domain),
         ("process", &arguments.process),
+        ("client_fingerprint", &arguments.client_fingerprint),
         ("reason", &Some(arguments.reason.clone())),
         ("owner", &arguments.owner),
         ("expires", &expires),
@@ -116,7 +117,7 @@ fn remove(arguments: &AllowRemoveArguments, config: Option<&Path>) -> Result<(),
     Ok(())
 }
 
-/// `from 10.0.0.0/8 to *.example.org:443/tcp by curl`.
+/// `from 10.0.0.0/8 to *.example.org port 443 tcp by curl with t13d1516h2_*`.
 fn conditions(it: &Value) -> String {
     let mut parts = Vec::new();
     parts.extend(optional(it, "/source").map(|it| format!("from {it}")));
@@ -127,6 +128,7 @@ fn conditions(it: &Value) -> String {
     }
     parts.extend(optional(it, "/transport"));
     parts.extend(optional(it, "/process").map(|it| format!("by {it}")));
+    parts.extend(optional(it, "/client_fingerprint").map(|it| format!("with {it}")));
     parts.join(" ")
 }
 
@@ -170,6 +172,9 @@ const ENTRIES: Listing = Listing {
         ("Protocol", |it| csv::Cell::Text(raw(it, "/transport"))),
         ("Domain", |it| csv::Cell::Text(raw(it, "/domain"))),
         ("Process", |it| csv::Cell::Text(raw(it, "/process"))),
+        ("Client_Fingerprint", |it| {
+            csv::Cell::Text(raw(it, "/client_fingerprint"))
+        }),
         ("Reason", |it| csv::Cell::Text(raw(it, "/reason"))),
         ("Owner", |it| csv::Cell::Text(raw(it, "/owner"))),
         ("Expires", |it| csv::Cell::Text(raw(it, "/expires"))),

@@ -19,9 +19,14 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
     let loaded = config::load(file, Flags::default())?;
     let config = &loaded.config;
     check_files(config)?;
+    let rules = config.sidecar.rules.open().map_err(StartError::Rules)?;
+    // The others are in force all the same.
+    let broken = rules.report.broken.iter();
+    let broken: Vec<String> = broken.map(|it| format!("rules: {it}")).collect();
     let unreadable = unreadable::of(&loaded)?;
     to_stdout(|out| {
-        for warning in loaded.warnings.iter().chain(&unreadable) {
+        let warnings = loaded.all_warnings().chain(&unreadable).chain(&broken);
+        for warning in warnings {
             writeln!(out, "warning: {}", text::harmless(warning))?;
         }
         match &loaded.file {
@@ -124,8 +129,7 @@ pub(crate) fn schema() -> Result<(), Error> {
 /// A file that says the same, with the origins as comments. Keys are dotted: so no table can hide another.
 fn as_toml(loaded: &Loaded, shown: &[Setting]) -> String {
     let mut lines: Vec<String> = loaded
-        .warnings
-        .iter()
+        .all_warnings()
         .map(|it| format!("# {}", text::harmless(it)))
         .collect();
     let mut section = "";
@@ -201,7 +205,7 @@ fn as_json(loaded: &Loaded, shown: &[Setting]) -> String {
             origins.insert(setting.path.join("."), origin.clone().into());
         }
     }
-    let warnings = loaded.warnings.clone();
+    let warnings: Vec<&String> = loaded.all_warnings().collect();
     let all = serde_json::json!({"configuration": tree, "origins": origins, "warnings": warnings});
     format!("{all:#}")
 }

@@ -17,7 +17,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Receives, scores and delivers until a signal comes.
 pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
     let loaded = config::load(file, Flags::detect(arguments))?;
-    process::warn_all(&loaded.warnings);
+    process::warn_all(loaded.all_warnings());
     process::multi_threaded()?.block_on(async {
         let shutdown = process::shutdown_on_signal()?;
         let sidecar = Sidecar::start(loaded.config.sidecar).await?;

@@ -27,7 +27,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Captures, scores and delivers until a signal comes.
 pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
     let loaded = config::load(file, Flags::detect(arguments))?;
-    process::warn_all(&loaded.warnings);
+    process::warn_all(loaded.all_warnings());
     process::multi_threaded()?.block_on(capture_and_detect(file, loaded.flags, loaded.config))
 }
 

@@ -18,6 +18,9 @@ pub(crate) struct ScoreLine<'a> {
     dport: u16,
     proto: &'static str,
     server_name: Option<&'a str>,
+    /// Fingerprint of the client's TLS, where the input has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_fingerprint: Option<&'a str>,
     score: f64,
     severity: Severity,
     detected: bool,
@@ -54,7 +57,7 @@ pub(crate) struct ScoreLine<'a> {
     other_clients: u64,
     /// What the times say, with the method `evidence`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    evidence: Option<&'a Evidence>,
+    evidence: Option<EvidenceLine>,
     signals: &'a [Signal],
 }
 
@@ -67,9 +70,59 @@ struct ViewLine<'a> {
     members_total: u64,
 }
 
+/// What the times say: the names of the detector, with its times as people write them.
+#[derive(Debug, Serialize)]
+struct EvidenceLine {
+    source: &'static str,
+    beats: u64,
+    p_value: f64,
+    p_value_any_look: f64,
+    period_s: f64,
+    period_error_s: f64,
+    half_width: f64,
+    explained: f64,
+    miss_rate: f64,
+    clock_period_s: Option<f64>,
+    active_hours: u32,
+    longest_run_h: u32,
+    hours_of_life: u32,
+    next: Option<NextBeatLine>,
+}
+
+/// When the next beat is due, RFC 3339.
+#[derive(Debug, Serialize)]
+struct NextBeatLine {
+    earliest: String,
+    latest: String,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+impl EvidenceLine {
+    fn of(evidence: Evidence) -> Self {
+        Self {
+            source: evidence.source.name(),
+            beats: evidence.beats,
+            p_value: evidence.p_value,
+            p_value_any_look: evidence.p_value_any_look,
+            period_s: evidence.period_s,
+            period_error_s: evidence.period_error_s,
+            half_width: evidence.half_width,
+            explained: evidence.explained,
+            miss_rate: evidence.miss_rate,
+            clock_period_s: evidence.clock_period_s,
+            active_hours: evidence.active_hours,
+            longest_run_h: evidence.longest_run_h,
+            hours_of_life: evidence.hours_of_life,
+            next: evidence.next.map(|next| NextBeatLine {
+                earliest: text::rfc3339(next.earliest),
+                latest: text::rfc3339(next.latest),
+            }),
+        }
+    }
 }
 
 impl<'a> ScoreLine<'a> {
@@ -120,6 +173,7 @@ impl<'a> ScoreLine<'a> {
             dport: key.destination_port,
             proto: key.transport.name(),
             server_name: assessment.server_name.as_deref(),
+            client_fingerprint: assessment.client_fingerprint.as_deref(),
             score: assessment.score,
             severity: assessment.severity,
             detected: assessment.detected,
@@ -142,7 +196,7 @@ impl<'a> ScoreLine<'a> {
             }),
             part_of: assessment.part_of.as_ref(),
             other_clients: assessment.other_clients_total,
-            evidence: assessment.evidence.as_ref(),
+            evidence: assessment.evidence.map(EvidenceLine::of),
             signals: &assessment.signals,
         }
     }

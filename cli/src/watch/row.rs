@@ -110,8 +110,14 @@ impl Row {
         row.severity = word(beacon, "/severity");
         row.explanation = word(beacon, "/explanation/text");
         row.signals = signals(beacon, "/explanation/contributing_signals");
-        row.version = format!("{} {}", word(beacon, "/last_seen"), row.count);
+        row.version = format!(
+            "{} {} {}",
+            word(beacon, "/last_seen"),
+            row.count,
+            word(beacon, "/acknowledged/at")
+        );
         row.state = State {
+            acknowledged_by: optional(beacon, "/acknowledged/by"),
             allowed: optional(beacon, "/allowed/reason"),
             life: if flag(beacon, "/is_beacon") {
                 Life::Open

@@ -293,6 +293,33 @@ fn a_finding_is_acknowledged_and_that_is_taken_back() {
 }
 
 #[test]
+fn an_acknowledged_finding_is_so_among_the_beacons_too() {
+    let mut view = view();
+    let mut found = beacon("5e71e5", "10.0.0.6");
+    found["is_beacon"] = true.into();
+    found["finding_id"] = FIRST.into();
+    found["acknowledged"] = Value::Null;
+    view.take(Message::Beacons(json!({"beacons": [found.clone()]})));
+    press(&mut view, KeyCode::Tab);
+    let row = |view: &View| {
+        let screen = frame(view, 100, 24);
+        let row = screen.lines().find(|it| it.contains("10.0.0.6"));
+        row.unwrap().to_owned()
+    };
+    assert!(row(&view).contains("open"), "{}", row(&view));
+    found["acknowledged"] = json!({"by": "kim", "at": "2023-11-14T22:43:00Z", "comment": null});
+    let asked = view.take(Message::Beacons(json!({"beacons": [found]})));
+    assert_eq!(asked.len(), 1, "its detail is asked for again");
+    assert!(row(&view).contains("ack"), "{}", row(&view));
+    expect(&frame(&view, 100, 24), &["acknowledged by kim"]);
+    assert_eq!(
+        press(&mut view, KeyCode::Char('a')),
+        [],
+        "it is acknowledged already"
+    );
+}
+
+#[test]
 fn a_lost_connection_is_said_and_what_was_known_stays() {
     let mut view = view();
     view.take(Message::Link(Link::Lost(

@@ -224,3 +224,33 @@ fn what_is_shown_can_be_read_again_and_says_where_each_value_came_from() {
     expected["detector"]["seed"]["cv_threshold"] = 0.2.into();
     assert_eq!(json(&again), expected);
 }
+
+#[test]
+fn a_threshold_that_the_method_does_not_read_is_a_warning_with_its_place() {
+    let check = |content: &str| {
+        let files = folder(&[("beaconwatch.toml", content.as_bytes())]);
+        let ran = run([
+            "config",
+            "check",
+            text(&files.path().join("beaconwatch.toml")),
+        ]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+        ran.out
+    };
+    let seed =
+        "[detector.seed]\nmin_connections = 20\ncv_threshold = 0.15\nalert_threshold = 0.8\n";
+    let out = check(seed);
+    for place in [
+        "beaconwatch.toml:2: detector.seed.min_connections has no effect with the method evidence",
+        "beaconwatch.toml:4: detector.seed.alert_threshold has no effect",
+    ] {
+        assert!(out.contains(place), "{out}");
+    }
+    assert!(
+        out.contains("--profile seed (detector.profile = \"seed\")"),
+        "{out}"
+    );
+    assert!(!out.contains("cv_threshold"), "as by default: {out}");
+    let out = check(&format!("[detector]\nprofile = \"seed\"\n{seed}"));
+    assert!(!out.contains("warning"), "{out}");
+}

@@ -243,7 +243,7 @@ fn an_entry_of_the_allow_list_that_has_ended_says_so() {
 #[test]
 fn the_allow_list_is_shown_tried_and_changed() {
     let entry = json!({"id": "a1b2c3", "domain": "*.example.org", "port": 443, "source": "10.0.0.0/8",
-        "reason": "updates", "owner": "it", "origin": "api", "matched": 12, "expires": null});
+        "client_fingerprint": "t13d1516h2_*", "reason": "updates", "owner": "it", "origin": "api", "matched": 12, "expires": null});
     let effect =
         json!({"entry": entry, "effect": {"series": 3, "findings": 1, "alerts": [alert(ID)]}});
     let fake = Fake::start(&[
@@ -263,6 +263,7 @@ fn the_allow_list_is_shown_tried_and_changed() {
             &[
                 "a1b2c3",
                 "from 10.0.0.0/8 to *.example.org port 443",
+                "t13d1516h2_*",
                 "updates",
                 "it",
                 "never",
@@ -285,6 +286,10 @@ fn the_allow_list_is_shown_tried_and_changed() {
         "updates",
         "--owner",
         "it",
+        "--transport",
+        "icmp",
+        "--ja4",
+        "t13d1516h2_*",
     ];
     let ran = fake.run(80, &[&add[..], &["--dry-run"]].concat());
     expect(
@@ -303,7 +308,8 @@ fn the_allow_list_is_shown_tried_and_changed() {
     assert_eq!(
         fake.asked().pop().unwrap().body,
         json!({"domain": "*.example.org", "port": 443, "source": "10.0.0.0/8", "reason": "updates",
-               "owner": "it", "expires": "2030-01-01T00:00:00Z"})
+               "owner": "it", "expires": "2030-01-01T00:00:00Z", "transport": "icmp",
+               "client_fingerprint": "t13d1516h2_*"})
     );
     expect(
         &fake.run(80, &[&add[..], &["--for", "7d"]].concat()),

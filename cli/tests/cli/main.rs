@@ -18,6 +18,7 @@ mod score;
 mod seed;
 mod simulate;
 mod token;
+mod webhook;
 
 use std::fs;
 use std::io::Write;

@@ -453,3 +453,79 @@ fn a_pipe_can_be_read() {
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
     assert_eq!(lines(&Ran::from(output)).len(), 1);
 }
+
+#[test]
+fn the_next_beat_stands_in_the_json_as_every_other_time_does() {
+    let input = folder(&[("conn.ndjson", flows().as_bytes())]);
+    let ran = run(["score", "--format", "json", text(input.path())]);
+    let evidence = &lines(&ran)[0]["evidence"];
+    let time = |name: &str| -> jiff::Timestamp {
+        let text = evidence["next"][name].as_str().unwrap();
+        text.parse().unwrap()
+    };
+    let (earliest, latest) = (time("earliest"), time("latest"));
+    let due = jiff::Timestamp::from_second(i64::from(START_S + BEATS * INTERVAL_S)).unwrap();
+    let near = jiff::SignedDuration::from_secs(5);
+    assert!(earliest <= due + near && latest >= due - near && earliest <= latest);
+    assert!(
+        latest.duration_since(earliest) < jiff::SignedDuration::from_secs(i64::from(INTERVAL_S))
+    );
+}
+
+#[test]
+fn the_json_has_everything_of_the_evidence_under_its_names() {
+    let input = folder(&[("conn.ndjson", flows().as_bytes())]);
+    let ran = run(["score", "--format", "json", text(input.path())]);
+    let evidence = lines(&ran)[0]["evidence"].clone();
+    assert_eq!(evidence["source"], "connections");
+    // What the detector writes reads again, but for the form of its times.
+    let mut own = evidence;
+    own["next"] = Value::Null;
+    let read: beaconwatch_detector::evidence::Evidence =
+        serde_json::from_value(own.clone()).unwrap();
+    assert_eq!(serde_json::to_value(read).unwrap(), own);
+}
+
+#[test]
+fn the_fingerprint_of_a_client_stands_in_the_json() {
+    let ja4 = "t13d1516h2_8daaf6152771_b186095e22b6";
+    let with = flows().replace("\"uid\"", &format!("\"ja4\":\"{ja4}\",\"uid\""));
+    let input = folder(&[("conn.ndjson", with.as_bytes())]);
+    let ran = run(["score", "--format", "json", text(input.path())]);
+    assert_eq!(lines(&ran)[0]["client_fingerprint"], ja4);
+}
+
+#[test]
+fn a_flag_that_the_method_does_not_read_is_said_with_what_reads_it() {
+    let input = folder(&[("conn.ndjson", flows().as_bytes())]);
+    let data = input.path().join("conn.ndjson");
+    let said = |arguments: &[&str]| {
+        let fixed = ["score", "--format", "json", text(&data)];
+        let ran = run(fixed.into_iter().chain(arguments.iter().copied()));
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        ran.err
+    };
+    for (flag, value) in [
+        ("--min-connections", "10"),
+        ("--min-duration-s", "1"),
+        ("--min-interval-s", "1"),
+        ("--max-interval-s", "9000"),
+        ("--cv-threshold", "0.2"),
+        ("--jitter-threshold-s", "9"),
+    ] {
+        let err = said(&[flag, value]);
+        let key = flag.trim_start_matches("--").replace('-', "_");
+        let words = format!("flag {flag}: detector.seed.{key} has no effect");
+        assert!(
+            err.contains(&words) && err.contains("--profile seed"),
+            "{err}"
+        );
+        assert_eq!(err.matches("has no effect").count(), 1, "{err}");
+        assert_eq!(said(&[flag, value, "--profile", "seed"]), "");
+    }
+    assert_eq!(said(&["--alert-threshold", "0.9"]), "");
+    assert_eq!(said(&["--alert-threshold", "0.9", "--profile", "seed"]), "");
+    assert_eq!(said(&["--false-alerts-per-day", "1"]), "");
+    let err = said(&["--false-alerts-per-day", "1", "--profile", "seed"]);
+    assert!(err.contains("flag --false-alerts-per-day: ") && err.contains("--profile evidence"));
+}

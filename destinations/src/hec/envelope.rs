@@ -13,6 +13,7 @@ pub(super) struct Labels {
     source: String,
     detection_sourcetype: String,
     sensor_sourcetype: String,
+    rule_sourcetype: String,
     host: Option<String>,
     observer_name: Option<String>,
 }
@@ -24,6 +25,7 @@ impl Labels {
             source: config.source.clone(),
             detection_sourcetype: config.detection_sourcetype.clone(),
             sensor_sourcetype: config.sensor_sourcetype.clone(),
+            rule_sourcetype: config.rule_sourcetype.clone(),
             host: config.host.clone(),
             observer_name: observer_name.map(str::to_owned),
         }
@@ -63,6 +65,7 @@ impl Labels {
         match stream {
             Stream::Detection => &self.detection_sourcetype,
             Stream::Sensor => &self.sensor_sourcetype,
+            Stream::Rule => &self.rule_sourcetype,
         }
     }
 }

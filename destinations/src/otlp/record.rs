@@ -2,11 +2,12 @@
 //!
 //! # Contract
 //! `event_name` is the data set (`beaconwatch.detection`, `beaconwatch.sensor`), the time is `@timestamp`, severity
-//! is that of the document in the terms of OpenTelemetry, and the attributes are the fields of
-//! [`ATTRIBUTES`] under the names of the semantic conventions where they have one.
+//! is that of the document in the terms of OpenTelemetry, and the attributes are the fields that the field
+//! model maps to OpenTelemetry, under the names of the semantic conventions where they have one.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use beaconwatch_schema::{Vocabulary, detection};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
@@ -19,36 +20,17 @@ use super::OtlpBody;
 use crate::Document;
 use crate::fields::{Fields, Level};
 
-/// Attributes and the fields that they are from.
-const ATTRIBUTES: &[(&str, &str)] = &[
-    ("beaconwatch.event.action", "event.action"),
-    ("beaconwatch.count", "beaconwatch.count"),
-    ("beaconwatch.finding.id", "beaconwatch.finding.id"),
-    (
-        "beaconwatch.finding.revision",
-        "beaconwatch.finding.revision",
-    ),
-    (
-        "beaconwatch.interval.median_s",
-        "beaconwatch.interval.median_s",
-    ),
-    ("beaconwatch.risk_score", "event.risk_score"),
-    ("beaconwatch.score", "beaconwatch.score"),
-    ("beaconwatch.severity", "event.severity"),
-    ("destination.address", "destination.ip"),
-    ("destination.port", "destination.port"),
-    ("host.id", "host.id"),
-    ("host.name", "host.name"),
-    ("network.transport", "network.transport"),
-    ("network.type", "network.type"),
-    ("process.executable.name", "process.name"),
-    ("process.executable.path", "process.executable"),
-    ("process.pid", "process.pid"),
-    ("server.address", "destination.domain"),
-    ("source.address", "source.ip"),
-];
 /// Attribute that is the same at every attempt to deliver a document.
 const EVENT_ID: &str = "beaconwatch.event.id";
+
+/// Attributes and the fields that they are from: what the field model maps to OpenTelemetry.
+fn mapped() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let mapped = detection::FIELDS.iter().filter_map(|field| {
+        let mapping = field.mapping(Vocabulary::OpenTelemetry)?;
+        Some((mapping.name, field.name))
+    });
+    mapped.filter(|(name, _field)| *name != EVENT_ID)
+}
 
 /// Makes requests.
 #[derive(Debug)]
@@ -111,7 +93,7 @@ impl Encoder {
             .time("@timestamp")
             .map(jiff::Timestamp::as_nanosecond);
         let mut attributes = vec![attribute(EVENT_ID, string(&document.event_id))];
-        for (name, field) in ATTRIBUTES {
+        for (name, field) in mapped() {
             if let Some(value) = fields.get(field) {
                 attributes.push(attribute(name, any(value)));
             }

@@ -1,25 +1,70 @@
-//! Documents to try a template on: one with every field, and one with those alone that are always there.
+//! Documents to try a template on, made of the examples of the field model.
 
-use beaconwatch_schema::{Field, FieldType, Level, detection};
+use beaconwatch_schema::{Field, FieldType, Level, detection, sensor};
 use serde_json::{Map, Value, json};
 
 use crate::{Document, Stream};
 
-pub(super) fn samples() -> [Document; 2] {
-    let all = sample(|_| true);
-    let required = sample(|field| field.level == Level::Required);
-    [all, required]
+/// Which sample document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleDocument {
+    /// A finding with every field that there is.
+    Finding,
+    /// A finding with those fields alone that are always there.
+    Least,
+    /// A finding that has closed.
+    Closed,
+    /// A sensor that fell silent.
+    Sensor,
 }
 
-fn sample(wanted: impl Fn(&Field) -> bool) -> Document {
+/// A document with the examples of the field model.
+#[must_use]
+pub fn sample_document(which: SampleDocument) -> Document {
+    match which {
+        SampleDocument::Finding => sample(detection::FIELDS, Stream::Detection, |field| {
+            // What is only there while a finding is closed or allowed.
+            !field.name.starts_with("beaconwatch.finding.allowed.")
+                && field.name != detection::FINDING_CLOSED
+                && field.name != detection::SIMULATED
+        }),
+        SampleDocument::Least => sample(detection::FIELDS, Stream::Detection, |field| {
+            field.level == Level::Required
+        }),
+        SampleDocument::Closed => closed(),
+        SampleDocument::Sensor => sample(sensor::FIELDS, Stream::Sensor, |field| {
+            field.name != sensor::FINDING_CLOSED
+        }),
+    }
+}
+
+/// What a template is tried on: everything that can be there, and as little as can be.
+pub(super) fn samples() -> [Document; 2] {
+    let all = sample(detection::FIELDS, Stream::Detection, |_| true);
+    [all, sample_document(SampleDocument::Least)]
+}
+
+fn closed() -> Document {
+    let mut document = sample(detection::FIELDS, Stream::Detection, |field| {
+        field.level == Level::Required || field.name == detection::FINDING_CLOSED
+    });
+    if let Ok(Value::Object(mut body)) = serde_json::from_str(&document.body) {
+        place(&mut body, detection::FINDING_STATE, json!("closed"));
+        place(&mut body, detection::EVENT_ACTION, json!("beacon-closed"));
+        document.body = Value::Object(body).to_string();
+    }
+    document
+}
+
+fn sample(fields: &[Field], stream: Stream, wanted: impl Fn(&Field) -> bool) -> Document {
     let mut body = Map::new();
-    for field in detection::FIELDS.iter().filter(|field| wanted(field)) {
+    for field in fields.iter().filter(|field| wanted(field)) {
         place(&mut body, field.name, value(field));
     }
     Document {
         event_id: "9f1c2a7be03d4f55a1b2c3d4e5f60718-1".to_owned(),
         body: Value::Object(body).to_string(),
-        stream: Stream::Detection,
+        stream,
     }
 }
 

@@ -261,3 +261,71 @@ async fn two_secrets_make_two_signatures_of_id_time_and_body() {
             .unwrap();
     }
 }
+
+#[test]
+fn addresses_in_disguise_and_names_of_metadata_services_are_refused_when_the_configuration_is_read()
+{
+    for url in [
+        "http://169.254.169.254/latest",
+        "http://2852039166/",
+        "http://0xa9.0xfe.0xa9.0xfe/",
+        "http://0251.0376.0251.0376/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://metadata.google.internal/computeMetadata/v1/",
+        "http://168.63.129.16/",
+    ] {
+        let config = WebhookConfig {
+            url: url.to_owned(),
+            allow_private: true,
+            ..WebhookConfig::default()
+        };
+        let error = config.validate("hook").unwrap_err().to_string();
+        assert!(error.contains("hook.url"), "{url}: {error}");
+        assert!(Webhook::new(&config).is_err(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_template_of_the_program_is_sent_with_its_secret_and_shown_without() {
+    let peer = peer(|_, _| 202);
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "0123456789abcdef0123456789abcdef").unwrap();
+    let variable = TemplateVariable::Secret(SecretSource::File(key));
+    let mut hook = webhook(&WebhookConfig {
+        template: Some(BuiltInTemplate::Pagerduty),
+        variables: BTreeMap::from([("routing_key".to_owned(), variable)]),
+        ..config(&peer)
+    });
+    let finding = crate::sample_document(crate::SampleDocument::Finding);
+    let outcomes = hook.deliver(std::slice::from_ref(&finding)).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Delivered]);
+    let sent = peer.requests()[0].text();
+    assert!(sent.contains("0123456789abcdef"));
+    assert!(
+        !hook
+            .rendered(&[finding])
+            .unwrap()
+            .contains("0123456789abcdef")
+    );
+    assert!(!format!("{hook:?}").contains("0123456789abcdef"));
+}
+
+#[tokio::test]
+async fn opsgenie_gets_a_closed_finding_at_its_own_address() {
+    let peer = peer(|_, _| 202);
+    let mut hook = webhook(&WebhookConfig {
+        template: Some(BuiltInTemplate::Opsgenie),
+        ..config(&peer)
+    });
+    let documents = [
+        crate::sample_document(crate::SampleDocument::Finding),
+        crate::sample_document(crate::SampleDocument::Closed),
+    ];
+    hook.deliver(&documents).await.unwrap();
+    let requests = peer.requests();
+    assert!(requests[0].head.starts_with("POST /hooks/beacons "));
+    let close = "POST /hooks/beacons/9f1c2a7be03d4f55a1b2c3d4e5f60718/close?identifierType=alias ";
+    assert!(requests[1].head.starts_with(close), "{}", requests[1].head);
+}

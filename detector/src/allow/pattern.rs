@@ -7,6 +7,10 @@ use crate::server_name::{MAX_DOMAIN_BYTES, normal as normal_domain};
 const MAX_LABEL_BYTES: usize = 63;
 /// Longest pattern of a process.
 const MAX_PROCESS_BYTES: usize = 1024;
+/// Longest pattern of a fingerprint: JA4 has 36 characters, JA3 32, JA4 with its lists written out some hundreds.
+const MAX_FINGERPRINT_BYTES: usize = 1024;
+/// Parts of JA4 behind which a wildcard can stand: it has three.
+const MAX_BEGINNING_PARTS: usize = 2;
 
 /// A text that is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +134,68 @@ pub(super) fn names(process: &Process) -> impl Iterator<Item = &str> {
     let path = process.executable.as_deref();
     let last = path.map(|path| path.rsplit('/').next().unwrap_or(path));
     process.name.as_deref().into_iter().chain(last)
+}
+
+/// `t13d1516h2_8daaf6152771_b186095e22b6` (that fingerprint alone), or `t13d1516h2_8daaf6152771_*` and `t13d1516h2_*`
+/// (all that begin with these parts), in any case.
+///
+/// Only JA4 has parts: their order is that of its definition, protocol and counts first, then ciphers, then
+/// extensions (`technical_details/JA4.md` of `FoxIO-LLC/ja4`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FingerprintPattern {
+    /// The fingerprint, or its first parts without the underscore behind them.
+    base: Box<str>,
+    more: bool,
+}
+
+impl FingerprintPattern {
+    /// Reads a pattern.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        const EXPECTED: &str = "a fingerprint such as t13d1516h2_8daaf6152771_b186095e22b6, or one or two parts of it such as t13d1516h2_*";
+        let (base, more) = match text.strip_suffix("_*") {
+            Some(base) => (base, true),
+            None => (text, false),
+        };
+        let is_fit = (1..=MAX_FINGERPRINT_BYTES).contains(&base.len())
+            && base
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'*');
+        let parts = base.split('_');
+        if !is_fit || (more && parts.clone().count() > MAX_BEGINNING_PARTS) {
+            return Err(error(text, EXPECTED));
+        }
+        if more && parts.clone().any(str::is_empty) {
+            return Err(error(text, EXPECTED));
+        }
+        Ok(Self {
+            base: base.to_ascii_lowercase().into(),
+            more,
+        })
+    }
+
+    /// The fingerprint without the wildcard, in lower case.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Whether a fingerprint is meant.
+    #[must_use]
+    pub fn matches(&self, fingerprint: &str) -> bool {
+        let beginning = fingerprint.get(..self.base.len());
+        beginning.is_some_and(|it| it.eq_ignore_ascii_case(&self.base))
+            && match fingerprint.get(self.base.len()..) {
+                Some("") => !self.more,
+                Some(rest) => self.more && rest.starts_with('_'),
+                None => false,
+            }
+    }
+}
+
+/// A fingerprint and what patterns with a wildcard can have of it.
+pub(super) fn beginnings(fingerprint: &str) -> impl Iterator<Item = &str> {
+    let parts = fingerprint.match_indices('_').take(MAX_BEGINNING_PARTS);
+    let beginnings = parts.filter_map(|(end, _)| fingerprint.get(..end));
+    beginnings.chain([fingerprint])
 }
 
 /// Whether the parts stand in the text in their order, the first at its beginning and the last at its end.

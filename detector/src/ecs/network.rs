@@ -18,6 +18,9 @@ pub(super) fn describe(fields: &mut Fields, assessment: &Assessment) {
     fields.put(field::DESTINATION_IP, key.destination.to_string());
     fields.put(field::DESTINATION_PORT, key.destination_port);
     fields.put_known(field::DESTINATION_DOMAIN, assessment.server_name.as_deref());
+    if let Some(fingerprint) = assessment.client_fingerprint.as_deref() {
+        fields.put(fingerprint_field(fingerprint), fingerprint);
+    }
     fields.put(field::RELATED_IP, related(key));
     fields.put(field::NETWORK_IANA_NUMBER, protocol(key).to_string());
     fields.put_known(field::NETWORK_TRANSPORT, transport(key));
@@ -33,6 +36,16 @@ pub(super) fn describe(fields: &mut Fields, assessment: &Assessment) {
         fields.put(field::SOURCE_BYTES, long(assessment.bytes_out));
         fields.put(field::DESTINATION_BYTES, long(assessment.bytes_in));
         fields.put(field::NETWORK_BYTES, long(total));
+    }
+}
+
+/// JA3 is an MD5 hash and nothing else; JA4 has parts.
+fn fingerprint_field(fingerprint: &str) -> &'static str {
+    let is_md5 = fingerprint.len() == 32 && fingerprint.bytes().all(|it| it.is_ascii_hexdigit());
+    if is_md5 {
+        field::TLS_CLIENT_JA3
+    } else {
+        field::CLIENT_JA4
     }
 }
 

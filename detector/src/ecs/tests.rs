@@ -37,6 +37,8 @@ fn beacon_by(profile: Profile, key: &SeriesKey, full: bool) -> Assessment {
         if full {
             observation.host_name = Some(Arc::from("web-3"));
             observation.server_name = Some(Arc::from("updates.example.org"));
+            observation.client_fingerprint =
+                Some(Arc::from("t13d1516h2_8daaf6152771_b186095e22b6"));
             observation.source_port = 40_000 + beat;
             observation.bytes_out = Some(1_034);
             observation.bytes_in = Some(8_120);
@@ -57,6 +59,9 @@ fn beacon_by(profile: Profile, key: &SeriesKey, full: bool) -> Assessment {
 fn full_document(profile: Profile) -> Value {
     let key = key("192.0.2.10", "198.51.100.7", 443, Transport::Tcp);
     let mut assessment = beacon_by(profile, &key, true);
+    if profile == Profile::Seed {
+        assessment.client_fingerprint = Some(Arc::from("d4e5b18d6b55c71272893221c96ba240"));
+    }
     if let Some(evidence) = &mut assessment.evidence {
         evidence.clock_period_s = Some(60.0);
         assessment.other_clients_total = 17;
@@ -194,9 +199,11 @@ fn a_document_with_everything_known_has_every_field_of_the_table() {
     let [mut found, seed] = [Profile::Evidence, Profile::Seed]
         .map(|profile| check_against_the_table(&full_document(profile)));
     found.extend(seed);
+    // Who evaluates rules on a document adds what they say.
     let table: BTreeSet<_> = field::FIELDS
         .iter()
         .map(|field| field.name.to_owned())
+        .filter(|name| !name.starts_with("beaconwatch.sigma."))
         .collect();
     assert_eq!(found, table);
 }
@@ -258,6 +265,19 @@ fn the_values_are_those_of_the_assessment() {
     let due = "2025-11-22T08:56:40.123Z";
     let window = ["next_earliest", "next_latest"].map(|name| evidence[name].as_str().unwrap());
     assert!(window[0] <= due && due <= window[1], "{window:?}");
+}
+
+#[test]
+fn a_fingerprint_stands_in_the_field_of_its_kind_alone() {
+    let fields = |profile| {
+        let document = full_document(profile);
+        let ja4 = document["beaconwatch"]["client"]["ja4"].clone();
+        (ja4, document["tls"]["client"]["ja3"].clone())
+    };
+    let ja4 = json!("t13d1516h2_8daaf6152771_b186095e22b6");
+    assert_eq!(fields(Profile::Evidence), (ja4, Value::Null));
+    let ja3 = json!("d4e5b18d6b55c71272893221c96ba240");
+    assert_eq!(fields(Profile::Seed), (Value::Null, ja3));
 }
 
 #[test]

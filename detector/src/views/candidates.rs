@@ -113,10 +113,8 @@ fn sharing(series: &[(usize, &Series)]) -> Vec<Candidate> {
         {
             add(ViewKind::ProcessDestination, name, Some(it.key.destination));
         }
-        if let Some(fingerprint) = &it.client_fingerprint
-            && let Some(name) = &fingerprint.value
-        {
-            add(ViewKind::ClientFingerprint, name, None);
+        if let Some(fingerprint) = it.last_fingerprint() {
+            add(ViewKind::ClientFingerprint, fingerprint, None);
         }
         if let Some(name) = it.server_name.value.as_deref() {
             add(ViewKind::ServerName, name, None);

@@ -11,7 +11,7 @@ use beaconwatch_records::{
     CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Owner, Protocol,
     Role,
 };
-use beaconwatch_schema::{flow as names, heartbeat};
+use beaconwatch_schema::{exporter_record, flow as names, heartbeat};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -153,8 +153,11 @@ impl LogEncoder {
 
     /// What every record has.
     fn push_identity(&self, attributes: &mut Vec<KeyValue>, sequence: u64) {
-        attributes.push(text(heartbeat::EXPORTER_ID, &self.identity.exporter_id));
-        attributes.push(unsigned(heartbeat::EXPORTER_SEQUENCE, sequence));
+        attributes.push(text(
+            exporter_record::EXPORTER_ID,
+            &self.identity.exporter_id,
+        ));
+        attributes.push(unsigned(exporter_record::EXPORTER_SEQUENCE, sequence));
     }
 
     fn push_endpoints(&self, attributes: &mut Vec<KeyValue>, record: &FlowRecord) {

@@ -84,7 +84,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             Drawing::Table {
                 groups: &[group("Sensor", sensor::SENSOR_ID, 50)],
                 columns: &[
-                    column("Missing", Measure::Last(sensor::MISSING)),
+                    column("Missing", Measure::Maximum(sensor::MISSING)),
                     column("Received", Measure::Last(sensor::RECEIVED)),
                     column("Gaps", Measure::Last(sensor::GAPS)),
                     column("Host", Measure::Last(sensor::HOST_NAME)),

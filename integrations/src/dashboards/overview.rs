@@ -2,9 +2,10 @@
 
 use beaconwatch_schema::detection::{
     DESTINATION_DOMAIN, DESTINATION_IP, DESTINATION_PORT, EVENT_ACTION, EVENT_REASON,
-    EVENT_RISK_SCORE, EVIDENCE_PERIOD, HOST_NAME, PROCESS_NAME, SEVERITY, SOURCE_IP,
+    EVENT_RISK_SCORE, EVIDENCE_PERIOD, HOST_NAME, PROCESS_NAME, SEVERITY, SIGMA_TITLE, SOURCE_IP,
     THREAT_TECHNIQUE_NAME, TIMESTAMP,
 };
+use beaconwatch_schema::rule_match;
 
 use super::{BY_SEVERITY, FINDINGS, HIGHEST_RISK, LAST_SEEN, column, group};
 use crate::panel::{Condition, Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, at};
@@ -160,6 +161,32 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 ],
             },
         ),
+        panel(
+            "marked",
+            "Detections that Sigma rules marked",
+            at(0, 60, 24, 12),
+            &[Condition::Exists(SIGMA_TITLE)],
+            Drawing::Table {
+                groups: &[group("Rule", SIGMA_TITLE, 20)],
+                columns: &[FINDINGS, HIGHEST_RISK, LAST_SEEN],
+            },
+        ),
+        Panel {
+            id: "matches",
+            title: "Matches of Sigma rules in flows, and of correlations",
+            place: at(24, 60, 24, 12),
+            data: DataSet::Rule,
+            filter: &[],
+            drawing: Drawing::Table {
+                groups: &[group("Rule", rule_match::RULE_NAME, 20)],
+                columns: &[
+                    column("Matches", Measure::Count),
+                    column("Severity", Measure::Maximum(rule_match::EVENT_SEVERITY)),
+                    column("Sources", Measure::Unique(rule_match::SOURCE_IP)),
+                    column("Last seen", Measure::Maximum(rule_match::TIMESTAMP)),
+                ],
+            },
+        },
     ],
 };
 

@@ -15,7 +15,9 @@
 
 use serde_json::{Map, Value, json};
 
-use beaconwatch_schema::{ECS_VERSION, FieldType, Vocabulary, flow, flow_document, template};
+use beaconwatch_schema::{
+    ECS_VERSION, FieldType, Vocabulary, exporter_record, flow, flow_document, template,
+};
 
 use crate::panel::DataSet;
 
@@ -76,7 +78,7 @@ pub(super) fn processors() -> Vec<Value> {
 fn params() -> Value {
     let mut names = Map::new();
     let (mut instants, mut texts) = (Vec::new(), Vec::new());
-    for field in flow::FIELDS {
+    for field in exporter_record::FIELDS.iter().chain(flow::FIELDS) {
         let target = field.name_in(Vocabulary::Ecs).unwrap_or(field.name);
         let becomes = field
             .mapping(Vocabulary::Ecs)

@@ -1,15 +1,18 @@
 //! Entries of the allow-list: what is written, what it means, and who reads it.
 
+mod stored;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
 use beaconwatch_detector::{
-    AllowFacts, AllowList, AllowRule, Assessment, DomainPattern, Network, ProcessPattern,
-    Timestamp, Transport,
+    AllowFacts, AllowList, AllowRule, Assessment, DomainPattern, FingerprintPattern, Network,
+    ProcessPattern, Timestamp, Transport,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use self::stored::StoredEntry;
 use super::AlertError;
 use crate::time_text::rfc3339;
 
@@ -32,6 +35,9 @@ pub struct AllowConfig {
     pub domain: Option<String>,
     /// Process at the source: a name, or a path with `*` as wildcard.
     pub process: Option<String>,
+    /// Fingerprint of the client's TLS (JA4, or JA3 where the input has only that): `t13d1516h2_*` and
+    /// `t13d1516h2_8daaf6152771_*` mean all that begin so.
+    pub client_fingerprint: Option<String>,
     /// Why it is allowed, 1 to 500 characters.
     #[schema(min_length = 1, max_length = 500, pattern = "\\S")]
     pub reason: String,
@@ -96,6 +102,12 @@ impl AllowConfig {
                 ProcessPattern::parse,
                 "a name such as curl, or a path such as /usr/bin/*",
             )?,
+            client_fingerprint: read(
+                "client_fingerprint",
+                self.client_fingerprint.as_deref(),
+                FingerprintPattern::parse,
+                "a JA4 or JA3 fingerprint, or the first parts of a JA4 such as t13d1516h2_*",
+            )?,
             expires: read(
                 "expires",
                 self.expires.as_deref(),
@@ -107,7 +119,7 @@ impl AllowConfig {
             return Err(AlertError::invalid(
                 "entry",
                 "without any condition",
-                "source, destination, port, transport, domain or process",
+                "source, destination, port, transport, domain, process or client_fingerprint",
             ));
         }
         Ok(rule)
@@ -167,6 +179,7 @@ pub(crate) enum AllowOrigin {
 
 /// An entry of the allow-list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredEntry", into = "StoredEntry")]
 pub(crate) struct AllowEntry {
     pub(crate) id: String,
     pub(crate) origin: AllowOrigin,
@@ -178,7 +191,7 @@ impl AllowEntry {
     /// An entry that is made now. One of the configuration has the same id in every run.
     pub(crate) fn new(config: AllowConfig, origin: AllowOrigin, created: Timestamp) -> Self {
         let mut digest = Sha256::new();
-        digest.update(format!("{config:?}"));
+        digest.update(stored::identity(&config));
         if origin == AllowOrigin::Api {
             digest.update(created.unix_nanos().to_le_bytes());
         }
@@ -209,6 +222,8 @@ pub(crate) struct AllowView {
     pub(crate) domain: Option<String>,
     /// Process at the source.
     pub(crate) process: Option<String>,
+    /// Fingerprint of the client's TLS.
+    pub(crate) client_fingerprint: Option<String>,
     /// Why it is allowed.
     pub(crate) reason: String,
     /// Who answers for it.
@@ -321,6 +336,7 @@ impl AllowBook {
             transport: config.transport,
             domain: config.domain,
             process: config.process,
+            client_fingerprint: config.client_fingerprint,
             reason: config.reason,
             owner: config.owner,
             expires: config.expires,

@@ -37,7 +37,8 @@ pub(crate) use id::FindingId;
 pub(crate) use query::StateFilter;
 pub(crate) use query::{AlertQuery, Sort};
 pub(crate) use view::{
-    Alert, BenignView, EvidenceView, HistoryView, PartOfView, ProcessView, ViewView, history,
+    AcknowledgedView, Alert, BenignView, EvidenceView, HistoryView, PartOfView, ProcessView,
+    ViewView, history,
 };
 
 pub(crate) use crate::observe::SeriesId;

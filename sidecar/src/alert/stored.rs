@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use beaconwatch_detector::context::Benign;
+use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{
-    Assessment, IntervalStatistics, Process, SeriesKey, Severity, Signal, Timestamp, View,
+    Assessment, IntervalStatistics, PartOf, Process, SeriesKey, Severity, Signal, Timestamp, View,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,10 @@ pub(super) enum StoredSubject {
     },
     Sensor(SensorFinding),
     BeaconV2 {
+        key: SeriesKey,
+        assessment: Option<AssessmentV2>,
+    },
+    BeaconV3 {
         key: SeriesKey,
         assessment: Option<Arc<Assessment>>,
     },
@@ -55,7 +61,40 @@ pub(super) struct AssessmentV1 {
     explanation: String,
 }
 
-impl From<AssessmentV1> for Assessment {
+/// An assessment before it told the client's fingerprint.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AssessmentV2 {
+    key: SeriesKey,
+    host_name: Option<Arc<str>>,
+    server_name: Option<Arc<str>>,
+    process: Option<Arc<Process>>,
+    method: Arc<str>,
+    score: f64,
+    severity: Severity,
+    detected: bool,
+    gate: Option<String>,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    count: u64,
+    interval_s: Option<f64>,
+    jitter: Option<f64>,
+    evidence: Option<Evidence>,
+    intervals: Option<IntervalStatistics>,
+    recent_source_ports: Vec<u16>,
+    bytes_out: u64,
+    bytes_in: u64,
+    signals: Vec<Signal>,
+    explanation: String,
+    benign: Option<Benign>,
+    view: View,
+    members: Vec<SeriesKey>,
+    members_total: u64,
+    part_of: Option<PartOf>,
+    other_clients: Vec<SeriesKey>,
+    other_clients_total: u64,
+}
+
+impl From<AssessmentV1> for AssessmentV2 {
     fn from(old: AssessmentV1) -> Self {
         Self {
             key: old.key,
@@ -74,7 +113,6 @@ impl From<AssessmentV1> for Assessment {
             jitter: old.jitter,
             evidence: None,
             intervals: old.intervals,
-            spectrum: None,
             recent_source_ports: old.recent_source_ports,
             bytes_out: old.bytes_out,
             bytes_in: old.bytes_in,
@@ -91,14 +129,55 @@ impl From<AssessmentV1> for Assessment {
     }
 }
 
+impl From<AssessmentV2> for Assessment {
+    fn from(old: AssessmentV2) -> Self {
+        Self {
+            key: old.key,
+            host_name: old.host_name,
+            server_name: old.server_name,
+            process: old.process,
+            client_fingerprint: None,
+            method: old.method,
+            score: old.score,
+            severity: old.severity,
+            detected: old.detected,
+            gate: old.gate,
+            first_seen: old.first_seen,
+            last_seen: old.last_seen,
+            count: old.count,
+            interval_s: old.interval_s,
+            jitter: old.jitter,
+            evidence: old.evidence,
+            intervals: old.intervals,
+            spectrum: None,
+            recent_source_ports: old.recent_source_ports,
+            bytes_out: old.bytes_out,
+            bytes_in: old.bytes_in,
+            signals: old.signals,
+            explanation: old.explanation,
+            benign: old.benign,
+            view: old.view,
+            members: old.members,
+            members_total: old.members_total,
+            part_of: old.part_of,
+            other_clients: old.other_clients,
+            other_clients_total: old.other_clients_total,
+        }
+    }
+}
+
 impl From<StoredSubject> for Subject {
     fn from(stored: StoredSubject) -> Self {
         match stored {
             StoredSubject::BeaconV1 { key, assessment } => Self::Beacon {
                 key,
+                assessment: assessment.map(|old| Arc::new(AssessmentV2::from(old).into())),
+            },
+            StoredSubject::BeaconV2 { key, assessment } => Self::Beacon {
+                key,
                 assessment: assessment.map(|old| Arc::new(old.into())),
             },
-            StoredSubject::BeaconV2 { key, assessment } => Self::Beacon { key, assessment },
+            StoredSubject::BeaconV3 { key, assessment } => Self::Beacon { key, assessment },
             StoredSubject::Sensor(sensor) => Self::Sensor(sensor),
         }
     }
@@ -107,7 +186,7 @@ impl From<StoredSubject> for Subject {
 impl From<Subject> for StoredSubject {
     fn from(subject: Subject) -> Self {
         match subject {
-            Subject::Beacon { key, assessment } => Self::BeaconV2 { key, assessment },
+            Subject::Beacon { key, assessment } => Self::BeaconV3 { key, assessment },
             Subject::Sensor(sensor) => Self::Sensor(sensor),
         }
     }
@@ -168,5 +247,47 @@ mod tests {
         assert_eq!((assessment.count, assessment.score), (12, 0.75));
         assert_eq!(assessment.server_name.as_deref(), Some("a.example"));
         assert_eq!(assessment.evidence, None);
+    }
+
+    /// A finding at three series, by the program of commit `3d5e03d`.
+    const WRITTEN_V2: &str = include_str!("../../tests/fixtures/finding-v2.hex");
+
+    #[test]
+    fn a_finding_of_the_version_before_reads_with_its_evidence_and_its_view() {
+        let bytes = hex::decode(WRITTEN_V2.trim_end()).unwrap();
+        assert_eq!(bytes[0], 2, "the variant of that version");
+        let Subject::Beacon { key, assessment } = postcard::from_bytes(&bytes).unwrap() else {
+            panic!("not about a beacon");
+        };
+        let assessment = assessment.unwrap();
+        assert_eq!(key.destination.to_string(), "192.0.2.2");
+        assert_eq!((&assessment.key, assessment.count), (&key, 8));
+        let evidence = assessment.evidence.unwrap();
+        assert_eq!((evidence.beats, evidence.period_s), (24, 20.0));
+        assert_eq!(assessment.signals.len(), 6);
+        assert_eq!(
+            assessment.view.shared.as_deref(),
+            Some("updates.example.org")
+        );
+        assert_eq!((assessment.members.len(), assessment.members_total), (3, 3));
+        assert_eq!(assessment.client_fingerprint, None);
+    }
+
+    #[test]
+    fn a_finding_reads_with_the_fingerprint_that_it_was_written_with() {
+        let bytes = hex::decode(WRITTEN_V2.trim_end()).unwrap();
+        let old: Subject = postcard::from_bytes(&bytes).unwrap();
+        let Subject::Beacon { key, assessment } = old else {
+            panic!("not about a beacon");
+        };
+        let mut assessment = (*assessment.unwrap()).clone();
+        assessment.client_fingerprint = Some(Arc::from("t13d1516h2_8daaf6152771_b186095e22b6"));
+        let written = Subject::Beacon {
+            key,
+            assessment: Some(Arc::new(assessment)),
+        };
+        let bytes: Vec<u8> = postcard::to_allocvec(&written).unwrap();
+        let read: Subject = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!((bytes[0], read), (3, written));
     }
 }

@@ -239,6 +239,18 @@ pub(crate) struct AcknowledgedView {
     pub(crate) comment: Option<String>,
 }
 
+impl AcknowledgedView {
+    /// None when nobody does.
+    pub(crate) fn of(finding: &Finding) -> Option<Self> {
+        let it = finding.acknowledged.as_ref()?;
+        Some(Self {
+            by: it.by.clone(),
+            at: rfc3339(it.at),
+            comment: it.comment.clone(),
+        })
+    }
+}
+
 /// What allows an alert.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct AllowedView {
@@ -296,6 +308,7 @@ pub(crate) struct BeaconDetails {
     network_namespace: Arc<str>,
     process: Option<ProcessView>,
     server_name: Option<Arc<str>>,
+    client_fingerprint: Option<Arc<str>>,
     interval_s: Option<f64>,
     jitter: Option<f64>,
     connection_count: u64,
@@ -354,7 +367,7 @@ impl Alert {
             timestamp: rfc3339(finding.updated),
             tags,
             state: finding.status.name(),
-            acknowledged: acknowledged(finding),
+            acknowledged: AcknowledgedView::of(finding),
             suppressed_until: finding.suppressed_until.map(rfc3339),
             allowed: allowed(finding),
             opened: rfc3339(finding.opened),
@@ -373,15 +386,6 @@ impl Alert {
             series_id: finding.series.to_string(),
         }
     }
-}
-
-fn acknowledged(finding: &Finding) -> Option<AcknowledgedView> {
-    let it = finding.acknowledged.as_ref()?;
-    Some(AcknowledgedView {
-        by: it.by.clone(),
-        at: rfc3339(it.at),
-        comment: it.comment.clone(),
-    })
 }
 
 fn allowed(finding: &Finding) -> Option<AllowedView> {
@@ -457,6 +461,7 @@ fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -
         network_namespace: Arc::clone(&key.namespace),
         process: assessment.and_then(|it| it.process.as_deref().map(ProcessView::of)),
         server_name: assessment.and_then(|it| it.server_name.clone()),
+        client_fingerprint: assessment.and_then(|it| it.client_fingerprint.clone()),
         interval_s: assessment.and_then(|it| it.interval_s),
         jitter: assessment.and_then(|it| it.jitter),
         connection_count: finding.count(),

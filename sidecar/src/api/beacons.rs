@@ -12,7 +12,7 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
 use super::series::{SeriesNames, SeverityName, seconds};
-use crate::alert::{BenignView, EvidenceView, PartOfView, ProcessView, ViewView};
+use crate::alert::{AcknowledgedView, BenignView, EvidenceView, PartOfView, ProcessView, ViewView};
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -78,6 +78,8 @@ pub(super) struct Beacon {
     id: String,
     /// Identity of its latest finding.
     finding_id: Option<String>,
+    /// Who looks after that finding.
+    acknowledged: Option<AcknowledgedView>,
     /// The entry of the allow-list that allows it.
     allowed: Option<AllowedBy>,
     #[serde(flatten)]
@@ -88,6 +90,8 @@ pub(super) struct Beacon {
     server_name: Option<String>,
     /// Last known process at the source.
     process: Option<ProcessView>,
+    /// Last known fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
+    client_fingerprint: Option<String>,
     /// Method that scored.
     method: String,
     /// Score of the coefficient of variation.
@@ -344,12 +348,14 @@ impl Beacon {
         let score = |name: &str| signal(assessment, name);
         Self {
             id: id.to_string(),
-            finding_id: finding.map(|finding| finding.id.to_string()),
+            finding_id: finding.as_ref().map(|finding| finding.id.to_string()),
+            acknowledged: finding.as_deref().and_then(AcknowledgedView::of),
             allowed: allowed.map(|(id, reason)| AllowedBy { id, reason }),
             names: SeriesNames::of(&assessment.key),
             host_name: text(assessment.host_name.as_deref()),
             server_name: text(assessment.server_name.as_deref()),
             process: assessment.process.as_deref().map(ProcessView::of),
+            client_fingerprint: text(assessment.client_fingerprint.as_deref()),
             method: assessment.method.to_string(),
             cv_score: score("coefficient_of_variation"),
             periodicity_score: score("periodicity"),

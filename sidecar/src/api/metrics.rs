@@ -1,7 +1,7 @@
 //! The counters of every part as `OpenMetrics` text.
 //!
-//! Names begin with `beaconwatch_`, labels are `destination`, `input`, `reason`, `fault`, `field` and `state`: each from a
-//! small set.
+//! Names begin with `beaconwatch_`, labels are `destination`, `input`, `reason`, `fault`, `field`, `kind`, `rule` and `state`: each
+//! from a small set. Of Sigma rules those that matched most are named, at most 200; the others are `other`.
 //! Sensors are counted and not named, because anybody who may send records can invent them.
 
 use std::fmt;
@@ -58,6 +58,7 @@ impl Collector for Snapshot {
         families.followed(&self.0)?;
         families.detector(&self.0)?;
         families.findings(&self.0)?;
+        families.rules(&self.0)?;
         families.destinations(&self.0)?;
         families.store(&self.0)
     }
@@ -283,6 +284,67 @@ impl Families<'_> {
         self.counter("documents_failed", failed, findings.failed_documents)?;
         let postponed = "Findings that wait for a document until there is room";
         self.gauge("findings_postponed", postponed, findings.postponed)
+    }
+
+    /// Sigma rules.
+    fn rules(&mut self, status: &Status) -> fmt::Result {
+        let rules = &status.rules;
+        let kinds = [
+            ("rule", rules.rules),
+            ("correlation", rules.correlations),
+            ("filter", rules.filters),
+        ];
+        let loaded =
+            kinds.map(|(kind, count)| ([("kind", kind.to_owned())], Level::new(level(count))));
+        self.labelled("sigma_rules", "Sigma rules in force", loaded)?;
+        let broken = "Sigma rules that do not count because something is wrong with them";
+        self.gauge("sigma_rules_broken", broken, rules.broken)?;
+        let kinds = [("detection", rules.detections), ("flow", rules.flows)];
+        let evaluated = kinds.map(|(kind, count)| ([("kind", kind.to_owned())], Count::new(count)));
+        let help = "Documents held against Sigma rules";
+        self.labelled("sigma_evaluated", help, evaluated)?;
+        let named = rules.matches.iter().map(|it| (it.id.clone(), it.matches));
+        let others = (rules.other_matches > 0).then(|| ("other".to_owned(), rules.other_matches));
+        let matches = named.chain(others);
+        let matches = matches.map(|(id, count)| ([("rule", id)], Count::new(count)));
+        self.labelled("sigma_matches", "Matches of Sigma rules", matches)?;
+        let counters: [(&str, &str, u64); 6] = [
+            (
+                "sigma_suppressed",
+                "Matches past the alerts of an hour",
+                rules.suppressed,
+            ),
+            (
+                "sigma_dropped",
+                "Matches for which the outbox had no room",
+                rules.dropped,
+            ),
+            (
+                "sigma_evicted_groups",
+                "Groups of correlations that went early",
+                rules.evicted_groups,
+            ),
+            (
+                "sigma_evicted_events",
+                "Documents that left a group early",
+                rules.evicted_events,
+            ),
+            (
+                "sigma_late",
+                "Documents that came after their window",
+                rules.late,
+            ),
+            (
+                "sigma_ungrouped",
+                "Documents without a field of the group",
+                rules.ungrouped,
+            ),
+        ];
+        for (name, help, count) in counters {
+            self.counter(name, help, count)?;
+        }
+        let groups = "Groups that correlations keep";
+        self.gauge("sigma_groups", groups, rules.groups)
     }
 
     fn destinations(&mut self, status: &Status) -> fmt::Result {

@@ -24,6 +24,7 @@
 )]
 
 mod access;
+mod alert_documents;
 mod alerts;
 mod allow;
 mod analyze;
@@ -71,7 +72,7 @@ pub(crate) use events::Readers;
 
 use crate::alert::{Actor, AuditEntry};
 use crate::clock::Clock;
-use crate::config::ApiConfig;
+use crate::config::{ApiConfig, Labels};
 use crate::control::Control;
 use crate::deliver::Deliveries;
 use crate::observe::{Observer, SharedBoard};
@@ -94,6 +95,7 @@ pub(crate) struct Api {
     pub(crate) deliveries: Deliveries,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
+    pub(crate) labels: Labels,
     pub(crate) readers: Readers,
     /// Most bytes of a body.
     pub(crate) max_body_bytes: usize,
@@ -177,6 +179,9 @@ fn alert_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::show))
+        .routes(routes!(alert_documents::ecs))
+        .routes(routes!(alert_documents::ocsf))
+        .routes(routes!(alert_documents::stix))
         .routes(routes!(alerts::acknowledge, alerts::unacknowledge))
         .routes(routes!(alerts::comment))
         .routes(routes!(alerts::close))

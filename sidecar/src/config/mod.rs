@@ -10,6 +10,7 @@ mod context;
 mod delivery;
 mod inputs;
 mod receive;
+mod rules;
 mod store;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub use context::{ContextConfig, ContextError, ListConfig, ListFormat, OpenedCon
 pub use delivery::DeliveryConfig;
 pub use inputs::{InputConfig, TailConfig};
 pub use receive::ReceiveConfig;
+pub use rules::RulesConfig;
 pub use store::StoreConfig;
 
 /// Configuration of a sidecar.
@@ -56,6 +58,8 @@ pub struct Config {
     pub inputs: BTreeMap<String, InputConfig>,
     /// What is known beside the flows.
     pub context: ContextConfig,
+    /// Sigma rules that are evaluated here.
+    pub rules: RulesConfig,
     /// The life of findings.
     pub alerts: AlertsConfig,
     /// What is allowed: findings of it are closed, and make no more documents.
@@ -85,6 +89,7 @@ impl Default for Config {
             receive: ReceiveConfig::default(),
             inputs: BTreeMap::new(),
             context: ContextConfig::default(),
+            rules: RulesConfig::default(),
             alerts: AlertsConfig::default(),
             allow: Vec::new(),
             api: ApiConfig::default(),
@@ -176,6 +181,7 @@ impl Config {
         self.validate_labels()?;
         self.receive.validate()?;
         self.context.validate()?;
+        self.rules.validate()?;
         self.alerts.validate()?;
         self.validate_allow()?;
         self.api.validate()?;

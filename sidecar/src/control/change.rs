@@ -164,6 +164,7 @@ impl Control {
             sender_tokens.map_err(|error| ControlError::Reread(error.to_string()))??;
         // So may the lists of the context.
         let context = context::open(&config, &self.inner.parts.clock).await?;
+        let rules = config.rules.read().await?;
         let mut state = self.inner.state.lock().await;
         let (next, report) = reloaded(&state, &config)?;
         let record = actor.map(|actor| Record {
@@ -181,6 +182,11 @@ impl Control {
         if config.context.has_files() || report.applied.iter().any(|key| key.starts_with("context"))
         {
             self.inner.parts.observer.know(context).await?;
+        }
+        if config.rules.folder.is_some()
+            || report.applied.iter().any(|key| key.starts_with("rules."))
+        {
+            self.inner.parts.observer.put_rules(rules).await?;
         }
         access.replace(tokens);
         self.inner.parts.senders.replace(sender_tokens);

@@ -32,6 +32,7 @@ use crate::deliver::{Deliveries, DestinationError};
 use crate::input::Inputs;
 use crate::observe::Observer;
 use crate::receive::Senders;
+use crate::sigma::RulesError;
 use crate::store::StoreError;
 use crate::token::TokenError;
 
@@ -65,6 +66,9 @@ pub enum ControlError {
     /// What is known beside the flows cannot be read.
     #[error("context: {0}")]
     Context(#[from] ContextError),
+    /// Sigma rules cannot be read.
+    #[error("rules: {0}")]
+    Rules(#[from] RulesError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),

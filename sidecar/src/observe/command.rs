@@ -245,6 +245,9 @@ fn facts(finding: &Finding) -> Option<AllowFacts<'_>> {
             key,
             server_name: assessment.as_ref().and_then(|it| it.server_name.as_deref()),
             process: assessment.as_ref().and_then(|it| it.process.as_deref()),
+            client_fingerprint: assessment
+                .as_ref()
+                .and_then(|it| it.client_fingerprint.as_deref()),
         }),
         Subject::Sensor(_) => None,
     }

@@ -11,13 +11,32 @@ use crate::store::FormatError;
 
 /// Why no document was made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DocumentError {
+pub(crate) enum DocumentError {
     #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]
     Document(#[from] ecs::DocumentError),
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+}
+
+/// The document of a finding as it stands, for who asks; `None` as for [`body`].
+pub(crate) fn as_it_stands(
+    finding: &Finding,
+    labels: &Labels,
+) -> Result<Option<Value>, DocumentError> {
+    let makes_documents = |event: &Event| {
+        !matches!(
+            event,
+            Event::Unacknowledged | Event::Commented | Event::Suppressed | Event::Unsuppressed
+        )
+    };
+    let events = finding.history.iter().rev().map(|entry| entry.event);
+    let event = events
+        .into_iter()
+        .find(makes_documents)
+        .unwrap_or(Event::Updated);
+    body(finding, event, finding.missed, finding.updated, labels)
 }
 
 /// The body of the document of a finding's current revision; `None` for a finding that an older version has

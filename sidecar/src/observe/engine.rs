@@ -6,7 +6,8 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use beaconwatch_detector::{
-    Context, Detector, Observation, Outcome, SeriesKey, SeriesState, SettingsError, Timestamp,
+    Context, Detector, Ignored, Observation, Outcome, SeriesKey, SeriesState, SettingsError,
+    Timestamp,
 };
 use tokio::sync::mpsc;
 
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Labels;
 use crate::deliver::Router;
 use crate::receive::{Batch, Poster};
+use crate::sigma::{OpenedRules, SigmaRules};
 use crate::store::{Checkpoint, Restored, Store, StoreError, decode};
 use crate::time_text;
 
@@ -36,6 +38,7 @@ const POSTED: &str = "posted/";
 pub(crate) struct EngineSettings {
     pub(crate) scoring: Scoring,
     pub(crate) context: Context,
+    pub(crate) sigma: OpenedRules,
     pub(crate) prevalence_keys: usize,
     pub(crate) books: Books,
     pub(crate) finding_limit: usize,
@@ -88,7 +91,7 @@ impl Engine {
         detector.keep_summaries();
         let started = settings.clock.now();
         let rules = settings.scoring.rules.clone();
-        let judge = Judge::new(
+        let mut judge = Judge::new(
             Findings::new(rules, settings.finding_limit, started),
             settings.books.allow.clone(),
             settings.labels,
@@ -96,6 +99,7 @@ impl Engine {
             Arc::clone(&settings.board),
             Arc::clone(&settings.router),
         );
+        judge.sigma = SigmaRules::new(settings.sigma);
         let mut engine = Self {
             detector,
             context: settings.context,
@@ -215,6 +219,13 @@ impl Engine {
         };
         if outcome == Outcome::Counted {
             self.sightings.observe(observation);
+        }
+        // What a server saw of a connection is no second one for the detector, and may be one for a rule.
+        if matches!(
+            outcome,
+            Outcome::Counted | Outcome::Ignored(Ignored::ServerSide)
+        ) {
+            self.judge.sigma.observe(observation);
         }
     }
 
@@ -366,6 +377,11 @@ impl Engine {
                 // Whoever asked may have gone.
                 let _gone = reply.send(());
             }
+            Message::Rules(rules, reply) => {
+                self.judge.sigma.replace(*rules);
+                // Whoever asked may have gone.
+                let _gone = reply.send(());
+            }
             Message::Configure(scoring, reply) => drop(reply.send(self.configure(*scoring))),
             Message::Status(reply) => {
                 self.publish_series();
@@ -453,6 +469,7 @@ impl Engine {
             findings_forgotten: self.judge.findings.forgotten(),
             failed_documents: self.judge.failed_documents(),
             postponed: self.judge.postponed(),
+            rules: self.judge.sigma.status(),
             ..self.status.clone()
         }
     }

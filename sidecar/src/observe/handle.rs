@@ -14,6 +14,7 @@ use crate::alert::{
     Action, Actor, AlertBook, AlertError, AllowBook, AllowConfig, AllowEntry, AuditEntry, Finding,
     FindingId, SeriesId,
 };
+use crate::sigma::OpenedRules;
 use crate::store::{Journaled, StoreError};
 
 /// What the scoring thread keeps up to date and others read without it. Clones share it.
@@ -191,6 +192,12 @@ impl Observer {
     pub(crate) async fn know(&self, context: Context) -> Result<(), StoreError> {
         let context = Box::new(context);
         self.ask(|reply| Message::Know(context, reply)).await
+    }
+
+    /// Puts other Sigma rules in force.
+    pub(crate) async fn put_rules(&self, rules: OpenedRules) -> Result<(), StoreError> {
+        let rules = Box::new(rules);
+        self.ask(|reply| Message::Rules(rules, reply)).await
     }
 
     /// Counters.

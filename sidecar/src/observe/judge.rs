@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use beaconwatch_detector::{Assessment, SeriesKey, Timestamp};
+use serde_json::Value;
 
 use super::document::{DocumentError, body};
 use super::finding::Findings;
@@ -14,6 +15,7 @@ use crate::alert::{
 };
 use crate::config::Labels;
 use crate::deliver::Router;
+use crate::sigma::{OpenedRules, RuleDocument, SigmaRules};
 use crate::store::{Outgoing, encode_key};
 use beaconwatch_destinations::{Document, Stream};
 
@@ -23,6 +25,7 @@ pub(super) struct Judge {
     pub(super) findings: Findings,
     pub(super) allow: AllowBook,
     pub(super) simulations: super::simulation::Simulations,
+    pub(super) sigma: SigmaRules,
     labels: Labels,
     board: SharedBoard,
     router: Arc<Router>,
@@ -48,6 +51,7 @@ impl Judge {
             findings,
             allow,
             simulations: super::simulation::Simulations::default(),
+            sigma: SigmaRules::new(OpenedRules::none()),
             labels,
             board,
             router,
@@ -242,28 +246,49 @@ impl Judgement<'_> {
         finding.note(event, self.now, actor, text);
         let missed = finding.missed;
         finding.documented(self.now);
-        if let Some(body) = body(&finding, event, missed, self.now, &self.judge.labels)? {
-            self.judge.last_document += 1;
-            self.room = self.room.saturating_sub(1);
+        if let Some(mut body) = body(&finding, event, missed, self.now, &self.judge.labels)? {
             let stream = match finding.subject {
                 Subject::Beacon { .. } => Stream::Detection,
                 Subject::Sensor(_) => Stream::Sensor,
             };
-            let destinations = self.judge.router.route(&body);
-            let document = Document {
-                event_id: finding.event_id(),
-                body: serde_json::to_string(&body)?,
-                stream,
-            };
-            let outgoing = Outgoing {
-                document,
-                destinations,
-            };
-            self.documents.insert(self.judge.last_document, outgoing);
-            self.report.documents += 1;
+            let event_id = finding.event_id();
+            if stream == Stream::Detection {
+                self.judge.sigma.mark(&mut body, &event_id, self.now);
+            }
+            self.put(event_id, &body, stream)?;
         }
         self.judge.findings.put(finding, true);
         Ok(())
+    }
+
+    /// Puts a document where it is routed to.
+    fn put(&mut self, event_id: String, body: &Value, stream: Stream) -> Result<(), DocumentError> {
+        let document = Document {
+            event_id,
+            body: serde_json::to_string(body)?,
+            stream,
+        };
+        let outgoing = Outgoing {
+            destinations: self.judge.router.route(body),
+            document,
+        };
+        self.judge.last_document += 1;
+        self.room = self.room.saturating_sub(1);
+        self.documents.insert(self.judge.last_document, outgoing);
+        self.report.documents += 1;
+        Ok(())
+    }
+
+    /// Makes documents of what Sigma rules have found.
+    fn tell_of_rules(&mut self) {
+        let labels = &self.judge.labels;
+        let found = self.judge.sigma.documents(self.room, self.now, labels);
+        for RuleDocument { event_id, body } in found {
+            if let Err(error) = self.put(event_id, &body, Stream::Rule) {
+                self.judge.failed_documents += 1;
+                tracing::error!(%error, "no document was made of a match of a Sigma rule");
+            }
+        }
     }
 
     /// Keeps a finding without a document.
@@ -285,7 +310,8 @@ impl Judgement<'_> {
     }
 
     /// What was done, and the new documents by number.
-    pub(super) fn end(self) -> (AnalysisReport, BTreeMap<u64, Outgoing>) {
+    pub(super) fn end(mut self) -> (AnalysisReport, BTreeMap<u64, Outgoing>) {
+        self.tell_of_rules();
         self.judge.postponed.extend(self.postponed);
         (self.report, self.documents)
     }

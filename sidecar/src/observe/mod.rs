@@ -29,6 +29,7 @@ mod simulation;
 
 pub(crate) use board::Board;
 pub(crate) use connections::{ConnectionBook, ConnectionQuery, ConnectionSort};
+pub(crate) use document::as_it_stands;
 pub(crate) use engine::{Engine, EngineSettings};
 pub(crate) use handle::{Books, Observer};
 pub(crate) use life::Rules;
@@ -50,6 +51,7 @@ use utoipa::ToSchema;
 use crate::alert::{
     Action, Actor, AlertError, AllowConfig, AllowEntry, AuditEntry, Finding, FindingId,
 };
+use crate::sigma::{OpenedRules, RulesStatus};
 use crate::store::{Journaled, StoreError};
 
 /// The board, shared with those who ask.
@@ -135,6 +137,7 @@ pub(crate) struct ObserveStatus {
     pub(crate) failed_documents: u64,
     pub(crate) postponed: u64,
     pub(crate) last_analysis: Option<Timestamp>,
+    pub(crate) rules: RulesStatus,
 }
 
 /// What of the scoring thread's settings can change while it runs.
@@ -167,6 +170,8 @@ pub(crate) type Changed<T> = oneshot::Sender<Result<T, AlertError>>;
 pub(crate) enum Message {
     Apply(Journaled),
     Configure(Box<Scoring>, oneshot::Sender<Result<(), SettingsError>>),
+    /// The Sigma rules are now these.
+    Rules(Box<OpenedRules>, oneshot::Sender<()>),
     /// What is known beside the flows is now this.
     Know(Box<Context>, oneshot::Sender<()>),
     Analyse(oneshot::Sender<Result<AnalysisReport, StoreError>>),

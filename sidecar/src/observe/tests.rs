@@ -41,6 +41,7 @@ fn begin(
     let hands = Arc::clone(now);
     let mut engine = Engine::new(EngineSettings {
         context: Context::default(),
+        sigma: config.rules.open().unwrap(),
         prevalence_keys: 1000,
         scoring: config.scoring(),
         books: books.clone(),
@@ -332,6 +333,58 @@ fn an_entry_of_the_allow_list_closes_what_it_allows_and_taking_it_back_opens_it_
         scene.history(),
         ["beacon-detected", "beacon-allowed", "beacon-reopened"]
     );
+}
+
+#[test]
+fn an_entry_for_a_clients_fingerprint_allows_what_was_found_of_that_client_and_of_no_other() {
+    const JA4: &str = "t13d1516h2_8daaf6152771_b186095e22b6";
+    let mut scene = Scene::new();
+    scene.beats(1, 40, |it| it.client_fingerprint = Some(Arc::from(JA4)));
+    scene.analyse();
+    let preview = |change: &dyn Fn(&mut AllowConfig)| {
+        let preview = scene.observer.allow_preview(allow(change));
+        let (_, effect) = scene.run(preview).unwrap();
+        (effect.series, effect.findings, effect.alerts.len())
+    };
+    let client = |text: &'static str| {
+        move |it: &mut AllowConfig| it.client_fingerprint = Some(text.to_owned())
+    };
+    assert_eq!(preview(&client(JA4)), (1, 1, 1));
+    assert_eq!(preview(&client("t13d1516h2_8daaf6152771_*")), (1, 1, 1));
+    assert_eq!(preview(&client("t13d1516h1_*")), (0, 0, 0));
+    let elsewhere = |it: &mut AllowConfig| {
+        it.client_fingerprint = Some(JA4.to_owned());
+        it.destination = Some("203.0.113.0/24".to_owned());
+    };
+    assert_eq!(preview(&elsewhere), (0, 0, 0));
+    assert_eq!(
+        scene.states(StateFilter::Open),
+        1,
+        "a dry run changes nothing"
+    );
+    let entry = allow(client(JA4));
+    let (entry, effect) = scene.run(scene.observer.allow_add(entry, actor())).unwrap();
+    assert_eq!((effect.findings, scene.states(StateFilter::Closed)), (1, 1));
+    let allowed = scene.finding().allowed.clone();
+    assert_eq!(allowed.map(|it| it.id), Some(entry.id.clone()));
+    scene.crash();
+    let views = scene.observer.allow_list().views(scene.now());
+    assert_eq!(views[0].client_fingerprint.as_deref(), Some(JA4));
+    scene.beats(1, 40, |it| it.client_fingerprint = Some(Arc::from(JA4)));
+    assert_eq!(scene.analyse().documents, 0);
+    scene
+        .run(scene.observer.allow_remove(entry.id, actor()))
+        .unwrap();
+    assert_eq!(scene.states(StateFilter::Open), 1);
+}
+
+#[test]
+fn an_entry_with_a_fingerprint_that_cannot_be_is_refused_by_name() {
+    let scene = Scene::new();
+    let entry = allow(|it| it.client_fingerprint = Some("t13*".to_owned()));
+    let refused = scene.run(scene.observer.allow_preview(entry));
+    let field = "client_fingerprint";
+    assert!(matches!(refused, Err(AlertError::Invalid { field: found, .. }) if found == field));
 }
 
 #[test]

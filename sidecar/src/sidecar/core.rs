@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::control::{self, OVERRIDES};
 use crate::deliver::Router;
 use crate::observe::{Board, Books, Engine, EngineSettings, Observer, SharedBoard};
+use crate::sigma::OpenedRules;
 use crate::store::{Restored, Store, StoreSettings};
 
 /// Both threads, and the configuration in force.
@@ -31,15 +32,21 @@ impl Core {
     pub(super) async fn start_blocking(
         config: Config,
         context: Context,
+        sigma: OpenedRules,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        let start = move || Self::start(config, context, clock);
+        let start = move || Self::start(config, context, sigma, clock);
         let started = tokio::task::spawn_blocking(start).await;
         started.map_err(std::io::Error::other)?
     }
 
     /// Opens the store, restores the engine from it and starts both threads. Blocks.
-    fn start(base: Config, context: Context, clock: Clock) -> Result<Self, StartError> {
+    fn start(
+        base: Config,
+        context: Context,
+        sigma: OpenedRules,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let board: SharedBoard = Arc::new(RwLock::new(Board::new(base.api.max_series)));
         let router = Router::new(&base.destinations).map_err(ConfigError::from)?;
         let router = Arc::new(router);
@@ -47,6 +54,7 @@ impl Core {
         let mut engine = Engine::new(EngineSettings {
             scoring: base.scoring(),
             context,
+            sigma,
             prevalence_keys: base.context.max_prevalence_keys,
             labels: base.labels(),
             books: books.clone(),

@@ -20,6 +20,7 @@ use crate::input::Inputs;
 use crate::listen::{self, ListenError, Listener, Tls, TlsError};
 use crate::observe::SharedBoard;
 use crate::receive::{self, Receiver, Senders};
+use crate::sigma::RulesError;
 use crate::status::{StatusReporter, StatusSource};
 use crate::store::StoreError;
 use crate::token::TokenError;
@@ -56,6 +57,9 @@ pub enum StartError {
     /// What is known beside the flows cannot be read.
     #[error("context: {0}")]
     Context(#[from] ContextError),
+    /// Sigma rules cannot be read.
+    #[error("rules: {0}")]
+    Rules(#[from] RulesError),
     /// A destination cannot be made.
     #[error(transparent)]
     Destination(#[from] DestinationError),
@@ -139,7 +143,8 @@ impl Sidecar {
         let listeners = Listeners::bind(&config).await?;
         let destinations = Prepared::first(&config)?;
         let context = context::open(&config, &clock).await?;
-        let core = Core::start_blocking(config, context, clock.clone()).await?;
+        let sigma = config.rules.read().await?;
+        let core = Core::start_blocking(config, context, sigma, clock.clone()).await?;
         let deliveries = Deliveries::new(core.store.clone(), core.router, clock.clone());
         deliveries.start(destinations, &core.config);
         let (analysis_interval, interval) = watch::channel(core.config.analysis_interval());
@@ -206,6 +211,7 @@ impl Sidecar {
             deliveries: self.deliveries.clone(),
             store: self.store.clone(),
             clock: self.reporter.clock.clone(),
+            labels: config.labels(),
             readers: Readers::new(self.stop_serving.clone()),
             max_body_bytes: config.api.max_body_bytes,
         };

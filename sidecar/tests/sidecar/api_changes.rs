@@ -20,6 +20,45 @@ async fn found(folder: &tempfile::TempDir) -> (Sidecar, Asking, String) {
 }
 
 #[tokio::test]
+async fn an_alert_is_told_in_other_vocabularies_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_sidecar, asking, id) = found(&folder).await;
+    let path = |vocabulary: &str| format!("/api/v1/alerts/{id}/{vocabulary}");
+    let document = asking.read(&path("ecs")).await;
+    assert_eq!(document["beaconwatch"]["finding"]["id"], id.as_str());
+    assert_eq!(document["event"]["action"], "beacon-detected");
+    let event = asking.read(&path("ocsf")).await;
+    assert_eq!(
+        (
+            &event["class_uid"],
+            &event["activity_id"],
+            &event["status_id"]
+        ),
+        (&json!(2004), &json!(1), &json!(1))
+    );
+    let bundle = asking.read(&path("stix")).await;
+    assert_eq!(bundle["type"], "bundle");
+    assert_eq!(bundle, asking.read(&path("stix")).await);
+
+    let (status, _) = asking
+        .post(&path("close"), &json!({"reason": "done"}))
+        .await;
+    assert_eq!(status, 200);
+    let event = asking.read(&path("ocsf")).await;
+    assert_eq!(
+        (&event["activity_id"], &event["status_id"]),
+        (&json!(3), &json!(4))
+    );
+    assert_eq!(
+        asking.read(&path("ecs")).await["event"]["action"],
+        "beacon-closed"
+    );
+
+    let unknown = "/api/v1/alerts/00000000000000000000000000000000/stix";
+    assert_eq!(asking.get(unknown).await.0, 404);
+}
+
+#[tokio::test]
 async fn an_alert_is_acknowledged_commented_suppressed_closed_and_opened_again() {
     let folder = tempfile::tempdir().unwrap();
     let (sidecar, asking, id) = found(&folder).await;
@@ -32,8 +71,13 @@ async fn an_alert_is_acknowledged_commented_suppressed_closed_and_opened_again()
     let alert = post("acknowledge", json!({"comment": "mine"})).await;
     assert_eq!(alert["acknowledged"]["by"], "local");
     assert_eq!(alert["acknowledged"]["comment"], "mine");
+    let beacons = asking.read("/api/v1/beacons").await;
+    assert_eq!(beacons["beacons"][0]["finding_id"], id.as_str());
+    assert_eq!(beacons["beacons"][0]["acknowledged"]["by"], "local");
     let (status, alert) = asking.delete(&path("acknowledge")).await;
     assert_eq!((status, &alert["acknowledged"]), (200, &Value::Null));
+    let beacons = asking.read("/api/v1/beacons").await;
+    assert_eq!(beacons["beacons"][0]["acknowledged"], Value::Null);
     let alert = post("comment", json!({"text": "seen <b>before</b>"})).await;
     assert_eq!(alert["comments"][0]["text"], "seen <b>before</b>");
     let alert = post("suppress", json!({"for_s": 60})).await;

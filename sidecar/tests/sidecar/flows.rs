@@ -1,6 +1,6 @@
 //! Flow records as an exporter makes them, from the names of the field model.
 
-use beaconwatch_schema::{flow, heartbeat as names};
+use beaconwatch_schema::{flow, heartbeat};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -68,10 +68,10 @@ pub(crate) fn whole_flow(
 pub(crate) fn heartbeat(exporter: &str, sequence: u64) -> LogRecord {
     LogRecord {
         time_unix_nano: u64::try_from(START).unwrap(),
-        event_name: names::EVENT_NAME.to_owned(),
+        event_name: heartbeat::EVENT_NAME.to_owned(),
         attributes: vec![
-            text(names::EXPORTER_ID, exporter),
-            number(names::EXPORTER_SEQUENCE, i64::try_from(sequence).unwrap()),
+            text(flow::EXPORTER_ID, exporter),
+            number(flow::EXPORTER_SEQUENCE, i64::try_from(sequence).unwrap()),
         ],
         ..LogRecord::default()
     }

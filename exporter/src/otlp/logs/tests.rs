@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use beaconwatch_records::{FLAG_TCP_TOTALS, Owner, RecordKind};
-use beaconwatch_schema::{Level, flow};
+use beaconwatch_schema::exporter_record::in_resource;
+use beaconwatch_schema::{Field, Level, flow};
 
 use super::*;
 use crate::flow::{BootId, FlowId};
@@ -104,14 +105,14 @@ fn text(value: &str) -> Value {
     Value::StringValue(value.to_owned())
 }
 
-/// Attributes of the resource, which records do not repeat.
-fn in_resource(name: &str) -> bool {
-    name.starts_with("host.") || name.starts_with("service.")
+/// Every attribute that a flow record or its resource may have.
+fn fields() -> impl Iterator<Item = &'static Field> {
+    exporter_record::FIELDS.iter().chain(flow::FIELDS)
 }
 
 #[test]
 fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
-    let known: BTreeSet<&str> = flow::FIELDS.iter().map(|field| field.name).collect();
+    let known: BTreeSet<&str> = fields().map(|field| field.name).collect();
     for kind in [
         FlowEventKind::Start,
         FlowEventKind::Update,
@@ -121,9 +122,7 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
         for name in attributes.keys() {
             assert!(known.contains(name.as_str()), "{name}");
         }
-        let required = flow::FIELDS
-            .iter()
-            .filter(|field| field.level == Level::Required);
+        let required = fields().filter(|field| field.level == Level::Required);
         for field in required.filter(|field| !in_resource(field.name)) {
             assert!(
                 attributes.contains_key(field.name),
@@ -143,8 +142,7 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
         .iter()
         .map(|pair| pair.key.as_str())
         .collect();
-    let expected: BTreeSet<&str> = flow::FIELDS
-        .iter()
+    let expected: BTreeSet<&str> = fields()
         .map(|field| field.name)
         .filter(|name| in_resource(name))
         .collect();
@@ -154,8 +152,7 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
 #[test]
 fn an_end_carries_every_field_but_the_servers_name() {
     let attributes = encoded(flow_record(), FlowEventKind::End);
-    let missing: Vec<&str> = flow::FIELDS
-        .iter()
+    let missing: Vec<&str> = fields()
         .map(|field| field.name)
         .filter(|name| !in_resource(name) && !attributes.contains_key(*name))
         .collect();
@@ -173,11 +170,11 @@ fn a_heartbeat_has_its_number_and_says_nothing_of_a_flow() {
     assert_eq!(record.time_unix_nano, STARTED.unix_ns);
     let attributes = attributes(record);
     assert_eq!(
-        attributes[heartbeat::EXPORTER_SEQUENCE],
+        attributes[exporter_record::EXPORTER_SEQUENCE],
         Value::IntValue(43)
     );
     let names: BTreeSet<&str> = attributes.keys().map(String::as_str).collect();
-    let expected: BTreeSet<&str> = heartbeat::FIELDS
+    let expected: BTreeSet<&str> = exporter_record::FIELDS
         .iter()
         .map(|field| field.name)
         .filter(|name| !in_resource(name))

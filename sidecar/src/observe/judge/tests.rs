@@ -27,6 +27,7 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         host_name: None,
         server_name: None,
         process: None,
+        client_fingerprint: None,
         method: Arc::from("seed"),
         score: f64::from(place) / 256.0,
         severity,
@@ -91,7 +92,7 @@ fn judge() -> Judge {
 }
 
 /// One analysis of these assessments; the documents that it makes.
-fn analyse(judge: &mut Judge, now: Timestamp, seen: Vec<Assessment>) -> Vec<serde_json::Value> {
+fn analyse(judge: &mut Judge, now: Timestamp, seen: Vec<Assessment>) -> Vec<Value> {
     let mut judgement = judge.begin(now, 0);
     for assessment in seen {
         judgement.take(assessment);
@@ -106,7 +107,7 @@ fn analyse(judge: &mut Judge, now: Timestamp, seen: Vec<Assessment>) -> Vec<serd
         .collect()
 }
 
-fn actions(documents: &[serde_json::Value]) -> Vec<&str> {
+fn actions(documents: &[Value]) -> Vec<&str> {
     let actions = documents.iter().map(|it| it["event"]["action"].as_str());
     actions.map(Option::unwrap_or_default).collect()
 }
@@ -226,7 +227,7 @@ fn beats_that_come_back_in_time_go_on_with_the_finding_and_later_ones_open_anoth
     happens(&mut judge, at(40), Vec::new());
     let again = analyse(&mut judge, at(100), vec![beat(100)]);
     assert_eq!(actions(&again), ["beacon-reopened"]);
-    let id = |document: &serde_json::Value| document["beaconwatch"]["finding"]["id"].clone();
+    let id = |document: &Value| document["beaconwatch"]["finding"]["id"].clone();
     assert_eq!(id(&again[0]), id(&first[0]));
     assert_eq!(again[0]["beaconwatch"]["finding"]["revision"], 3);
     assert_eq!(again[0]["beaconwatch"]["finding"]["reopened"], 1);

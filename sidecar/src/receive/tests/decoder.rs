@@ -2,7 +2,7 @@
 //! from the generated types.
 
 use beaconwatch_detector::{Phase, Side, Timestamp, Transport};
-use beaconwatch_schema::flow;
+use beaconwatch_schema::{Field, exporter_record, flow};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
@@ -185,9 +185,14 @@ fn every_field_arrives() {
     assert_eq!(process.started.unwrap().unix_nanos(), 1_500_000_000);
 }
 
+/// Every attribute that a flow record or its resource may have.
+fn fields() -> impl Iterator<Item = &'static Field> {
+    exporter_record::FIELDS.iter().chain(flow::FIELDS)
+}
+
 #[test]
 fn a_missing_required_field_is_named() {
-    for field in flow::FIELDS {
+    for field in fields() {
         let used = record(flow::EVENT_END, 0)
             .attributes
             .iter()
@@ -425,7 +430,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 /// A good record with some attributes changed, doubled or gone.
 fn any_record() -> impl Strategy<Value = LogRecord> {
     let change = (
-        0..flow::FIELDS.len(),
+        0..fields().count(),
         prop::option::of(any_value()),
         any::<bool>(),
     );
@@ -434,7 +439,7 @@ fn any_record() -> impl Strategy<Value = LogRecord> {
             let events = [flow::EVENT_START, flow::EVENT_UPDATE, flow::EVENT_END];
             let mut record = record(events[event], number);
             for (field, value, keep) in changes {
-                let key = flow::FIELDS[field].name;
+                let key = fields().nth(field).unwrap().name;
                 match value {
                     Some(value) if keep => record.attributes.push(attribute(key, value)),
                     value => record = with(record, key, value),

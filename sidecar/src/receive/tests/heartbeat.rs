@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use beaconwatch_detector::{Observation, Phase, SeriesKey, Timestamp, Transport};
-use beaconwatch_schema::{flow, heartbeat};
+use beaconwatch_schema::{exporter_record, flow, heartbeat};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
@@ -19,10 +19,13 @@ fn beat(exporter: &str, sequence: i64) -> LogRecord {
         event_name: heartbeat::EVENT_NAME.to_owned(),
         attributes: vec![
             attribute(
-                heartbeat::EXPORTER_ID,
+                exporter_record::EXPORTER_ID,
                 Value::StringValue(exporter.to_owned()),
             ),
-            attribute(heartbeat::EXPORTER_SEQUENCE, Value::IntValue(sequence)),
+            attribute(
+                exporter_record::EXPORTER_SEQUENCE,
+                Value::IntValue(sequence),
+            ),
         ],
         ..LogRecord::default()
     }
@@ -85,7 +88,7 @@ fn a_heartbeat_without_its_number_is_refused_alone() {
     assert_eq!((decoded.heartbeats, decoded.batch.records.len()), (1, 1));
     let refused = |fault| Rejection {
         fault,
-        field: heartbeat::EXPORTER_SEQUENCE,
+        field: exporter_record::EXPORTER_SEQUENCE,
     };
     assert_eq!(decoded.rejections[&refused(Fault::Missing)], 1);
     assert_eq!(decoded.rejections[&refused(Fault::BadValue)], 1);

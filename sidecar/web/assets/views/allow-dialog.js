@@ -14,6 +14,7 @@ const CONDITIONS = [
   ['transport', 'Transport', ''],
   ['domain', 'Domain', 'Exactly this name; *.example.org: it and all below'],
   ['process', 'Process', 'Name; or path with wildcards'],
+  ['client_fingerprint', 'Client (JA4)', 'Exactly this fingerprint; t13d1516h2_*: all that begin so'],
 ];
 /** @type {[number, string][]} */
 const EXPIRIES = [[0, 'Never'], [1, 'In 1 day'], [7, 'In 7 days'], [30, 'In 30 days'], [365, 'In 1 year']];
@@ -29,6 +30,7 @@ export function conditionsOf({ details }) {
     transport: String(details.protocol ?? '').toLowerCase(),
     domain: domain ?? '',
     process: details.process?.name ?? '',
+    client_fingerprint: details.client_fingerprint ?? '',
   };
 }
 
@@ -105,7 +107,7 @@ function createFields(prefilled) {
 
 /** @param {string} name @param {string} value */
 function conditionInput(name, value) {
-  if (name === 'transport') return element('select', { name }, ['', 'tcp', 'udp'].map((option) => element('option', { value: option, selected: option === value }, option === '' ? 'Any' : option.toUpperCase())));
+  if (name === 'transport') return element('select', { name }, ['', 'tcp', 'udp', 'icmp'].map((option) => element('option', { value: option, selected: option === value }, option === '' ? 'Any' : option.toUpperCase())));
   if (name === 'port') return element('input', { name, type: 'number', min: 1, max: 65_535, value });
   return element('input', { name, type: 'text', value, autocomplete: 'off', spellcheck: 'false' });
 }

@@ -8,7 +8,7 @@ import { createTable } from '../parts/table.js';
 import { toast } from '../parts/toast.js';
 import { allowDialog } from './allow-dialog.js';
 
-const CONDITIONS = ['source', 'destination', 'port', 'transport', 'domain', 'process'];
+const CONDITIONS = ['source', 'destination', 'port', 'transport', 'domain', 'process', 'client_fingerprint'];
 /** What somebody stated; the rest of an entry is the sidecar's. */
 const STATED = [...CONDITIONS, 'reason', 'owner', 'expires'];
 
@@ -75,7 +75,7 @@ function columns(remove) {
 /** @param {any} entry */
 function conditions(entry) {
   const given = CONDITIONS.filter((name) => entry[name] !== undefined && entry[name] !== null);
-  return element('span', { class: 'conditions' }, given.map((name) => element('span', { class: 'condition' }, element('span', { class: 'muted' }, `${name} `), String(entry[name]))));
+  return element('span', { class: 'conditions' }, given.map((name) => element('span', { class: 'condition' }, element('span', { class: 'muted' }, `${name.replace('_', ' ')} `), String(entry[name]))));
 }
 
 /** @param {any} entry @param {(entry: any) => Promise<void>} remove */

@@ -30,6 +30,7 @@ export function connectionPanel({ details, series_id: seriesId, series }) {
       ['Destination', endpoint(details.dst_ip, details.dst_port)],
       ['Protocol', details.protocol],
       ['Server name', details.server_name],
+      ['Client (JA4)', details.client_fingerprint ? element('code', {}, details.client_fingerprint) : null],
       ['Host', details.host_name || details.host],
       ['Interval', duration(details.interval_s)],
       ['Jitter', percent(details.jitter)],
