@@ -187,6 +187,7 @@ async fn keep_streams_usable(
     let body = match name {
         template::NAME => template::index_template(),
         template::SENSOR_NAME => template::sensor_index_template(),
+        template::RULE_NAME => template::rule_index_template(),
         _ => template::flow_index_template(),
     };
     let bare = Object {

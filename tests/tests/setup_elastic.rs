@@ -172,7 +172,8 @@ impl Elastic<'_> {
         let imports = requests
             .iter()
             .filter(|it| it["path"] == "/api/saved_objects/_import");
-        ensure!(imports.count() == 10, "not ten imports");
+        let expected = setup::committed_lines("elasticsearch/saved-objects.ndjson")?;
+        ensure!(imports.count() == expected, "not {expected} imports");
         Ok(())
     }
 

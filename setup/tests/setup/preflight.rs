@@ -1,5 +1,6 @@
 //! What stands in the way is found before the first change.
 
+use beaconwatch_integrations::panel::DataSet;
 use beaconwatch_integrations::store::Product;
 use beaconwatch_setup::{Action, Authentication, Part, SecretSource, SetupError, install};
 use serde_json::json;
@@ -255,8 +256,8 @@ async fn plugins_that_opensearch_lacks_are_left_out_and_told() {
         400,
         json!({ "error": "no handler found for uri [/x] and method [GET]" }),
     );
-    for data in ["detection", "flow", "sensor"] {
-        let path = format!("_plugins/_ism/policies/logs-beaconwatch.{data}");
+    for data in DataSet::ALL {
+        let path = format!("_plugins/_ism/policies/{}", data.template());
         stub.world().instead.insert(path, absent.clone());
     }
     let search = "_plugins/_alerting/monitors/_search".to_owned();
@@ -268,7 +269,7 @@ async fn plugins_that_opensearch_lacks_are_left_out_and_told() {
             .filter(|it| matches!(it.action, Action::LeftOut(_)))
             .count()
     };
-    assert_eq!(left_out("ISM policy"), 3);
+    assert_eq!(left_out("ISM policy"), DataSet::ALL.len());
     assert!(left_out("monitor") > 0);
     assert!(left_out("saved object") > 0);
     assert!(
