@@ -104,7 +104,7 @@ impl Access {
             });
         }
         let reply = api.ask(Method::GET, &path(kind, name)).await?;
-        if reply.is_no_handler() || (kind == Kind::DetectionRule && no_rules(&reply)) {
+        if reply.is_no_handler() || is_no_route(kind, &reply) {
             return Ok(Found::NoInterface);
         }
         if reply.is_missing() {
@@ -251,8 +251,13 @@ impl Access {
     }
 }
 
-/// Whether Kibana has no detection engine: where it has one, it says of which rule it knows nothing.
-fn no_rules(reply: &Reply) -> bool {
+/// Whether Kibana or OpenSearch Dashboards has no interface for a kind: where it has one, it says of what it knows nothing.
+fn is_no_route(kind: Kind, reply: &Reply) -> bool {
+    let named = match kind {
+        Kind::DetectionRule => "rule_id",
+        Kind::SavedObject => "Saved object",
+        _ => return false,
+    };
     let said = reply.body["message"].as_str().unwrap_or_default();
-    reply.is_missing() && !said.contains("rule_id")
+    reply.is_missing() && !said.contains(named)
 }

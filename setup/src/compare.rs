@@ -93,7 +93,7 @@ pub(crate) fn includes(server: &Value, planned: &Value) -> bool {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
         (Value::String(text), scalar @ (Value::Number(_) | Value::Bool(_)))
         | (scalar @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
-            *text == scalar.to_string()
+            serde_json::from_str(text).is_ok_and(|read: Value| read == *scalar)
         }
         (one, other) => one == other,
     }

@@ -139,6 +139,15 @@ impl SetupError {
             Self::TooOld { .. } => Some(
                 "Update the server. Without setup the sidecar still makes the index template that it needs.",
             ),
+            Self::Refused { reason, .. } | Self::Unreadable { reason, .. }
+                if reason.starts_with("403") =>
+            {
+                Some(
+                    "The credentials lack a right for this: docs/elastic.md and docs/opensearch.md list what a setup needs; \
+                     --without leaves parts out (pipelines, lifecycle, transforms, dashboards, rules). What was done before, if \
+                     anything, stands in the journal: run it again, or with --remove to undo it.",
+                )
+            }
             Self::Refused { .. } => Some(
                 "What was done before stands in the journal: run the same command again when the cause is gone, or with \
                  --remove to undo it.",

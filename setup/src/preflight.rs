@@ -6,9 +6,9 @@
 
 mod identity;
 mod mappings;
+mod processors;
 mod rights;
 
-use http::Method;
 use serde_json::Value;
 
 use crate::access::{Access, Found};
@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::journal::{Journal, Target, product_name};
 use crate::plan::{Object, plan};
 use crate::server::Api;
-use crate::{Kind, Settings, SetupError};
+use crate::{Kind, Part, Settings, SetupError};
 
 /// What stands where an object is planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,13 +90,19 @@ pub(crate) async fn run(settings: &Settings) -> Result<Ready, SetupError> {
         // Without rights the questions below would be refused one by one.
         return Err(SetupError::Problems(problems));
     }
-    processors(&access.store, &objects, &mut problems).await?;
+    processors::check(&access.store, &objects, &mut problems).await?;
     let mut states = Vec::new();
     for object in objects {
         let state = state(access, settings, &journal, &object, &mut problems).await?;
         states.push((object, state));
     }
     mappings::check(access, settings, &states, &mut problems, &mut notes).await?;
+    let without = |part: Part| settings.without.contains(&part);
+    if without(Part::Pipelines) && states.iter().any(|(it, _)| it.kind == Kind::Transform) {
+        notes.push(
+            "Transforms go by event.ingested, which the pipelines write: without them they stay empty.".to_owned(),
+        );
+    }
     if settings.dashboards.is_none() {
         let name = identity::dashboards_name(settings.product);
         notes.push(format!(
@@ -169,63 +175,13 @@ fn no_interface(object: &Object, problems: &mut Vec<Problem>) -> State {
         let part = match object.kind {
             Kind::Pipeline => "--without pipelines leaves them out",
             Kind::Transform => "--without transforms leaves them out",
+            Kind::SavedObject => "--without dashboards leaves them out",
             _ => "Is this the right server, and a whole distribution of it?",
         };
-        problems.push(Problem::new(format!("{object}: {reason}"), part));
+        let problem = Problem::new(&reason, part);
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
     }
     State::LeftOut(reason)
-}
-
-/// Every processor of the pipelines must be known to every node.
-async fn processors(
-    store: &Api,
-    objects: &[Object],
-    problems: &mut Vec<Problem>,
-) -> Result<(), SetupError> {
-    let pipelines = objects.iter().filter(|it| it.kind == Kind::Pipeline);
-    let mut wanted: Vec<&str> = pipelines
-        .filter_map(|it| it.body["processors"].as_array())
-        .flatten()
-        .filter_map(|it| it.as_object()?.keys().next().map(String::as_str))
-        .collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let path = "_nodes/ingest?filter_path=nodes.*.ingest.processors";
-    let reply = store.ask(Method::GET, path).await?;
-    let body = reply.success(store, |reason| SetupError::Unreadable {
-        object: "the processors of ingest pipelines".to_owned(),
-        reason,
-    })?;
-    let nodes: Vec<&Value> = body["nodes"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(_, node)| node)
-        .collect();
-    if nodes.is_empty() {
-        problems.push(Problem::new(
-            "no node has the role ingest, which pipelines need",
-            "Give the role to a node (node.roles), or leave pipelines out with --without pipelines.",
-        ));
-    }
-    let missing = wanted.into_iter().filter(|wanted| {
-        nodes.iter().any(|node| {
-            let known = node["ingest"]["processors"]
-                .as_array()
-                .into_iter()
-                .flatten();
-            !known.into_iter().any(|it| it["type"] == *wanted)
-        })
-    });
-    let missing: Vec<&str> = missing.collect();
-    if !missing.is_empty() {
-        problems.push(Problem::new(
-            format!("a node has no ingest processors {}", missing.join(", ")),
-            "Pipelines need them; --without pipelines leaves pipelines out: documents then keep the shape in which they arrive.",
-        ));
-    }
-    Ok(())
 }

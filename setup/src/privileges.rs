@@ -3,6 +3,7 @@
 //! | for | cluster | indices |
 //! |---|---|---|
 //! | delivery by the sidecar | none | `create_doc`, `auto_configure` on the streams of detections and sensors |
+//! | flows, by a Collector | none | the same on the streams of flows |
 //! | setup | `monitor`, `manage_index_templates`, `manage_ingest_pipelines`, `manage_transform` | `view_index_metadata` and `manage` on ours (`manage`: `--remove` takes the pipeline out of indices that stay), `read` for the transforms, and the transforms' own indices |
 //!
 //! Kibana's features have names that change with its versions, so for saved objects and rules the key is given the space as a whole
@@ -15,9 +16,9 @@ use serde_json::{Value, json};
 use crate::Settings;
 use crate::plan::Part;
 
-/// Both as JSON: `delivery` and `setup`, each a role descriptor.
+/// All of them as JSON: `delivery`, `flows` and `setup`, each a role descriptor.
 #[must_use]
-pub fn both(namespace: Option<&str>) -> Value {
+pub fn all(namespace: Option<&str>) -> Value {
     let kibana = json!([{
         "application": "kibana-.kibana",
         "privileges": ["space_all"],
@@ -25,6 +26,13 @@ pub fn both(namespace: Option<&str>) -> Value {
     }]);
     json!({
         "delivery": store::delivery_privileges(),
+        "flows": {
+            "cluster": [],
+            "indices": [{
+                "names": [format!("{}-*", DataSet::Flow.template())],
+                "privileges": ["create_doc", "auto_configure"],
+            }],
+        },
         "setup": {
             "applications": kibana,
             "cluster": cluster(true, true),

@@ -89,7 +89,11 @@ async fn undo(
     }
     let found = match access.read(change.kind, &change.name).await? {
         Found::Object(found) => found,
-        Found::Nothing | Found::NoInterface => {
+        Found::NoInterface => {
+            let reason = format!("this server has no interface for a {}", change.kind);
+            return Ok(Action::Kept(reason));
+        }
+        Found::Nothing => {
             if !dry_run {
                 journal.forget(change.kind, &change.name)?;
             }
@@ -107,17 +111,30 @@ async fn undo(
         let reason = "somebody has changed it since; --force removes it nevertheless";
         return Ok(Action::Kept(reason.to_owned()));
     }
-    let done = match change.former {
+    if dry_run {
+        return Ok(undone(change));
+    }
+    put_back(access, change, &found, journal).await
+}
+
+const fn undone(change: &Change) -> Action {
+    match change.former {
         Some(_) => Action::Restored,
         None => Action::Removed,
-    };
-    if dry_run {
-        return Ok(done);
     }
-    match revert(access, change, &found).await {
+}
+
+/// Puts back or removes, and notes it.
+async fn put_back(
+    access: &Access,
+    change: &Change,
+    found: &Value,
+    journal: &mut Journal,
+) -> Result<Action, SetupError> {
+    match revert(access, change, found).await {
         Ok(None) => {
             journal.forget(change.kind, &change.name)?;
-            Ok(done)
+            Ok(undone(change))
         }
         Ok(Some((left, reason))) => {
             journal.finish(change.kind, &change.name, left)?;
@@ -170,6 +187,7 @@ async fn keep_streams_usable(
     let body = match name {
         template::NAME => template::index_template(),
         template::SENSOR_NAME => template::sensor_index_template(),
+        template::RULE_NAME => template::rule_index_template(),
         _ => template::flow_index_template(),
     };
     let bare = Object {

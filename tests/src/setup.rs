@@ -21,6 +21,24 @@ pub struct Ran {
     pub errors: String,
 }
 
+/// A file of `integrations/`, as JSON.
+pub fn committed(path: &str) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../integrations")
+        .join(path);
+    let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))
+}
+
+/// How many lines a file of `integrations/` has.
+pub fn committed_lines(path: &str) -> Result<usize> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../integrations")
+        .join(path);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(text.lines().count())
+}
+
 /// Runs `beaconwatch setup` with these arguments and `--json`.
 pub fn run(arguments: &[&str]) -> Result<Ran> {
     let mut command = Command::new(deployment::binaries()?.join("beaconwatch"));

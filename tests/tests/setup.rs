@@ -1,21 +1,22 @@
-//! `beaconwatch setup` against real stores: made once, used by real documents, taken out again without touching them.
+//! `beaconwatch setup opensearch` against a real one: made once, used by real documents, taken out again without touching
+//! them.
 //!
-//! Kibana and OpenSearch Dashboards cannot be had: what stands in for them answers as their documentation says.
+//! OpenSearch Dashboards cannot be had: what stands in for it answers as its documentation says.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use beaconwatch_tests::certificates::Certificates;
 use beaconwatch_tests::deployment::{self, DATA_STREAM, INDEX_TEMPLATE};
 use beaconwatch_tests::detect::{Detect, beacons};
-use beaconwatch_tests::servers::{elasticsearch, opensearch};
-use beaconwatch_tests::setup::{self, Dashboards, Ran};
+use beaconwatch_tests::servers::opensearch;
+use beaconwatch_tests::setup::{self, Dashboards, Ran, committed};
 use beaconwatch_tests::{http, wait};
 use serde_json::{Value, json};
 
-const DATA_SETS: [&str; 3] = ["detection", "flow", "sensor"];
+const DATA_SETS: [&str; 4] = ["detection", "flow", "sensor", "rule"];
+/// Index template that the sidecar has made before.
+const EARLIER: &str = "logs-beaconwatch.sensor";
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A setup of OpenSearch.
@@ -37,6 +38,7 @@ fn opensearch_is_set_up_once_takes_documents_and_is_left_with_them() -> Result<(
             folder,
             made: 0,
         };
+        let earlier = open.the_sidecar_has_made_its_template()?;
         open.an_index_in_the_way_is_named_and_nothing_is_changed()?;
         open.a_first_run_makes_everything_and_a_second_nothing()?;
         open.the_server_has_what_is_committed()?;
@@ -46,17 +48,14 @@ fn opensearch_is_set_up_once_takes_documents_and_is_left_with_them() -> Result<(
         open.a_flow_is_found_by_its_fields()?;
         open.dashboards_are_imported_once_and_each_refusal_is_told()?;
         let mut detect = open.a_delivered_finding_has_its_arrival()?;
-        open.what_was_made_goes_and_documents_stay(&mut detect)
+        for transform in ["hosts_by_risk", "beacons_by_pair"] {
+            open.the_rows_of_a_transform_can_be_computed(transform)?;
+        }
+        open.what_was_made_goes_and_documents_stay(&mut detect)?;
+        let found = open.node.index_template(EARLIER)?;
+        ensure!(found == earlier, "not what was there before: {found:#}");
+        Ok(())
     })
-}
-
-/// The program's file in the repository, as JSON.
-fn committed(path: &str) -> Result<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../integrations")
-        .join(path);
-    let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))
 }
 
 impl Open<'_> {
@@ -64,6 +63,13 @@ impl Open<'_> {
         let url = self.node.url();
         let arguments = ["opensearch", "--url", &url, "--journal", &self.journal];
         setup::run(&[&arguments[..], more].concat())
+    }
+
+    /// What was there before the setup.
+    fn the_sidecar_has_made_its_template(&self) -> Result<Value> {
+        let template = committed("elasticsearch/sidecar-template/sensor.json")?;
+        self.node.put_index_template(EARLIER, &template)?;
+        self.node.index_template(EARLIER)
     }
 
     fn an_index_in_the_way_is_named_and_nothing_is_changed(&self) -> Result<()> {
@@ -78,14 +84,12 @@ impl Open<'_> {
         ])?;
         for data in DATA_SETS {
             let name = format!("logs-beaconwatch.{data}");
-            ensure!(
-                !self.node.has(&format!("_ingest/pipeline/{name}"))?,
-                "{name} was made"
-            );
-            ensure!(
-                !self.node.has(&format!("_index_template/{name}"))?,
-                "{name} was made"
-            );
+            for path in [
+                format!("_ingest/pipeline/{name}"),
+                format!("_component_template/{name}@mappings"),
+            ] {
+                ensure!(!self.node.has(&path)?, "{path} was made");
+            }
         }
         ensure!(!Path::new(&self.journal).exists(), "a journal was written");
         http::delete(&index)?.expect_success(&index).map(drop)
@@ -96,7 +100,13 @@ impl Open<'_> {
         ensure!(dry.code == Some(3), "{dry:?}");
         let first = self.setup(&[])?.expect_success()?;
         self.made = first.with_action("created").len();
-        ensure!(self.made == 12, "{:#}", first.report);
+        // Of each a pipeline, two components and a template; one template was there.
+        ensure!(self.made == 4 * DATA_SETS.len() - 1, "{:#}", first.report);
+        let updated = first.with_action("updated");
+        ensure!(
+            updated == [format!("index_template {EARLIER}")],
+            "{updated:?}"
+        );
         ensure!(
             first.with_action("created") == dry.with_action("created"),
             "{dry:?}"
@@ -110,7 +120,7 @@ impl Open<'_> {
         }
         let second = self.setup(&[])?.expect_success()?;
         ensure!(
-            second.with_action("unchanged").len() == self.made,
+            second.with_action("unchanged").len() == self.made + 1,
             "{:#}",
             second.report
         );
@@ -228,7 +238,11 @@ impl Open<'_> {
             setup::run(&[&["opensearch", "--url", &url], &with_journal[..], more].concat())
         };
         let imported = run(&[])?.expect_success()?.with_action("created").len();
-        ensure!(imported == 54, "{imported} saved objects");
+        let expected = setup::committed_lines("opensearch/saved-objects.ndjson")?;
+        ensure!(
+            imported == expected,
+            "{imported} saved objects of {expected}"
+        );
         let again = run(&[])?.expect_success()?;
         ensure!(again.with_action("created").is_empty(), "{again:?}");
         let removed = run(&["--remove"])?.expect_success()?;
@@ -256,14 +270,38 @@ impl Open<'_> {
         Ok(detect)
     }
 
-    fn what_was_made_goes_and_documents_stay(&self, detect: &mut Detect) -> Result<()> {
-        let without_dashboards = self.setup(&["--remove"])?.expect_success()?;
-        let kept = without_dashboards.with_action("kept");
-        let in_use =
-            ["detection", "flow"].map(|data| format!("index_template logs-beaconwatch.{data}"));
-        for template in &in_use {
-            ensure!(kept.contains(template), "{kept:?}");
+    /// OpenSearch has no transforms of Elasticsearch's kind; a pivot is a composite aggregation, which both have.
+    fn the_rows_of_a_transform_can_be_computed(&self, name: &str) -> Result<()> {
+        let transform = committed(&format!("elasticsearch/transform/{name}.json"))?;
+        let pivot = &transform["pivot"];
+        let groups = pivot["group_by"].as_object().context("no groups")?;
+        let sources: Vec<Value> = groups.iter().map(|(name, by)| json!({name: by})).collect();
+        let question = json!({
+            "aggs": {"rows": {"aggs": pivot["aggregations"], "composite": {"sources": sources}}},
+            "query": transform["source"]["query"],
+            "size": 0,
+        });
+        let url = format!("{}/{DATA_STREAM}/_search", self.node.url());
+        let answer = http::post(&url, &question)?.expect_success(&url)?;
+        let rows = answer
+            .pointer("/aggregations/rows/buckets")
+            .and_then(Value::as_array);
+        let rows = rows.context("no rows")?;
+        ensure!(rows.len() == 1, "{name}: {answer:#}");
+        let measures = pivot["aggregations"].as_object().context("no measures")?;
+        for measure in measures.keys() {
+            ensure!(
+                rows[0][measure]["value"].is_number(),
+                "{measure}: {answer:#}"
+            );
         }
+        for group in groups.keys() {
+            ensure!(!rows[0]["key"][group].is_null(), "{group}: {answer:#}");
+        }
+        Ok(())
+    }
+
+    fn pipelines_and_components_are_gone(&self) -> Result<()> {
         for data in DATA_SETS {
             let name = format!("logs-beaconwatch.{data}");
             for path in [
@@ -274,10 +312,18 @@ impl Open<'_> {
                 ensure!(!self.node.has(&path)?, "{path} is there");
             }
         }
-        ensure!(
-            !self.node.has("_index_template/logs-beaconwatch.sensor")?,
-            "it is there"
-        );
+        Ok(())
+    }
+
+    fn what_was_made_goes_and_documents_stay(&self, detect: &mut Detect) -> Result<()> {
+        let without_dashboards = self.setup(&["--remove"])?.expect_success()?;
+        let kept = without_dashboards.with_action("kept");
+        let in_use =
+            ["detection", "flow"].map(|data| format!("index_template logs-beaconwatch.{data}"));
+        for template in &in_use {
+            ensure!(kept.contains(template), "{kept:?}");
+        }
+        self.pipelines_and_components_are_gone()?;
         ensure!(
             self.node.documents(DATA_STREAM)?.len() == 1,
             "the document is gone"
@@ -332,191 +378,4 @@ fn without_arrival(made: &Value) -> Result<Value> {
     let lag = delivery.and_then(|it| it["lag_s"].as_f64());
     ensure!(lag.is_some_and(|lag| lag > 0.0), "no lag: {made:#}");
     Ok(source)
-}
-
-/// A setup of Elasticsearch.
-struct Elastic<'a> {
-    node: elasticsearch::Node,
-    certificates: Certificates,
-    folder: &'a Path,
-    privileges: Value,
-}
-
-#[test]
-fn elasticsearch_is_set_up_with_no_more_than_the_printed_privileges() -> Result<()> {
-    deployment::in_folder(|folder| {
-        let installed = elasticsearch::install(&mut |_progress| ())?;
-        let certificates = Certificates::make(&folder.join("certificates"))?;
-        let node =
-            elasticsearch::Node::start(&installed, &folder.join("elasticsearch"), &certificates)?;
-        let privileges = setup::run(&["elastic", "--print-privileges"])?
-            .expect_success()?
-            .report;
-        let elastic = Elastic {
-            node,
-            certificates,
-            folder,
-            privileges,
-        };
-        elastic.what_stands_in_the_way_is_named()?;
-        let key = elastic.key("setup")?;
-        let kibana = Dashboards::start(folder, "kbn-xsrf", "9.5.3", "")?;
-        elastic.a_key_of_least_privileges_is_enough(&key, &kibana)?;
-        elastic.the_delivery_key_is_enough_for_findings()?;
-        elastic.what_was_made_goes(&key, &kibana)
-    })
-}
-
-impl Elastic<'_> {
-    /// A file with a key that has the privileges printed for this purpose.
-    fn key(&self, purpose: &str) -> Result<PathBuf> {
-        let key = self
-            .node
-            .create_key_with(purpose, &self.privileges[purpose])?;
-        let file = self.folder.join(format!("{purpose}.key"));
-        fs::write(&file, key).context("writing the key")?;
-        Ok(file)
-    }
-
-    fn setup(&self, key: &Path, more: &[&str]) -> Result<Ran> {
-        let (url, key) = (self.node.url(), key.display().to_string());
-        let authority = self.certificates.authority().display().to_string();
-        let journal = self.folder.join("journal.json").display().to_string();
-        let arguments = [
-            "elastic",
-            "--url",
-            &url,
-            "--api-key-file",
-            &key,
-            "--ca-file",
-            &authority,
-            "--journal",
-            &journal,
-        ];
-        setup::run(&[&arguments[..], more].concat())
-    }
-
-    /// This server has neither processors nor transforms.
-    fn what_stands_in_the_way_is_named(&self) -> Result<()> {
-        let wrong = self.folder.join("wrong.key");
-        fs::write(&wrong, "d3Jvbmc6d3Jvbmc=").context("writing a wrong key")?;
-        let told = self
-            .setup(&wrong, &[])?
-            .expect_failure(&["refuses the credentials", "--api-key-file"])?;
-        ensure!(!told.contains("d3Jvbmc6"), "the key is told: {told}");
-        let delivery = self.key("delivery")?;
-        // It may not even ask for the version.
-        self.setup(&delivery, &[])?
-            .expect_failure(&["privilege monitor"])?;
-        let few = json!({"cluster": ["monitor"], "indices": []});
-        let few_file = self.folder.join("few.key");
-        fs::write(&few_file, self.node.create_key_with("few", &few)?).context("writing a key")?;
-        self.setup(&few_file, &[])?.expect_failure(&[
-            "nothing was changed",
-            "cluster privilege manage_index_templates",
-            "privilege view_index_metadata for indices logs-beaconwatch.flow-*",
-            "--print-privileges",
-        ])?;
-        let setup = self.key("setup")?;
-        self.setup(&setup, &[])?.expect_failure(&[
-            "no ingest processors",
-            "no interface for a transform",
-            "--without pipelines",
-            "--without transforms",
-        ])?;
-        let url = self.node.url();
-        let without_authority = setup::run(&["elastic", "--url", &url])?;
-        without_authority.expect_failure(&["certificate", "--ca-file"])?;
-        Ok(())
-    }
-
-    fn a_key_of_least_privileges_is_enough(&self, key: &Path, kibana: &Dashboards) -> Result<()> {
-        let more = [
-            "--without",
-            "pipelines,transforms",
-            "--kibana-url",
-            &kibana.url,
-        ];
-        let first = self.setup(key, &more)?.expect_success()?;
-        let made = first.with_action("created");
-        for kind in [
-            "component_template",
-            "index_template",
-            "saved_object",
-            "detection_rule",
-        ] {
-            ensure!(
-                made.iter().any(|it| it.starts_with(kind)),
-                "no {kind}: {made:?}"
-            );
-        }
-        let second = self.setup(key, &more)?.expect_success()?;
-        ensure!(
-            second.with_action("unchanged").len() == made.len(),
-            "{second:?}"
-        );
-        let requests = kibana.requests()?;
-        let secret = fs::read_to_string(key).context("reading the key")?;
-        let expected = format!("ApiKey {secret}");
-        ensure!(
-            requests.iter().all(|it| it["authorization"] == *expected),
-            "another login"
-        );
-        let imports = requests
-            .iter()
-            .filter(|it| it["path"] == "/api/saved_objects/_import");
-        ensure!(imports.count() == 10, "not ten imports");
-        Ok(())
-    }
-
-    fn the_delivery_key_is_enough_for_findings(&self) -> Result<()> {
-        let key = self.key("delivery")?;
-        let destination = format!(
-            "type = \"elasticsearch\"\nurl = \"{}\"\nauthentication = {{ api_key = {{ file = \"{}\" }} }}\ntls = {{ ca_file = \"{}\" }}",
-            self.node.url(),
-            key.display(),
-            self.certificates.authority().display(),
-        );
-        let mut detect = Detect::start(&self.folder.join("sidecar"), &destination)?;
-        detect.feed(&beacons(1))?;
-        let status = detect.wait_until_sent(1)?;
-        ensure!(status["dead"] == 0, "{status:#}");
-        ensure!(
-            self.node.documents(DATA_STREAM)?.len() == 1,
-            "not one document"
-        );
-        let mapping = self
-            .node
-            .ask("GET", &format!("/{DATA_STREAM}/_mapping"), None)?;
-        let ip = mapping.as_object().and_then(|all| {
-            all.values()
-                .next()?
-                .pointer("/mappings/properties/source/properties/ip/type")
-        });
-        ensure!(ip == Some(&json!("ip")), "{mapping:#}");
-        Ok(())
-    }
-
-    fn what_was_made_goes(&self, key: &Path, kibana: &Dashboards) -> Result<()> {
-        let more = [
-            "--without",
-            "pipelines,transforms",
-            "--kibana-url",
-            &kibana.url,
-            "--remove",
-        ];
-        let removed = self.setup(key, &more)?.expect_success()?;
-        let kept = removed.with_action("kept");
-        ensure!(
-            kept == ["index_template logs-beaconwatch.detection"],
-            "{removed:?}"
-        );
-        let left = self.node.ask("GET", "/_component_template", None)?;
-        ensure!(!left.to_string().contains("logs-beaconwatch"), "{left:#}");
-        ensure!(
-            self.node.documents(DATA_STREAM)?.len() == 1,
-            "the document is gone"
-        );
-        Ok(())
-    }
 }

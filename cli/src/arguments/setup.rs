@@ -25,19 +25,19 @@ pub(crate) enum SetupCommand {
 /// `setup elastic`.
 #[derive(Debug, Args)]
 pub(crate) struct ElasticArguments {
-    /// Address of Elasticsearch, for example https://search.example.org:9200
+    /// Address of Elasticsearch, for example `https://search.example.org:9200`
     #[arg(long, value_name = "URL", required_unless_present = "print_privileges")]
     pub(crate) url: Option<String>,
     #[command(flatten)]
     pub(crate) store: StoreSetupArguments,
-    /// Address of Kibana, with the space in it (https://kibana:5601/s/security); dashboards and rules are left out
+    /// Address of Kibana, with the space in it (`https://kibana:5601/s/security`); dashboards and rules are left out
     /// without it
     #[arg(long, value_name = "URL")]
     pub(crate) kibana_url: Option<String>,
     /// File with an API key in its encoded form
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub(crate) api_key_file: Option<PathBuf>,
-    /// Print the least privileges for the setup and for delivery as JSON, and do nothing else
+    /// Print the least privileges for setup, delivery and flows as JSON, and do nothing else
     #[arg(long, conflicts_with_all = ["url", "remove", "dry_run"])]
     pub(crate) print_privileges: bool,
 }
@@ -45,7 +45,7 @@ pub(crate) struct ElasticArguments {
 /// `setup opensearch`.
 #[derive(Debug, Args)]
 pub(crate) struct OpensearchArguments {
-    /// Address of OpenSearch, for example https://search.example.org:9200
+    /// Address of OpenSearch, for example `https://search.example.org:9200`
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
     #[command(flatten)]
@@ -57,6 +57,10 @@ pub(crate) struct OpensearchArguments {
 
 /// What both stores are told.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct StoreSetupArguments {
     /// User, also of Kibana or Dashboards
     #[arg(long, value_name = "NAME", requires = "password_file")]
@@ -80,7 +84,7 @@ pub(crate) struct StoreSetupArguments {
     #[arg(long)]
     pub(crate) force: bool,
     /// Look only at data streams of this namespace for mappings that do not fit [default: all of them]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
     pub(crate) namespace: Option<String>,
     /// What to leave out, by commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
@@ -111,7 +115,7 @@ pub(crate) enum SetupPart {
 /// `setup splunk`.
 #[derive(Debug, Args)]
 pub(crate) struct SplunkArguments {
-    /// Address of the HTTP Event Collector, for example https://splunk.example.org:8088
+    /// Address of the HTTP Event Collector, for example `https://splunk.example.org:8088`
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
     /// File with the token
@@ -129,4 +133,13 @@ pub(crate) struct SplunkArguments {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A namespace of data streams: it becomes a part of their names.
+fn namespace(text: &str) -> Result<String, String> {
+    let is_good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
+    if (1..=100).contains(&text.len()) && text.chars().all(is_good) {
+        return Ok(text.to_owned());
+    }
+    Err("expected 1 to 100 lower-case letters, digits, underscores and dots".to_owned())
 }

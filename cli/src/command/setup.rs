@@ -29,8 +29,8 @@ pub(crate) fn run(arguments: &SetupArguments) -> Result<(), Error> {
 fn run_elastic(arguments: &ElasticArguments) -> Result<(), Error> {
     let store = &arguments.store;
     if arguments.print_privileges {
-        let both = privileges::both(store.namespace.as_deref());
-        return Ok(to_stdout(|out| json::pretty(out, &both))?);
+        let all = privileges::all(store.namespace.as_deref());
+        return Ok(to_stdout(|out| json::pretty(out, &all))?);
     }
     let key = arguments.api_key_file.clone();
     let authentication = key.map(|file| Authentication::ApiKey(SecretSource::File(file)));
@@ -41,7 +41,7 @@ fn run_elastic(arguments: &ElasticArguments) -> Result<(), Error> {
         store,
         Product::Elasticsearch,
         [Some(url), kibana],
-        authentication,
+        authentication.as_ref(),
     )
 }
 
@@ -51,7 +51,8 @@ fn run_opensearch(arguments: &OpensearchArguments) -> Result<(), Error> {
         Some(arguments.url.as_str()),
         arguments.dashboards_url.as_deref(),
     ];
-    set_up(store, Product::OpenSearch, urls, password(store))
+    let authentication = password(store);
+    set_up(store, Product::OpenSearch, urls, authentication.as_ref())
 }
 
 fn password(arguments: &StoreSetupArguments) -> Option<Authentication> {
@@ -72,11 +73,11 @@ fn set_up(
     arguments: &StoreSetupArguments,
     product: Product,
     [store, dashboards]: [Option<&str>; 2],
-    authentication: Option<Authentication>,
+    authentication: Option<&Authentication>,
 ) -> Result<(), Error> {
     let server = |url: &str| Server {
         url: url.to_owned(),
-        authentication: authentication.clone(),
+        authentication: authentication.cloned(),
         tls: tls(arguments.ca_file.as_ref()),
     };
     let settings = Settings {
@@ -95,11 +96,16 @@ fn set_up(
     } else {
         runtime.block_on(beaconwatch_setup::install(&settings, dry_run))?
     };
+    told(arguments, &report, &settings.journal)
+}
+
+/// Prints the report; an error when something was refused, or would be changed and that was asked.
+fn told(arguments: &StoreSetupArguments, report: &Report, journal: &Path) -> Result<(), Error> {
     to_stdout(|out| {
         if arguments.json {
-            return json::pretty(out, &report);
+            return json::pretty(out, report);
         }
-        print(out, &report, &settings.journal)
+        print(out, report, journal)
     })?;
     let failed = report.failed().count();
     if failed > 0 {
@@ -134,6 +140,9 @@ fn print(out: &mut dyn Write, report: &Report, journal: &Path) -> io::Result<()>
         writeln!(out, "{}", text::harmless(server))?;
     }
     for step in &report.steps {
+        if matches!(step.action, Action::LeftOut(_)) {
+            continue;
+        }
         let (done, why) = action(&step.action, report.dry_run);
         let name = text::harmless(&step.name);
         write!(out, "{done:<16} {:<18} {name}", step.kind.name())?;
@@ -142,6 +151,7 @@ fn print(out: &mut dyn Write, report: &Report, journal: &Path) -> io::Result<()>
             None => writeln!(out)?,
         }
     }
+    print_left_out(out, report)?;
     for note in &report.notes {
         writeln!(out, "{}", text::harmless(note))?;
     }
@@ -158,6 +168,26 @@ fn print(out: &mut dyn Write, report: &Report, journal: &Path) -> io::Result<()>
     } else {
         writeln!(out, "Nothing was changed.")
     }
+}
+
+/// What was left out, in one line for each kind: there are many of a kind, and the reason is the same.
+fn print_left_out(out: &mut dyn Write, report: &Report) -> io::Result<()> {
+    let mut kinds: Vec<(&str, &str, u64)> = Vec::new();
+    for step in &report.steps {
+        let Action::LeftOut(why) = &step.action else {
+            continue;
+        };
+        let kind = step.kind.name();
+        match kinds.iter_mut().find(|it| it.0 == kind && it.1 == why) {
+            Some(known) => known.2 += 1,
+            None => kinds.push((kind, why, 1)),
+        }
+    }
+    for (kind, why, count) in kinds {
+        let why = text::harmless(why);
+        writeln!(out, "{:<16} {kind:<18} {count} of them: {why}", "left out")?;
+    }
+    Ok(())
 }
 
 fn action(action: &Action, dry_run: bool) -> (&'static str, Option<&str>) {

@@ -69,27 +69,37 @@ async fn indices(
     for (index, found) in body.as_object().into_iter().flatten() {
         let is_backing = index.starts_with(".ds-");
         streams |= is_backing;
-        if settings.force {
-            continue;
-        }
-        if !is_backing {
-            problems.push(Problem::new(
-                format!("{index} is an index, where a data stream is to be"),
-                "Reindex it under another name and delete it: a data stream cannot have the name of an index.",
-            ));
-        }
-        let mut conflicts = Vec::new();
-        compare("", planned, &found["mappings"], &mut conflicts);
-        conflicts.truncate(MOST_CONFLICTS);
-        for (field, found, expected) in conflicts {
-            problems.push(Problem::new(
-                format!("{index} maps {field} to {found}, expected {expected}"),
-                "Reindex it with the new mappings, or delete it when its documents are not needed; --force sets up \
-                 nevertheless, and searches over old and new indices fail for this field.",
-            ));
+        if !settings.force {
+            index_problems(index, is_backing, planned, &found["mappings"], problems);
         }
     }
     Ok(streams)
+}
+
+/// What is wrong with one index.
+fn index_problems(
+    index: &str,
+    is_backing: bool,
+    planned: &Value,
+    found: &Value,
+    problems: &mut Vec<Problem>,
+) {
+    if !is_backing {
+        problems.push(Problem::new(
+            format!("{index} is an index, where a data stream is to be"),
+            "Reindex it under another name and delete it: a data stream cannot have the name of an index.",
+        ));
+    }
+    let mut conflicts = Vec::new();
+    compare("", planned, found, &mut conflicts);
+    conflicts.truncate(MOST_CONFLICTS);
+    for (field, found, expected) in conflicts {
+        problems.push(Problem::new(
+            format!("{index} maps {field} to {found}, expected {expected}"),
+            "Reindex it with the new mappings, or delete it when its documents are not needed; --force sets up \
+             nevertheless, and searches over old and new indices fail for this field.",
+        ));
+    }
 }
 
 /// Fields that both know, of types that do not fit.

@@ -2,6 +2,7 @@
 
 use beaconwatch_integrations::store::Product;
 use http::Method;
+use serde_json::Value;
 
 use super::identity::is_true;
 use crate::access::Access;
@@ -35,20 +36,28 @@ pub(super) async fn check(
         object: "the privileges".to_owned(),
         reason,
     })?;
+    lacking(&body, problems);
+    Ok(())
+}
+
+/// What the answer says that is not granted.
+fn lacking(body: &Value, problems: &mut Vec<Problem>) {
     let advice =
         "`beaconwatch setup elastic --print-privileges` prints what an API key or a role needs.";
-    let cluster = body["cluster"].as_object().into_iter().flatten();
-    for (privilege, _) in cluster.filter(|(_, granted)| !is_true(granted)) {
+    let refused = |granted: &Value| -> Vec<String> {
+        let all = granted.as_object().into_iter().flatten();
+        let refused = all.filter(|(_, granted)| !is_true(granted));
+        refused.map(|(privilege, _)| privilege.clone()).collect()
+    };
+    for privilege in refused(&body["cluster"]) {
         let what = format!("the credentials lack the cluster privilege {privilege}");
         problems.push(Problem::new(what, advice));
     }
     for (index, granted) in body["index"].as_object().into_iter().flatten() {
-        let granted = granted.as_object().into_iter().flatten();
-        for (privilege, _) in granted.filter(|(_, granted)| !is_true(granted)) {
+        for privilege in refused(granted) {
             let what =
                 format!("the credentials lack the privilege {privilege} for indices {index}");
             problems.push(Problem::new(what, advice));
         }
     }
-    Ok(())
 }

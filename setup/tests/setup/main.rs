@@ -14,6 +14,7 @@ mod stub;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use beaconwatch_integrations::panel::DataSet;
 use beaconwatch_integrations::store::Product;
 use beaconwatch_setup::{
     Action, Report, Server, Settings, SetupError, TlsConfig, install, plan, remove,
@@ -211,11 +212,13 @@ async fn data_streams_keep_a_template_and_lose_the_pipeline_that_goes() {
         .steps
         .iter()
         .filter(|step| matches!(step.action, Action::Kept(_)));
-    assert_eq!(kept.count(), 3, "{report:?}");
+    assert_eq!(kept.count(), DataSet::ALL.len(), "{report:?}");
     {
         let mut world = stub.world();
-        assert_eq!(world.objects.len(), 3);
-        for template in world.objects.values() {
+        assert_eq!(world.objects.len(), DataSet::ALL.len());
+        for (path, template) in &world.objects {
+            let name = path.trim_start_matches("_index_template/");
+            assert_eq!(template["index_patterns"], json!([format!("{name}-*")]));
             assert!(template.get("composed_of").is_none(), "{template}");
             assert!(template["template"]["mappings"].is_object(), "{template}");
         }

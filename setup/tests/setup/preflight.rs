@@ -1,5 +1,6 @@
 //! What stands in the way is found before the first change.
 
+use beaconwatch_integrations::panel::DataSet;
 use beaconwatch_integrations::store::Product;
 use beaconwatch_setup::{Action, Authentication, Part, SecretSource, SetupError, install};
 use serde_json::json;
@@ -224,6 +225,27 @@ async fn a_server_without_processors_or_transforms_says_what_can_be_left_out() {
 }
 
 #[tokio::test]
+async fn a_kibana_without_detection_engine_is_set_up_and_one_without_saved_objects_is_named() {
+    let (stub, _folder, mut settings) = scene();
+    let absent = json!({ "statusCode": 404, "error": "Not Found", "message": "Not Found" });
+    let rules = "api/detection_engine/rules".to_owned();
+    stub.world().instead.insert(rules, (404, absent.clone()));
+    let report = install(&settings, true).await.unwrap();
+    let left_out = |it: &&beaconwatch_setup::Step| matches!(it.action, Action::LeftOut(_));
+    assert_eq!(report.steps.iter().filter(left_out).count(), 6);
+    for kind in ["dashboard", "search"] {
+        for page in ["overview", "hosts", "finding", "health"] {
+            let path = format!("api/saved_objects/{kind}/beaconwatch-{page}");
+            stub.world().instead.insert(path, (404, absent.clone()));
+        }
+    }
+    let told = problems(install(&settings, false).await);
+    assert_eq!(told, ["this server has no interface for a saved object"]);
+    settings.without.insert(Part::Dashboards);
+    install(&settings, false).await.unwrap();
+}
+
+#[tokio::test]
 async fn plugins_that_opensearch_lacks_are_left_out_and_told() {
     let (stub, _folder, mut settings) = scene();
     settings.product = Product::OpenSearch;
@@ -234,8 +256,8 @@ async fn plugins_that_opensearch_lacks_are_left_out_and_told() {
         400,
         json!({ "error": "no handler found for uri [/x] and method [GET]" }),
     );
-    for data in ["detection", "flow", "sensor"] {
-        let path = format!("_plugins/_ism/policies/logs-beaconwatch.{data}");
+    for data in DataSet::ALL {
+        let path = format!("_plugins/_ism/policies/{}", data.template());
         stub.world().instead.insert(path, absent.clone());
     }
     let search = "_plugins/_alerting/monitors/_search".to_owned();
@@ -247,7 +269,7 @@ async fn plugins_that_opensearch_lacks_are_left_out_and_told() {
             .filter(|it| matches!(it.action, Action::LeftOut(_)))
             .count()
     };
-    assert_eq!(left_out("ISM policy"), 3);
+    assert_eq!(left_out("ISM policy"), DataSet::ALL.len());
     assert!(left_out("monitor") > 0);
     assert!(left_out("saved object") > 0);
     assert!(

@@ -83,7 +83,7 @@ fn serve(mut stream: TcpStream, world: &Mutex<World>) {
 
 fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
-    let mut buffer = [0; 65536];
+    let mut buffer = [0; 8192];
     loop {
         let count = stream.read(&mut buffer).ok().filter(|&count| count > 0)?;
         bytes.extend_from_slice(&buffer[..count]);
@@ -163,7 +163,11 @@ impl World {
         let key = key(path, query);
         let name = path.rsplit('/').next().unwrap_or_default();
         let Some(object) = self.objects.get(&key) else {
-            let message = format!("rule_id: \"{name}\" not found");
+            let message = if path.starts_with("api/saved_objects") {
+                format!("Saved object [{name}] not found")
+            } else {
+                format!("rule_id: \"{name}\" not found")
+            };
             return (
                 MISSING.0,
                 json!({ "error": { "reason": MISSING.1 }, "message": message }),
