@@ -143,9 +143,9 @@ impl Panel {
         for group in self.groups.iter().rev() {
             let mut outer = group.aggregation.clone();
             if let Some(object) = outer.as_object_mut() {
-                object.insert("aggs".to_owned(), Value::Object(inner));
+                object.insert("aggs".to_owned(), Value::Object(std::mem::take(&mut inner)));
             }
-            inner = measures.clone();
+            inner.extend(measures.clone());
             inner.insert("g".to_owned(), outer);
         }
         Ok(json!({ "aggs": inner, "query": query, "size": 0, "track_total_hits": true }))

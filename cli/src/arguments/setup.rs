@@ -89,7 +89,7 @@ pub(crate) struct StoreSetupArguments {
     /// What to leave out, by commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     pub(crate) without: Vec<SetupPart>,
-    /// Where to note what was changed and what was there before [default: beaconwatch-setup-<product>.json here]
+    /// Where to note what was changed and what was there before [default: beaconwatch-setup-PRODUCT.json here]
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
     /// Print what was done as JSON

@@ -9,7 +9,7 @@ use beaconwatch_schema::detection::{
 use beaconwatch_schema::flow;
 use beaconwatch_schema::flow_document;
 
-use super::{FINDINGS, LAST_SEEN, column, group};
+use super::{LAST_SEEN, column, group};
 use crate::panel::{Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place, at};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
@@ -117,7 +117,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         panel(
             "life",
             "What happened to it",
-            at(0, 40, 24, 10),
+            at(0, 40, 24, 12),
             Drawing::OverTime {
                 mark: Mark::StackedBars,
                 columns: &[column("Revisions", Measure::Count)],
@@ -127,16 +127,16 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         panel(
             "by-action",
             "Revisions by action",
-            at(24, 40, 24, 10),
+            at(24, 40, 24, 12),
             Drawing::Shares {
                 group: group("Action", EVENT_ACTION, 8),
-                column: FINDINGS,
+                column: column("Revisions", Measure::Count),
             },
         ),
         panel(
             "revisions",
             "Revisions and their reasons",
-            at(0, 50, 48, 14),
+            at(0, 52, 48, 14),
             Drawing::Documents {
                 fields: &[
                     TIMESTAMP,
@@ -151,7 +151,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         Panel {
             id: "flows",
             title: "Flows of the chosen ends",
-            place: at(0, 64, 48, 14),
+            place: at(0, 66, 48, 14),
             data: DataSet::Flow,
             filter: &[],
             drawing: Drawing::Documents {
