@@ -176,13 +176,19 @@ pub fn ism_policy(data: DataSet) -> Value {
     } })
 }
 
-/// Least privileges of an API key or role that delivers detections, and nothing else.
+/// Least privileges of an API key or role with which the sidecar delivers: flows it does not.
 #[must_use]
 pub fn delivery_privileges() -> Value {
+    let delivered = DataSet::ALL
+        .into_iter()
+        .filter(|data| *data != DataSet::Flow);
+    let names: Vec<String> = delivered
+        .map(|data| format!("{}-*", data.template()))
+        .collect();
     json!({
         "cluster": [],
         "indices": [{
-            "names": [format!("{}-*", template::NAME), format!("{}-*", template::SENSOR_NAME)],
+            "names": names,
             "privileges": ["create_doc", "auto_configure"],
         }],
     })

@@ -2,7 +2,7 @@
 //!
 //! | for | cluster | indices |
 //! |---|---|---|
-//! | delivery by the sidecar | none | `create_doc`, `auto_configure` on the streams of detections and sensors |
+//! | delivery by the sidecar | none | `create_doc`, `auto_configure` on the streams of detections, sensors and rule matches |
 //! | flows, by a Collector | none | the same on the streams of flows |
 //! | setup | `monitor`, `manage_index_templates`, `manage_ingest_pipelines`, `manage_transform` | `view_index_metadata` and `manage` on ours (`manage`: `--remove` takes the pipeline out of indices that stay), `read` for the transforms, and the transforms' own indices |
 //!

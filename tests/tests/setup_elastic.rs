@@ -56,7 +56,7 @@ fn elasticsearch_is_set_up_with_no_more_than_the_printed_privileges() -> Result<
         let kibana = Dashboards::start(folder, "kbn-xsrf", "9.5.3", "")?;
         elastic.a_key_of_least_privileges_is_enough(&key, &kibana)?;
         elastic.the_delivery_key_is_enough_for_findings()?;
-        elastic.the_key_for_flows_is_enough_for_flows_alone()?;
+        elastic.each_key_is_enough_for_its_streams_alone()?;
         elastic.what_was_made_goes(&key, &kibana)?;
         let found = elastic.node.ask("GET", &path, None)?;
         let of = |answer: &Value| answer["index_templates"][0]["index_template"].clone();
@@ -205,28 +205,38 @@ impl Elastic<'_> {
         Ok(())
     }
 
-    /// The Collector's key may create flows, and nothing elsewhere.
-    fn the_key_for_flows_is_enough_for_flows_alone(&self) -> Result<()> {
-        let file = self.key("flows")?;
-        let key = fs::read_to_string(file).context("reading the key")?;
-        let document = json!({"@timestamp": "2025-11-22T08:26:30Z"});
-        for (stream, status) in [
-            ("logs-beaconwatch.flow-default", "201"),
-            (DATA_STREAM, "403"),
+    /// Each key may create documents in its own streams, and nothing elsewhere.
+    fn each_key_is_enough_for_its_streams_alone(&self) -> Result<()> {
+        let flows = fs::read_to_string(self.key("flows")?).context("reading the key")?;
+        let delivery = self.folder.join("delivery.key");
+        let delivery = fs::read_to_string(delivery).context("reading the key")?;
+        for (key, data, status) in [
+            (&flows, "flow", "201"),
+            (&flows, "detection", "403"),
+            (&delivery, "sensor", "201"),
+            (&delivery, "rule", "201"),
+            (&delivery, "flow", "403"),
         ] {
-            let url = format!("{}/{stream}/_doc", self.node.url());
-            let told = tools::output_of(
-                Command::new(tools::or_apt("curl", "curl")?)
-                    .args(["--silent", "--noproxy", "*", "--output", "/dev/null"])
-                    .args(["--write-out", "%{http_code}", "--cacert"])
-                    .arg(self.certificates.authority())
-                    .args(["--header", "content-type: application/json"])
-                    .args(["--header", &format!("authorization: ApiKey {key}")])
-                    .args(["--data", &document.to_string(), &url]),
-            )?;
-            ensure!(told.trim() == status, "{stream}: {told}");
+            let told = self.create(key, &format!("logs-beaconwatch.{data}-default"))?;
+            ensure!(told == status, "{data}: {told}, expected {status}");
         }
         Ok(())
+    }
+
+    /// What the server answers to the creation of a document.
+    fn create(&self, key: &str, stream: &str) -> Result<String> {
+        let document = json!({"@timestamp": "2025-11-22T08:26:30Z"});
+        let url = format!("{}/{stream}/_doc", self.node.url());
+        let told = tools::output_of(
+            Command::new(tools::or_apt("curl", "curl")?)
+                .args(["--silent", "--noproxy", "*", "--output", "/dev/null"])
+                .args(["--write-out", "%{http_code}", "--cacert"])
+                .arg(self.certificates.authority())
+                .args(["--header", "content-type: application/json"])
+                .args(["--header", &format!("authorization: ApiKey {key}")])
+                .args(["--data", &document.to_string(), &url]),
+        )?;
+        Ok(told.trim().to_owned())
     }
 
     fn what_was_made_goes(&self, key: &Path, kibana: &Dashboards) -> Result<()> {
@@ -240,7 +250,7 @@ impl Elastic<'_> {
         let removed = self.setup(key, &more)?.expect_success()?;
         let kept = removed.with_action("kept");
         ensure!(
-            kept == ["flow", "detection"]
+            kept == ["rule", "flow", "detection"]
                 .map(|data| format!("index_template logs-beaconwatch.{data}")),
             "{removed:?}"
         );
