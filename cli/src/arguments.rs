@@ -5,6 +5,7 @@ mod learning;
 mod life;
 mod lists;
 mod places;
+mod rules;
 mod score;
 mod setup;
 mod simulate;
@@ -40,6 +41,7 @@ pub(crate) use setup::{
 };
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
+pub(crate) use rules::{RulesArguments, RulesCommand, TryArguments};
 pub(crate) use webhook::{PreviewArguments, WebhookArguments, WebhookCommand};
 
 /// Finds command-and-control beacons in network flows.
@@ -107,6 +109,8 @@ pub(crate) enum Command {
     Destinations(DestinationsArguments),
     /// Look at documents that a destination refused for good, send them again or drop them
     DeadLetters(DeadLettersArguments),
+    /// Try Sigma rules without an instance
+    Rules(RulesArguments),
     /// Show what a webhook would send
     Webhook(WebhookArguments),
     /// Prove the whole chain with a harmless beacon to a listener of this program's own

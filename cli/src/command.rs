@@ -13,6 +13,7 @@ pub(crate) mod known;
 pub(crate) mod lists;
 pub(crate) mod manual;
 mod risk;
+pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod setup;

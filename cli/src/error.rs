@@ -103,6 +103,12 @@ pub(crate) enum Error {
     /// A destination did not take a test document.
     #[error("destination {0} did not take the test document")]
     Destination(String),
+    /// A folder of rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] beaconwatch_sidecar::RulesError),
+    /// Some rules do not count.
+    #[error("{0} of the rules do not count: see above")]
+    BrokenRules(usize),
     /// A template cannot be used.
     #[error(transparent)]
     Template(#[from] beaconwatch_sidecar::destinations::BuildError),

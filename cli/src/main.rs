@@ -106,6 +106,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Allow(allow) => command::allow::run(allow, file),
         Command::Destinations(destinations) => command::destinations::run(destinations, file),
         Command::DeadLetters(letters) => command::destinations::dead_letters(letters, file),
+        Command::Rules(rules) => command::rules::run(&rules),
         Command::Webhook(webhook) => command::webhook::run(webhook, file),
         Command::Setup(setup) => command::setup::run(&setup),
         Command::Store(store) => command::store::run(&store),

@@ -40,6 +40,7 @@ mod web;
 
 pub use alert::{AlertCounts, AllowConfig};
 pub use api::AccessError;
+pub use beaconwatch_rules as rules;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
 pub use clock::Clock;
 pub use config::{

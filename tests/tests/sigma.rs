@@ -1,14 +1,47 @@
-//! The rules as Lucene on a real OpenSearch: each finds of its samples what the manifest says, which is what the sidecar's
-//! engine is held to as well (`rules/tests/shipped_rules.rs`).
+//! One corpus, three engines: the samples of all rules, by the program's own engine, as Lucene on a real OpenSearch and on a
+//! real Elasticsearch. Each rule finds the same documents in all of them, and of its own samples what the manifest says.
+#![expect(clippy::print_stdout, reason = "the table is shown")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use beaconwatch_tests::certificates::Certificates;
+use beaconwatch_tests::servers::elasticsearch;
 use beaconwatch_tests::servers::opensearch::{self, Node};
-use beaconwatch_tests::{deployment, http};
+use beaconwatch_tests::setup::committed;
+use beaconwatch_tests::{deployment, http, tools};
 use serde_json::{Value, json};
+
+/// Most documents that a search gives.
+const MOST_HITS: usize = 1000;
+
+type Hits = BTreeMap<String, BTreeSet<String>>;
+
+/// One search server.
+trait Store {
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value>;
+}
+
+impl Store for Node {
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}{path}", self.url());
+        let answer = if method == "PUT" {
+            http::put(&url, body)?
+        } else {
+            http::post(&url, body)?
+        };
+        answer.expect_success(&url)
+    }
+}
+
+impl Store for elasticsearch::Node {
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        Self::ask(self, method, path, Some(body))
+    }
+}
 
 fn sigma() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../integrations/sigma")
@@ -20,70 +53,187 @@ fn read(path: &str) -> Result<String> {
 }
 
 #[test]
-fn every_rule_finds_the_same_as_lucene_on_opensearch() -> Result<()> {
+fn every_rule_finds_the_same_in_the_program_on_opensearch_and_on_elasticsearch() -> Result<()> {
     deployment::in_folder(|folder| {
-        let installed = opensearch::install(&mut |_progress| ())?;
-        let node = Node::start(&installed, &folder.join("opensearch"))?;
         let manifest: Value = serde_json::from_str(&read("samples/manifest.json")?)?;
         let rules = manifest["rules"].as_object().context("no rules")?;
         ensure!(rules.len() >= 17, "{} rules", rules.len());
+        let names: Vec<&String> = rules.keys().collect();
+        let corpus = corpus(&names)?;
+        println!("{} documents", corpus.len());
+        let program = by_the_program(folder, &corpus)?;
+        let opensearch = by_opensearch(folder, &names, &corpus)?;
+        let elasticsearch = by_elasticsearch(folder, &names, &corpus)?;
+        println!("{:<52} program opensearch elasticsearch", "rule");
         for (name, expected) in rules {
-            index(&node, name)?;
-            let found = search(&node, name)?;
+            let hits = [&program, &opensearch, &elasticsearch]
+                .map(|all| all.get(name).cloned().unwrap_or_default());
+            let [own, first, second] = &hits;
+            println!(
+                "{name:<52} {:>7} {:>10} {:>13}",
+                own.len(),
+                first.len(),
+                second.len()
+            );
+            ensure!(own == first && own == second, "{name}: {hits:#?}");
             let fires = expected["fires"].as_array().context("no samples")?;
-            let fires: BTreeSet<&str> = fires.iter().filter_map(Value::as_str).collect();
-            let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
-            ensure!(found == fires, "{name}: {found:?}, expected {fires:?}");
+            let fires: BTreeSet<String> = fires
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|id| of(name, id))
+                .collect();
+            let of_its_own: BTreeSet<String> = own
+                .iter()
+                .filter(|id| id.starts_with(&of(name, "")))
+                .cloned()
+                .collect();
+            ensure!(
+                of_its_own == fires,
+                "{name}: {of_its_own:?}, expected {fires:?}"
+            );
         }
         Ok(())
     })
 }
 
-/// Puts the samples of a rule into an index of their own.
-fn index(node: &Node, rule: &str) -> Result<()> {
-    let samples = read(&format!("samples/{rule}.ndjson"))?;
-    let samples: Result<Vec<Value>, _> = samples.lines().map(serde_json::from_str).collect();
-    let samples = samples?;
-    let url = format!("{}/{rule}", node.url());
-    let is_flow = samples
-        .iter()
-        .all(|it| it["event"]["dataset"] == "beaconwatch.flow");
-    let mappings = if is_flow {
-        flow_mappings()
-    } else {
-        detection_mappings()?
-    };
-    http::put(&url, &json!({"mappings": mappings}))?.expect_success(&url)?;
-    for sample in &samples {
-        let id = sample["event"]["id"].as_str();
-        let id = id.or(sample["beaconwatch"]["flow"]["id"].as_str());
-        let document = format!("{url}/_doc/{}?refresh=true", id.context("no id")?);
-        http::put(&document, sample)?.expect_success(&document)?;
+/// Id of a rule's sample in the corpus: samples of two rules may have one id.
+fn of(rule: &str, id: &str) -> String {
+    format!("{rule}:{id}")
+}
+
+fn is_flow(document: &Value) -> bool {
+    document["event"]["dataset"] == "beaconwatch.flow"
+}
+
+/// The samples of all rules, with ids of their own.
+fn corpus(rules: &[&String]) -> Result<BTreeMap<String, Value>> {
+    let mut corpus = BTreeMap::new();
+    for rule in rules {
+        for line in read(&format!("samples/{rule}.ndjson"))?.lines() {
+            let mut document: Value = serde_json::from_str(line)?;
+            let place = if is_flow(&document) {
+                "/beaconwatch/flow/id"
+            } else {
+                "/event/id"
+            };
+            let id = document.pointer_mut(place).context("no id")?;
+            let own = of(rule, id.as_str().context("the id is no text")?);
+            *id = own.clone().into();
+            corpus.insert(own, document);
+        }
     }
-    Ok(())
+    Ok(corpus)
 }
 
-fn detection_mappings() -> Result<Value> {
-    let template = read("../elastic/index-template-detection.json")?;
-    let template: Value = serde_json::from_str(&template)?;
-    Ok(template["template"]["mappings"].clone())
+fn by_the_program(folder: &Path, corpus: &BTreeMap<String, Value>) -> Result<Hits> {
+    let file = folder.join("corpus.ndjson");
+    let lines: Vec<String> = corpus.values().map(Value::to_string).collect();
+    fs::write(&file, lines.join("\n")).context("writing the corpus")?;
+    let printed = tools::output_of(
+        Command::new(deployment::binaries()?.join("beaconwatch"))
+            .args(["rules", "try", "--json"])
+            .arg(sigma().join("rules"))
+            .arg(&file),
+    )?;
+    let by_id = rules_by_id()?;
+    let mut hits = Hits::new();
+    for line in printed.lines() {
+        let found: Value = serde_json::from_str(line).context("a match")?;
+        let id = found["rule"]["id"].as_str().context("no rule")?;
+        let rule = by_id
+            .get(id)
+            .with_context(|| format!("no rule has the id {id}"))?;
+        let documents = found["documents"].as_array().context("no documents")?;
+        let documents = documents
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned);
+        hits.entry(rule.clone()).or_default().extend(documents);
+    }
+    Ok(hits)
 }
 
-/// Text is exact, and what is called `ip` is an address.
-fn flow_mappings() -> Value {
-    json!({"dynamic_templates": [
-        {"addresses": {"match": "ip", "mapping": {"type": "ip"}}},
-        {"text": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}},
-    ]})
+/// File names of the rules by their ids.
+fn rules_by_id() -> Result<BTreeMap<String, String>> {
+    let mut by_id = BTreeMap::new();
+    for entry in fs::read_dir(sigma().join("rules")).context("reading the rules")? {
+        let path = entry.context("reading the rules")?.path();
+        let text = fs::read_to_string(&path).context("reading a rule")?;
+        let id = text
+            .lines()
+            .find_map(|line| line.strip_prefix("id: "))
+            .context("a rule without id")?;
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .context("a rule without name")?;
+        by_id.insert(id.trim().to_owned(), name.to_owned());
+    }
+    Ok(by_id)
 }
 
-/// Ids of what a rule's query finds.
-fn search(node: &Node, rule: &str) -> Result<Vec<String>> {
-    let query = read(&format!("converted/lucene/{rule}.lucene"))?;
-    let url = format!("{}/{rule}/_search", node.url());
-    let query = json!({"size": 100, "query": {"query_string": {"query": query.trim()}}});
-    let answer = http::post(&url, &query)?.expect_success(&url)?;
-    let hits = answer["hits"]["hits"].as_array().context("no hits")?;
-    let ids = hits.iter().filter_map(|hit| hit["_id"].as_str());
-    Ok(ids.map(str::to_owned).collect())
+fn by_opensearch(
+    folder: &Path,
+    rules: &[&String],
+    corpus: &BTreeMap<String, Value>,
+) -> Result<Hits> {
+    let installed = opensearch::install(&mut |_progress| ())?;
+    let node = Node::start(&installed, &folder.join("opensearch"))?;
+    by_store(&node, "opensearch", rules, corpus)
+}
+
+fn by_elasticsearch(
+    folder: &Path,
+    rules: &[&String],
+    corpus: &BTreeMap<String, Value>,
+) -> Result<Hits> {
+    let installed = elasticsearch::install(&mut |_progress| ())?;
+    let certificates = Certificates::make(&folder.join("certificates"))?;
+    let node =
+        elasticsearch::Node::start(&installed, &folder.join("elasticsearch"), &certificates)?;
+    by_store(&node, "elasticsearch", rules, corpus)
+}
+
+/// Puts the corpus into two indices with the committed mappings, and asks each rule's query over both.
+fn by_store(
+    store: &dyn Store,
+    product: &str,
+    rules: &[&String],
+    corpus: &BTreeMap<String, Value>,
+) -> Result<Hits> {
+    for data in ["detection", "flow"] {
+        let component =
+            format!("{product}/component-template/logs-beaconwatch.{data}@mappings.json");
+        let mappings = committed(&component)?["template"]["mappings"].clone();
+        store.ask(
+            "PUT",
+            &format!("/corpus-{data}"),
+            &json!({ "mappings": mappings }),
+        )?;
+    }
+    for (id, document) in corpus {
+        let data = if is_flow(document) {
+            "flow"
+        } else {
+            "detection"
+        };
+        store.ask(
+            "PUT",
+            &format!("/corpus-{data}/_doc/{id}?refresh=true"),
+            document,
+        )?;
+    }
+    let mut hits = Hits::new();
+    for rule in rules {
+        let query = read(&format!("converted/lucene/{rule}.lucene"))?;
+        let query = json!({ "_source": false, "query": { "query_string": { "query": query.trim() } }, "size": MOST_HITS });
+        let answer = store.ask("POST", "/corpus-*/_search", &query)?;
+        let found = answer["hits"]["hits"].as_array().context("no hits")?;
+        let ids = found
+            .iter()
+            .filter_map(|hit| hit["_id"].as_str())
+            .map(str::to_owned);
+        hits.insert((*rule).clone(), ids.collect());
+    }
+    Ok(hits)
 }

@@ -13,6 +13,7 @@ mod learning;
 mod life;
 mod lists;
 mod reload;
+mod rules;
 mod run;
 mod score;
 mod seed;

@@ -54,6 +54,12 @@ pub struct OpenedRules {
 }
 
 impl OpenedRules {
+    /// The rules, and what became of the files.
+    #[must_use]
+    pub fn into_rules(self) -> (RuleSet, LoadReport) {
+        (self.set, self.report)
+    }
+
     /// No rules.
     pub(crate) fn none() -> Self {
         let config = RulesConfig::default();
