@@ -96,6 +96,25 @@ fn every_rule_finds_the_same_in_the_program_on_opensearch_and_on_elasticsearch()
     })
 }
 
+#[test]
+fn the_converted_rules_are_what_pysigma_makes_of_them_and_its_checks_find_nothing() -> Result<()> {
+    let required = read("requirements.txt")?;
+    let required: Vec<&str> = required
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
+    let packages = tools::python_packages("pysigma", &required)?;
+    for task in ["--check", "--validate"] {
+        let mut command = Command::new(tools::python()?);
+        command
+            .args(["-B", "convert.py", task])
+            .env("PYTHONPATH", &packages)
+            .current_dir(sigma());
+        println!("{}", tools::output_of(&mut command)?);
+    }
+    Ok(())
+}
+
 /// Id of a rule's sample in the corpus: samples of two rules may have one id.
 fn of(rule: &str, id: &str) -> String {
     format!("{rule}:{id}")
