@@ -5,7 +5,7 @@ mod health;
 mod hosts;
 mod overview;
 
-use crate::panel::{Column, Dashboard, Group, Measure};
+use crate::panel::{Column, Condition, Dashboard, DataSet, Drawing, Group, Measure, Panel, Place};
 use beaconwatch_schema::detection;
 
 /// Every dashboard, in the order of navigation.
@@ -40,4 +40,22 @@ const fn group(title: &'static str, field: &'static str, size: u32) -> Group {
 
 const fn column(title: &'static str, measure: Measure) -> Column {
     Column { title, measure }
+}
+
+/// A panel over detections.
+const fn panel(
+    id: &'static str,
+    title: &'static str,
+    place: Place,
+    filter: &'static [Condition],
+    drawing: Drawing,
+) -> Panel {
+    Panel {
+        id,
+        title,
+        place,
+        data: DataSet::Detection,
+        filter,
+        drawing,
+    }
 }

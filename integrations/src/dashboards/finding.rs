@@ -9,8 +9,8 @@ use beaconwatch_schema::detection::{
 use beaconwatch_schema::flow;
 use beaconwatch_schema::flow_document;
 
-use super::{LAST_SEEN, column, group};
-use crate::panel::{Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place, at};
+use super::{LAST_SEEN, column, group, panel};
+use crate::panel::{Column, Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place, at};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     id: "finding",
@@ -66,6 +66,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             "findings",
             "Findings",
             at(0, 6, 48, 10),
+            &[],
             Drawing::Table {
                 groups: &[group("Finding", FINDING_ID, 20)],
                 columns: &[
@@ -118,6 +119,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             "life",
             "What happened to it",
             at(0, 40, 24, 12),
+            &[],
             Drawing::OverTime {
                 mark: Mark::StackedBars,
                 columns: &[column("Revisions", Measure::Count)],
@@ -128,6 +130,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             "by-action",
             "Revisions by action",
             at(24, 40, 24, 12),
+            &[],
             Drawing::Shares {
                 group: group("Action", EVENT_ACTION, 8),
                 column: column("Revisions", Measure::Count),
@@ -137,6 +140,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             "revisions",
             "Revisions and their reasons",
             at(0, 52, 48, 14),
+            &[],
             Drawing::Documents {
                 fields: &[
                     TIMESTAMP,
@@ -170,36 +174,21 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
     ],
 };
 
-const fn panel(id: &'static str, title: &'static str, place: Place, drawing: Drawing) -> Panel {
-    Panel {
-        id,
-        title,
-        place,
-        data: DataSet::Detection,
-        filter: &[],
-        drawing,
-    }
-}
-
-const fn number(
-    id: &'static str,
-    title: &'static str,
-    x: u32,
-    column: crate::panel::Column,
-) -> Panel {
-    panel(id, title, at(x, 0, 8, 6), Drawing::Number(column))
+const fn number(id: &'static str, title: &'static str, x: u32, column: Column) -> Panel {
+    panel(id, title, at(x, 0, 8, 6), &[], Drawing::Number(column))
 }
 
 const fn lines(
     id: &'static str,
     title: &'static str,
     place: Place,
-    columns: &'static [crate::panel::Column],
+    columns: &'static [Column],
 ) -> Panel {
     panel(
         id,
         title,
         place,
+        &[],
         Drawing::OverTime {
             mark: Mark::Lines,
             columns,

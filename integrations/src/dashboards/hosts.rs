@@ -5,10 +5,8 @@ use beaconwatch_schema::detection::{
     PROCESS_NAME, SEVERITY, SOURCE_IP, TIMESTAMP, VIEW_KIND,
 };
 
-use super::{BY_SEVERITY, FINDINGS, HIGHEST_RISK, LAST_SEEN, column, group};
-use crate::panel::{
-    Condition, Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place, at,
-};
+use super::{BY_SEVERITY, FINDINGS, HIGHEST_RISK, LAST_SEEN, column, group, panel};
+use crate::panel::{Condition, Control, Dashboard, Drawing, Mark, Measure, at};
 
 const BY_SOURCE: crate::panel::Group = group("Source", SOURCE_IP, 10);
 
@@ -120,20 +118,3 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         ),
     ],
 };
-
-const fn panel(
-    id: &'static str,
-    title: &'static str,
-    place: Place,
-    filter: &'static [Condition],
-    drawing: Drawing,
-) -> Panel {
-    Panel {
-        id,
-        title,
-        place,
-        data: DataSet::Detection,
-        filter,
-        drawing,
-    }
-}

@@ -7,7 +7,7 @@ use beaconwatch_schema::detection::{
 };
 use beaconwatch_schema::rule_match;
 
-use super::{BY_SEVERITY, FINDINGS, HIGHEST_RISK, LAST_SEEN, column, group};
+use super::{BY_SEVERITY, FINDINGS, HIGHEST_RISK, LAST_SEEN, column, group, panel};
 use crate::panel::{Condition, Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, at};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
@@ -189,20 +189,3 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         },
     ],
 };
-
-const fn panel(
-    id: &'static str,
-    title: &'static str,
-    place: crate::panel::Place,
-    filter: &'static [Condition],
-    drawing: Drawing,
-) -> Panel {
-    Panel {
-        id,
-        title,
-        place,
-        data: DataSet::Detection,
-        filter,
-        drawing,
-    }
-}
