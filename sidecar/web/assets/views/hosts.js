@@ -15,7 +15,6 @@ const COLUMNS = [
   { name: 'Largest risk', cell: (host) => score(host.max_risk), numeric: true },
   { name: 'Mean risk', cell: (host) => score(host.mean_risk), numeric: true },
   { name: 'Largest score', cell: (host) => score(host.max_score), numeric: true },
-  { name: 'Mean score', cell: (host) => score(host.mean_score), numeric: true },
   { name: 'Series', cell: (host) => count(host.scored), numeric: true },
   { name: 'Connections', cell: (host) => count(host.event_count), numeric: true },
   { name: 'What is behind the largest', cell: (host) => host.reason.split(' Context: ')[0], className: 'why' },
