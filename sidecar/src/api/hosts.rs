@@ -113,13 +113,13 @@ fn ranked(scored: &[Arc<Assessment>], model: Option<&Model>) -> Result<Vec<Host>
         add_series(&mut by_risk, it, risk.as_ref());
         by_score.add_series(it, it.score, String::new);
     }
-    let scores: BTreeMap<Arc<str>, (f64, f64)> = by_score
+    let means_and_maxima: BTreeMap<Arc<str>, (f64, f64)> = by_score
         .ranked()
         .into_iter()
         .map(|it| (it.host, (it.mean_risk, it.max_risk)))
         .collect();
     let host = |it: HostSummary| {
-        let (mean_score, max_score) = scores.get(&it.host).copied().unwrap_or_default();
+        let (mean_score, max_score) = means_and_maxima.get(&it.host).copied().unwrap_or_default();
         Host {
             mean_risk: has_risks.then_some(it.mean_risk),
             max_risk: has_risks.then_some(it.max_risk),

@@ -86,7 +86,7 @@ impl RiskConfig {
         };
         match model.feature_set() {
             FeatureSet::Series => Ok(Some(model)),
-            other => Err(RiskError::FeatureSet {
+            other @ FeatureSet::BeaconHunter => Err(RiskError::FeatureSet {
                 path,
                 found: other.name(),
             }),
