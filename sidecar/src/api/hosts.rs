@@ -100,37 +100,48 @@ pub(super) async fn hosts(
     }))
 }
 
-/// The hosts, those to look at first in front.
+/// The hosts, those to look at first in front. Risks and scores are not mixed: while series that another method scored
+/// are left, no host has a risk.
 fn ranked(scored: &[Arc<Assessment>], model: Option<&Model>) -> Result<Vec<Host>, RowError> {
     let (mut by_risk, mut by_score) = (HostSummaries::default(), HostSummaries::default());
-    let mut has_risks = false;
+    let mut have_risks = true;
     for it in scored {
         let risk = model
             .map(|model| risk::of(model, it))
             .transpose()?
             .flatten();
-        has_risks |= risk.is_some();
+        have_risks &= risk.is_some();
         add_series(&mut by_risk, it, risk.as_ref());
-        by_score.add_series(it, it.score, String::new);
+        add_series(&mut by_score, it, None);
     }
-    let means_and_maxima: BTreeMap<Arc<str>, (f64, f64)> = by_score
-        .ranked()
+    let by_score = by_score.ranked();
+    if !have_risks {
+        let hosts = by_score.into_iter();
+        return Ok(hosts.map(|it| Host::of(it, None)).collect());
+    }
+    let mut with_scores: BTreeMap<Arc<str>, HostSummary> = by_score
         .into_iter()
-        .map(|it| (it.host, (it.mean_risk, it.max_risk)))
+        .map(|it| (Arc::clone(&it.host), it))
         .collect();
-    let host = |it: HostSummary| {
-        let (mean_score, max_score) = means_and_maxima.get(&it.host).copied().unwrap_or_default();
-        Host {
-            mean_risk: has_risks.then_some(it.mean_risk),
-            max_risk: has_risks.then_some(it.max_risk),
-            host: it.host.to_string(),
-            event_count: it.event_count,
-            scored: it.scored,
-            findings: it.findings,
-            mean_score,
-            max_score,
-            reason: it.reason,
+    let hosts = by_risk.ranked().into_iter().filter_map(|it| {
+        let score = with_scores.remove(&it.host)?;
+        Some(Host::of(score, Some(it)))
+    });
+    Ok(hosts.collect())
+}
+
+impl Host {
+    fn of(score: HostSummary, risk: Option<HostSummary>) -> Self {
+        Self {
+            host: score.host.to_string(),
+            event_count: score.event_count,
+            scored: score.scored,
+            findings: score.findings,
+            mean_score: score.mean_risk,
+            max_score: score.max_risk,
+            mean_risk: risk.as_ref().map(|it| it.mean_risk),
+            max_risk: risk.as_ref().map(|it| it.max_risk),
+            reason: risk.map_or(score.reason, |it| it.reason),
         }
-    };
-    Ok(by_risk.ranked().into_iter().map(host).collect())
+    }
 }
