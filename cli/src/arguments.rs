@@ -34,6 +34,7 @@ pub(crate) use places::{
     DeadLettersArguments, DestinationCommand, DestinationPurgeArguments, DestinationTestArguments,
     DestinationsArguments,
 };
+pub(crate) use rules::{RulesArguments, RulesCommand, TryArguments};
 pub(crate) use score::{ContextArguments, InputFormat, OutputFormat, ScoreArguments};
 pub(crate) use setup::{
     ElasticArguments, OpensearchArguments, SetupArguments, SetupCommand, SetupPart,
@@ -41,7 +42,6 @@ pub(crate) use setup::{
 };
 pub(crate) use simulate::SimulateArguments;
 pub(crate) use watch::WatchArguments;
-pub(crate) use rules::{RulesArguments, RulesCommand, TryArguments};
 pub(crate) use webhook::{PreviewArguments, WebhookArguments, WebhookCommand};
 
 /// Finds command-and-control beacons in network flows.

@@ -11,7 +11,8 @@
 //! | labels of series | [`Labels`] |
 //! | training and its report | [`train`] |
 //! | the model file | [`Model::read`], [`Model::to_json`] |
-//! | risk of a row | [`Model::assess`] |
+//! | risk of a row, of a series | [`Model::assess`], [`Model::assess_series`] |
+//! | risk of hosts | [`add_series`] |
 //!
 //! # Contract
 //! Pure: bytes and values in, values out; no clock, no thread, no randomness but that of the seed. Nothing
@@ -26,6 +27,7 @@ mod feature;
 mod file;
 mod folds;
 mod forest;
+mod hosts;
 mod labels;
 mod logistic;
 mod metrics;
@@ -41,6 +43,7 @@ pub use feature::{Feature, FeatureSet};
 pub use file::{MODEL_BYTES_MAX, ModelError, SAMPLE_SIZE_MAX, TREES_MAX};
 pub use folds::Grouping;
 pub use forest::average_path_length;
+pub use hosts::add_series;
 pub use labels::{LABELS_BYTES_MAX, Labels, LabelsError};
 pub use metrics::{Bin, auc, brier, reliability};
 pub use model::{Driver, Model, Origin, Risk, RowError, Weight};

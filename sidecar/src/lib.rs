@@ -30,6 +30,7 @@ mod input;
 mod listen;
 mod observe;
 pub mod receive;
+mod risk;
 mod sidecar;
 mod sigma;
 mod status;
@@ -40,13 +41,13 @@ mod web;
 
 pub use alert::{AlertCounts, AllowConfig};
 pub use api::AccessError;
-pub use beaconwatch_rules as rules;
 pub use beaconwatch_destinations::{self as destinations, DestinationConfig, Document};
+pub use beaconwatch_rules as rules;
 pub use clock::Clock;
 pub use config::{
     AlertsConfig, ApiConfig, Config, ConfigError, ContextConfig, ContextError, DeliveryConfig,
-    InputConfig, ListConfig, ListFormat, OpenedContext, ReceiveConfig, Role, RulesConfig,
-    StoreConfig, TailConfig, TlsConfig, TokenConfig,
+    InputConfig, ListConfig, ListFormat, OpenedContext, ReceiveConfig, RiskConfig, RiskError, Role,
+    RulesConfig, StoreConfig, TailConfig, TlsConfig, TokenConfig,
 };
 pub use control::{ControlError, ReloadReport, Reread, View};
 pub use deliver::{

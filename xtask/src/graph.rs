@@ -43,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-detector",
             "beaconwatch-destinations",
             "beaconwatch-inputs",
+            "beaconwatch-learning",
             "beaconwatch-rules",
         ],
     ),

@@ -44,6 +44,7 @@ pub(crate) fn check(file: Option<&Path>) -> Result<(), Error> {
 /// What the values alone do not tell: whether lists and templates can be read and work.
 fn check_files(config: &Config) -> Result<(), Error> {
     config.sidecar.context.open(known::now())?;
+    config.sidecar.risk.open().map_err(StartError::Risk)?;
     for (name, destination) in &config.sidecar.destinations {
         let checked = destination.kind.check_files();
         checked.map_err(|source| {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use beaconwatch_detector::{Assessment, HostSummaries, HostSummary, Scored, Settings};
-use beaconwatch_learning::{Event, Risk};
+use beaconwatch_learning::{Event, Risk, add_series};
 use serde_json::Value;
 
 use super::instance::Instance;
@@ -57,9 +57,7 @@ pub(super) fn of_series(assessments: &[Assessment], risks: Option<&[Risk]>) -> V
     let mut hosts = HostSummaries::default();
     for (at, it) in assessments.iter().enumerate() {
         let risk = risks.and_then(|risks| risks.get(at));
-        hosts.add_series(it, risk.map_or(it.score, |risk| risk.risk), || {
-            risk.map_or_else(|| it.explanation.clone(), Risk::reason)
-        });
+        add_series(&mut hosts, it, risk);
     }
     hosts.ranked()
 }

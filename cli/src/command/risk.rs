@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use beaconwatch_detector::{Assessment, Context, Observation, Profile, SeriesKey, Settings};
-use beaconwatch_learning::{FeatureSet, MODEL_BYTES_MAX, Model, Risk, series_features};
+use beaconwatch_learning::{FeatureSet, MODEL_BYTES_MAX, Model, Risk};
 
 use super::score::{self, Scored};
 use crate::arguments::{OutputFormat, ScoreArguments};
@@ -51,7 +51,7 @@ pub(super) fn of(
     scored: &Scored,
     context: &Context,
 ) -> Result<Vec<Risk>, Error> {
-    let risk = |it: &Assessment| Ok(model.assess(&series_features(it))?);
+    let risk = |it: &Assessment| Ok(model.assess_series(it)?);
     if settings.profile == Profile::Evidence {
         return scored.assessments.iter().map(risk).collect();
     }

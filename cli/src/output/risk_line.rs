@@ -216,8 +216,12 @@ pub(crate) const HOSTS: Listing = Listing {
     empty: "No host has been scored.",
     wide: &[
         Column::word("HOST", |it| word(it, "/host")),
-        Column::number("MAX RISK", |it| score(it, "/max_risk")),
-        Column::number("MEAN RISK", |it| score(it, "/mean_risk")),
+        Column::number("MAX RISK", |it| {
+            score(it, of_host(it, "/max_risk", "/max_score"))
+        }),
+        Column::number("MEAN RISK", |it| {
+            score(it, of_host(it, "/mean_risk", "/mean_score"))
+        }),
         Column::number("FINDINGS", |it| count(it, "/findings")),
         Column::number("SCORED", |it| count(it, "/scored")),
         Column::number("EVENTS", |it| count(it, "/event_count")),
@@ -225,8 +229,12 @@ pub(crate) const HOSTS: Listing = Listing {
     ],
     narrow: &[
         Column::word("HOST", |it| word(it, "/host")),
-        Column::number("MAX", |it| score(it, "/max_risk")),
-        Column::number("MEAN", |it| score(it, "/mean_risk")),
+        Column::number("MAX", |it| {
+            score(it, of_host(it, "/max_risk", "/max_score"))
+        }),
+        Column::number("MEAN", |it| {
+            score(it, of_host(it, "/mean_risk", "/mean_score"))
+        }),
         Column::number("FINDINGS", |it| count(it, "/findings")),
         Column::text("TOP REASON", |it| word(it, "/reason")),
     ],
@@ -235,10 +243,23 @@ pub(crate) const HOSTS: Listing = Listing {
         ("event_count", |it| {
             Cell::integer(number(it, "/event_count"))
         }),
-        ("mean_risk", |it| Cell::real(real(it, "/mean_risk"), 6)),
-        ("max_risk", |it| Cell::real(real(it, "/max_risk"), 6)),
+        ("mean_risk", |it| {
+            Cell::real(real(it, of_host(it, "/mean_risk", "/mean_score")), 6)
+        }),
+        ("max_risk", |it| {
+            Cell::real(real(it, of_host(it, "/max_risk", "/max_score")), 6)
+        }),
         ("scored", |it| Cell::integer(number(it, "/scored"))),
         ("findings", |it| Cell::integer(number(it, "/findings"))),
         ("reason", |it| Cell::Text(raw(it, "/reason"))),
     ],
 };
+
+/// Where a host's risk stands, or its score where an instance gives no risk.
+fn of_host(host: &Value, risk: &'static str, score: &'static str) -> &'static str {
+    if real(host, risk).is_some() {
+        risk
+    } else {
+        score
+    }
+}

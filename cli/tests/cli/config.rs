@@ -97,6 +97,23 @@ fn a_file_or_variable_that_cannot_be_read_is_a_warning_with_its_place() {
 }
 
 #[test]
+fn a_model_that_is_none_is_refused_with_its_file_and_field() {
+    let files = folder(&[("model.json", b"{\"beaconwatch_model\": 7}")]);
+    let model = files.path().join("model.json");
+    let content = format!("[sidecar.risk]\nmodel = {:?}\n", text(&model));
+    let file = files.path().join("b.toml");
+    fs::write(&file, content).unwrap();
+    let ran = run(["config", "check", text(&file)]);
+    assert_eq!(ran.code, Some(1), "{}", ran.out);
+    let words = "model.json: field beaconwatch_model: version 7, expected 1";
+    assert!(
+        ran.err.contains("risk.model: ") && ran.err.contains(words),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn a_secret_that_stands_in_the_configuration_is_refused_and_not_shown() {
     let content = b"[sidecar.destinations.x]\ntype = \"splunk_hec\"\nurl = \"https://splunk.example.org:8088\"\ntoken = \"hunter2hunter2\"\n";
     let files = folder(&[("b.toml", content)]);

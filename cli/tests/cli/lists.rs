@@ -383,3 +383,16 @@ fn hosts_of_an_instance_are_shown_riskiest_first() {
     let ran = fake.run(160, &["hosts", "--format", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap(), host);
 }
+
+#[test]
+fn hosts_of_an_instance_without_a_model_show_their_scores() {
+    let host = json!({
+        "host": "10.0.0.5", "event_count": 60, "scored": 1, "findings": 1, "mean_score": 0.375, "max_score": 0.96875,
+        "mean_risk": null, "max_risk": null, "reason": "198.51.100.7 443/tcp: 60 beats",
+    });
+    let fake = Fake::start(&[("GET /api/v1/hosts", 200, one("hosts", &host))]);
+    expect(&fake.run(160, &["hosts"]).out, &["0.97", "0.38"]);
+    let fake = Fake::start(&[("GET /api/v1/hosts", 200, one("hosts", &host))]);
+    let csv = fake.run(160, &["hosts", "--format", "csv"]).out;
+    assert!(csv.contains("\n10.0.0.5,60,0.375,0.96875,1,1,"), "{csv}");
+}

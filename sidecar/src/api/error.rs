@@ -100,6 +100,7 @@ impl From<ControlError> for ApiError {
             | ControlError::Access(_)
             | ControlError::Token(_)
             | ControlError::Context(_)
+            | ControlError::Risk(_)
             | ControlError::Rules(_)
             | ControlError::Destination(_) => Self::Unprocessable(error.to_string()),
         }

@@ -77,6 +77,7 @@ use crate::control::Control;
 use crate::deliver::Deliveries;
 use crate::observe::{Observer, SharedBoard};
 use crate::receive::Receiver;
+use crate::risk::RiskModel;
 use crate::status::StatusReporter;
 use crate::store::Store;
 use crate::web;
@@ -89,6 +90,7 @@ use guard::Guard;
 pub(crate) struct Api {
     pub(crate) observer: Observer,
     pub(crate) board: SharedBoard,
+    pub(crate) risk: RiskModel,
     pub(crate) status: StatusReporter,
     pub(crate) control: Control,
     pub(crate) receiver: Receiver,

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use beaconwatch_detector::{Timestamp, seed};
+use beaconwatch_learning::Risk;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,6 +11,7 @@ use super::beacons::Beacon;
 use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Id;
 use crate::observe::SeriesId;
+use crate::risk;
 
 /// Bins of the histogram.
 const BINS: usize = 48;
@@ -22,6 +24,14 @@ const NANOS_PER_SECOND: f64 = 1e9;
 pub(super) struct Series {
     #[serde(flatten)]
     beacon: Beacon,
+    /// The risk by the model, 0 to 1; none without a model, or with another method than evidence. So are the next three.
+    risk: Option<f64>,
+    /// Probability of the supervised part, as if malicious and benign were equally frequent.
+    probability: Option<f64>,
+    /// Anomaly of the unsupervised part, 0 to 1.
+    anomaly: Option<f64>,
+    /// What drove them, in words.
+    driven_by: Option<String>,
     /// Starts of the connections that are kept, in seconds since 1970, ascending.
     times: Vec<f64>,
     /// Number of starts that are kept.
@@ -71,11 +81,19 @@ pub(super) async fn read(api: &Api, id: SeriesId) -> Result<Option<Series>, ApiE
         return Ok(None);
     };
     let beacon = Beacon::of(api, id, &detail.assessment, api.clock.now());
+    let model = api.risk.current();
+    let risk = model.map(|model| risk::of(&model, &detail.assessment));
+    let risk = risk.transpose().map(Option::flatten);
+    let risk = risk.map_err(|error| ApiError::Answer(error.to_string()))?;
     // A transform of up to a million points: not on a thread that serves others.
     let drawn = tokio::task::spawn_blocking(move || {
         let spectrum = seed::power_spectrum(&detail.times, POINTS);
         Series {
             beacon,
+            risk: risk.as_ref().map(|it| it.risk),
+            probability: risk.as_ref().map(|it| it.probability),
+            anomaly: risk.as_ref().map(|it| it.anomaly),
+            driven_by: risk.as_ref().map(Risk::reason),
             times: detail.times.iter().map(|it| seconds(*it)).collect(),
             kept: detail.times.len(),
             intervals: Histogram::of(&detail.times),

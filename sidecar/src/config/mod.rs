@@ -10,6 +10,7 @@ mod context;
 mod delivery;
 mod inputs;
 mod receive;
+mod risk;
 mod rules;
 mod store;
 
@@ -31,6 +32,7 @@ pub use context::{ContextConfig, ContextError, ListConfig, ListFormat, OpenedCon
 pub use delivery::DeliveryConfig;
 pub use inputs::{InputConfig, TailConfig};
 pub use receive::ReceiveConfig;
+pub use risk::{RiskConfig, RiskError};
 pub use rules::RulesConfig;
 pub use store::StoreConfig;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub inputs: BTreeMap<String, InputConfig>,
     /// What is known beside the flows.
     pub context: ContextConfig,
+    /// The risk that a learnt model gives, beside the score.
+    pub risk: RiskConfig,
     /// Sigma rules that are evaluated here.
     pub rules: RulesConfig,
     /// The life of findings.
@@ -89,6 +93,7 @@ impl Default for Config {
             receive: ReceiveConfig::default(),
             inputs: BTreeMap::new(),
             context: ContextConfig::default(),
+            risk: RiskConfig::default(),
             rules: RulesConfig::default(),
             alerts: AlertsConfig::default(),
             allow: Vec::new(),
@@ -181,6 +186,7 @@ impl Config {
         self.validate_labels()?;
         self.receive.validate()?;
         self.context.validate()?;
+        self.risk.validate()?;
         self.rules.validate()?;
         self.alerts.validate()?;
         self.validate_allow()?;

@@ -13,6 +13,7 @@ use crate::context;
 use crate::deliver::Prepared;
 use crate::observe::Record;
 use crate::receive::Senders;
+use crate::risk;
 
 /// The configuration in force at a start, and the overrides that it holds: those of the store, or none
 /// when they do not fit.
@@ -162,8 +163,9 @@ impl Control {
         let sender_tokens = tokio::task::spawn_blocking(move || Senders::read(&receive)).await;
         let sender_tokens =
             sender_tokens.map_err(|error| ControlError::Reread(error.to_string()))??;
-        // So may the lists of the context.
+        // So may the lists of the context, and the model.
         let context = context::open(&config, &self.inner.parts.clock).await?;
+        let model = risk::open(&config).await?;
         let rules = config.rules.read().await?;
         let mut state = self.inner.state.lock().await;
         let (next, report) = reloaded(&state, &config)?;
@@ -188,6 +190,7 @@ impl Control {
         {
             self.inner.parts.observer.put_rules(rules).await?;
         }
+        self.inner.parts.risk.replace(model);
         access.replace(tokens);
         self.inner.parts.senders.replace(sender_tokens);
         Ok(report)

@@ -27,11 +27,12 @@ use utoipa::ToSchema;
 
 use crate::api::{Access, AccessError};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, ContextError};
+use crate::config::{Config, ConfigError, ContextError, RiskError};
 use crate::deliver::{Deliveries, DestinationError};
 use crate::input::Inputs;
 use crate::observe::Observer;
 use crate::receive::Senders;
+use crate::risk::RiskModel;
 use crate::sigma::RulesError;
 use crate::store::StoreError;
 use crate::token::TokenError;
@@ -66,6 +67,9 @@ pub enum ControlError {
     /// What is known beside the flows cannot be read.
     #[error("context: {0}")]
     Context(#[from] ContextError),
+    /// The model cannot be read.
+    #[error("risk.model: {0}")]
+    Risk(#[from] RiskError),
     /// Sigma rules cannot be read.
     #[error("rules: {0}")]
     Rules(#[from] RulesError),
@@ -117,6 +121,8 @@ pub(crate) struct Parts {
     pub(crate) inputs: Inputs,
     /// Time between two analyses.
     pub(crate) analysis_interval: watch::Sender<Duration>,
+    /// What gives series their risk.
+    pub(crate) risk: RiskModel,
 }
 
 /// What is in force.

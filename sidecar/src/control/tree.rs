@@ -29,6 +29,7 @@ const RELOADABLE: &[Pattern] = &[
     &["context", "catalogue"],
     &["context", "intelligence"],
     &["context", "own_networks"],
+    &["risk"],
     &["rules"],
     &["destinations"],
     &["delivery"],

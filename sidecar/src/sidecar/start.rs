@@ -12,7 +12,7 @@ use super::tasks::{analyse_regularly, watch_parts};
 use super::{Addresses, Sidecar};
 use crate::api::{self, Access, AccessError, Api, Readers};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, ContextError, TlsConfig};
+use crate::config::{Config, ConfigError, ContextError, RiskError, TlsConfig};
 use crate::context;
 use crate::control::{Control, Parts};
 use crate::deliver::{Deliveries, DestinationError, Prepared};
@@ -20,6 +20,7 @@ use crate::input::Inputs;
 use crate::listen::{self, ListenError, Listener, Tls, TlsError};
 use crate::observe::SharedBoard;
 use crate::receive::{self, Receiver, Senders};
+use crate::risk::{self, RiskModel};
 use crate::sigma::RulesError;
 use crate::status::{StatusReporter, StatusSource};
 use crate::store::StoreError;
@@ -57,6 +58,9 @@ pub enum StartError {
     /// What is known beside the flows cannot be read.
     #[error("context: {0}")]
     Context(#[from] ContextError),
+    /// The model cannot be read.
+    #[error("risk.model: {0}")]
+    Risk(#[from] RiskError),
     /// Sigma rules cannot be read.
     #[error("rules: {0}")]
     Rules(#[from] RulesError),
@@ -143,6 +147,7 @@ impl Sidecar {
         let listeners = Listeners::bind(&config).await?;
         let destinations = Prepared::first(&config)?;
         let context = context::open(&config, &clock).await?;
+        let risk = RiskModel::new(risk::open(&config).await?);
         let sigma = config.rules.read().await?;
         let core = Core::start_blocking(config, context, sigma, clock.clone()).await?;
         let deliveries = Deliveries::new(core.store.clone(), core.router, clock.clone());
@@ -172,6 +177,7 @@ impl Sidecar {
             senders: doors.senders.clone(),
             inputs: inputs.clone(),
             analysis_interval,
+            risk: risk.clone(),
         };
         let config = core.config.clone();
         let control = Control::new(controlled, core.base, core.overrides, core.config)?;
@@ -189,7 +195,7 @@ impl Sidecar {
             receiving: Vec::new(),
             serving: Vec::new(),
         };
-        sidecar.serve(listeners, doors, &config, core.board, interval);
+        sidecar.serve(listeners, doors, &config, (core.board, risk), interval);
         sidecar.inputs.apply(&config.inputs).await;
         Ok(sidecar)
     }
@@ -199,12 +205,13 @@ impl Sidecar {
         listeners: Listeners,
         doors: Doors,
         config: &Config,
-        board: SharedBoard,
+        (board, risk): (SharedBoard, RiskModel),
         interval: watch::Receiver<Duration>,
     ) {
         let api = Api {
             observer: self.observer.clone(),
             board,
+            risk,
             status: self.reporter.clone(),
             control: self.control.clone(),
             receiver: self.receiver.clone(),

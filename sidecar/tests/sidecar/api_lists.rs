@@ -168,14 +168,14 @@ async fn hosts_are_summed_up_over_their_scored_series() {
     let host = &answer["hosts"][0];
     let best = &beacons["beacons"][0];
     assert_eq!(host["host"], best["src_ip"]);
-    assert_eq!(host["max_risk"], best["combined_score"]);
+    assert_eq!(host["max_score"], best["combined_score"]);
     let counts = ["event_count", "scored", "findings"].map(|name| host[name].as_u64());
     assert_eq!(counts, [120, 3, 3].map(Some));
     let scores = beacons["beacons"].as_array().unwrap().iter();
     let sum: f64 = scores
         .map(|it| it["combined_score"].as_f64().unwrap())
         .sum();
-    assert!((host["mean_risk"].as_f64().unwrap() - sum / 3.0).abs() < 1e-12);
+    assert!((host["mean_score"].as_f64().unwrap() - sum / 3.0).abs() < 1e-12);
     assert!(host["reason"].as_str().unwrap().contains("198.51.100."));
     let none = asking.read("/api/v1/hosts?source=203.0.113.0/24").await;
     assert_eq!(none["total"], 0);

@@ -28,6 +28,7 @@ mod persistence;
 mod playbooks;
 mod receive;
 mod receive_access;
+mod risk;
 mod rules;
 mod running;
 mod sensors;
