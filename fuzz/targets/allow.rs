@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use beaconwatch_destinations::{Condition, ConditionValue, RouteConfig};
 use beaconwatch_detector::{
-    AllowFacts, AllowList, AllowRule, DomainPattern, Network, Process, ProcessPattern, SeriesKey,
-    Timestamp, Transport,
+    AllowFacts, AllowList, AllowRule, DomainPattern, FingerprintPattern, Network, Process,
+    ProcessPattern, SeriesKey, Timestamp, Transport,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -153,6 +153,7 @@ fn check_list(patterns: [&str; 3], server_name: &str, path: &str, address: IpAdd
     let [domain, process, network] = patterns;
     let domain = DomainPattern::parse(domain).ok();
     let pattern = ProcessPattern::parse(process).ok();
+    let fingerprint = FingerprintPattern::parse(process).ok();
     let network: Option<Network> = network.parse().ok();
     let one = |change: fn(&mut AllowRule, AllowRule)| {
         let mut rule = AllowRule::default();
@@ -161,6 +162,7 @@ fn check_list(patterns: [&str; 3], server_name: &str, path: &str, address: IpAdd
             destination: network,
             domain: domain.clone(),
             process: pattern.clone(),
+            client_fingerprint: fingerprint.clone(),
             ..AllowRule::default()
         };
         change(&mut rule, all);
@@ -173,6 +175,7 @@ fn check_list(patterns: [&str; 3], server_name: &str, path: &str, address: IpAdd
         one(|rule, all| rule.process = all.process),
         one(|rule, all| rule.destination = all.destination),
         one(|rule, all| rule.domain = all.domain),
+        one(|rule, all| rule.client_fingerprint = all.client_fingerprint),
     ];
     let key = SeriesKey {
         host: Arc::from("host"),
@@ -187,6 +190,7 @@ fn check_list(patterns: [&str; 3], server_name: &str, path: &str, address: IpAdd
         key: &key,
         server_name: Some(server_name),
         process: Some(&process),
+        client_fingerprint: Some(path),
     };
     let now = Timestamp::from_unix_nanos(0);
     let first = rules

@@ -89,6 +89,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "beaconwatch-destinations",
             "beaconwatch-inputs",
             "beaconwatch-learning",
+            "beaconwatch-rules",
             "beaconwatch-settings",
             "beaconwatch-sidecar",
         ],

@@ -4,7 +4,7 @@
 //! file and number: what was printed before stands.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use beaconwatch_sidecar::RulesConfig;
@@ -114,7 +114,7 @@ fn read(body: &Value) -> Result<Document<'_>, String> {
     let time = wanted("@timestamp")?;
     let time: jiff::Timestamp = time
         .parse()
-        .map_err(|_| format!("@timestamp is {time:?}, expected RFC 3339"))?;
+        .map_err(|error| format!("@timestamp is {time:?}, expected RFC 3339: {error}"))?;
     Ok(Document {
         kind,
         id,
