@@ -1,6 +1,5 @@
 //! One corpus, three engines: the samples of all rules, by the program's own engine, as Lucene on a real OpenSearch and on a
 //! real Elasticsearch. Each rule finds the same documents in all of them, and of its own samples what the manifest says.
-#![expect(clippy::print_stdout, reason = "the table is shown")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

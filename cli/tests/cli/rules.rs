@@ -15,7 +15,10 @@ const UNKNOWN_FIELD: &str = "
 title: Connection To Somewhere
 id: 3c7a6b1e-59a4-4b0e-9a53-0d2f5f0d8a02
 logsource: {category: network_connection, product: linux}
-detection: {selection: {DestinationProt: 9001}, condition: selection}
+detection:
+    selection:
+        DestinationProt: 9001
+    condition: selection
 level: medium
 ";
 
@@ -42,7 +45,7 @@ fn a_broken_rule_is_named_with_its_line_and_the_others_count() {
     ]);
     let ran = run(["rules", "check", text(folder.path())]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    let named = ran.out.lines().find(|line| line.contains("typing.yml:5"));
+    let named = ran.out.lines().find(|line| line.contains("typing.yml:7"));
     assert!(
         named.is_some_and(|line| line.contains("DestinationProt")),
         "{}",
