@@ -51,6 +51,10 @@ pub(crate) fn files() -> Vec<(String, String)> {
         let path = format!("{root}/ism/{}.json", data.short_name());
         files.push((path, pretty(&store::ism_policy(data))));
     }
+    files.push((
+        format!("{root}/security-analytics/detector.json"),
+        pretty(&rules::security_analytics::detector()),
+    ));
     for rule in rules::ALL {
         if let Some(monitor) = rules::monitor::monitor(rule) {
             files.push((format!("{root}/monitor/{}.json", rule.id), pretty(&monitor)));

@@ -3,10 +3,13 @@
 //! A rule is said once; from it come Kibana's `security-rule` objects ([`kibana`]) and, where OpenSearch's alerting can ask
 //! the same, monitors ([`monitor`]). Severities and texts are those of the rule. None needs a paid tier.
 //!
+//! [`security_analytics`] has Sigma rules and none of these.
+//!
 //! A simulated beacon (`beaconwatch simulate`) raises no alert here.
 
 pub mod kibana;
 pub mod monitor;
+pub mod security_analytics;
 
 use beaconwatch_schema::detection::{
     DESTINATION_DOMAIN, DESTINATION_IP, HOST_ID, PROCESS_EXECUTABLE, SIMULATED, SOURCE_IP,

@@ -159,6 +159,34 @@ fn every_field_that_a_detection_rule_names_is_one_that_documents_have() -> Resul
     Ok(())
 }
 
+#[test]
+fn the_detector_of_security_analytics_names_every_sigma_rule_for_detections() -> Result<()> {
+    let file = integrations().join("opensearch/security-analytics/detector.json");
+    let detector: Value = serde_json::from_slice(&fs::read(&file)?).context("the detector")?;
+    let named = detector["inputs"][0]["detector_input"]["custom_rules"].as_array();
+    let named: BTreeSet<&str> = named
+        .context("no rules")?
+        .iter()
+        .filter_map(|it| it["id"].as_str())
+        .collect();
+    let mut written = BTreeSet::new();
+    let mut texts = Vec::new();
+    for path in files(&integrations().join("sigma/rules"))? {
+        texts.push(fs::read_to_string(&path).with_context(|| path.display().to_string())?);
+    }
+    for text in texts
+        .iter()
+        .filter(|text| text.contains("service: detection"))
+    {
+        written.extend(text.lines().find_map(|line| line.strip_prefix("id: ")));
+    }
+    ensure!(
+        written.len() >= 10 && named == written,
+        "{named:?}, expected {written:?}"
+    );
+    Ok(())
+}
+
 fn fields_of_rule(rule: &Value) -> Result<Vec<String>> {
     let mut fields: Vec<String> = Vec::new();
     let query = rule["query"].as_str().context("no query")?;
