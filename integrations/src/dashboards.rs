@@ -50,11 +50,23 @@ const fn panel(
     filter: &'static [Condition],
     drawing: Drawing,
 ) -> Panel {
+    panel_over(id, title, place, DataSet::Detection, filter, drawing)
+}
+
+/// A panel over documents of a data set.
+const fn panel_over(
+    id: &'static str,
+    title: &'static str,
+    place: Place,
+    data: DataSet,
+    filter: &'static [Condition],
+    drawing: Drawing,
+) -> Panel {
     Panel {
         id,
         title,
         place,
-        data: DataSet::Detection,
+        data,
         filter,
         drawing,
     }

@@ -102,22 +102,17 @@ fn searches(dashboard: &Dashboard) -> Vec<SavedObject> {
     lists.collect()
 }
 
-fn search(dashboard: &Dashboard, panel: &Panel, fields: &[&str]) -> SavedObject {
+fn search(dashboard: &Dashboard, panel: &Panel, fields: &[&'static str]) -> SavedObject {
     let attributes = search_attributes(panel, fields);
     let id = search_id(dashboard, panel);
     let references = [data_view_reference(SEARCH_INDEX)];
     object("search", id, SEARCH_VERSION, &attributes, &references)
 }
 
-fn search_attributes(panel: &Panel, fields: &[&str]) -> Value {
+fn search_attributes(panel: &Panel, fields: &[&'static str]) -> Value {
     let source = json!({ "filter": [], "indexRefName": SEARCH_INDEX, "query": kuery(panel) });
-    // The time is a column of its own in any case.
-    let columns: Vec<&&str> = fields
-        .iter()
-        .filter(|field| **field != "@timestamp")
-        .collect();
     json!({
-        "columns": columns,
+        "columns": listed_columns(fields),
         "description": "",
         "grid": {},
         "hideChart": true,
@@ -134,7 +129,6 @@ fn dashboard(dashboard: &Dashboard) -> SavedObject {
         .iter()
         .map(|panel| placed(panel, &mut references))
         .collect();
-    let source = json!({ "filter": [], "query": { "language": "kuery", "query": "" } });
     let options = json!({
         "hidePanelTitles": false,
         "syncColors": true,
@@ -142,8 +136,24 @@ fn dashboard(dashboard: &Dashboard) -> SavedObject {
         "syncTooltips": false,
         "useMargins": true,
     });
-    let attributes = json!({
-        "controlGroupInput": controls(dashboard, &mut references),
+    let mut attributes = page_attributes(dashboard, panels, &options);
+    if let Some(object) = attributes.as_object_mut() {
+        let controls = controls(dashboard, &mut references);
+        object.insert("controlGroupInput".to_owned(), controls);
+    }
+    object(
+        "dashboard",
+        dashboard_id(dashboard),
+        DASHBOARD_VERSION,
+        &attributes,
+        &references,
+    )
+}
+
+/// What the page of a dashboard says of itself in Kibana and in OpenSearch Dashboards.
+pub(crate) fn page_attributes(dashboard: &Dashboard, panels: Vec<Value>, options: &Value) -> Value {
+    let source = json!({ "filter": [], "query": { "language": "kuery", "query": "" } });
+    json!({
         "description": dashboard.description,
         "kibanaSavedObjectMeta": { "searchSourceJSON": source.to_string() },
         "optionsJSON": options.to_string(),
@@ -153,14 +163,13 @@ fn dashboard(dashboard: &Dashboard) -> SavedObject {
         "timeTo": "now",
         "title": format!("[Beaconwatch] {}", dashboard.title),
         "version": 1,
-    });
-    object(
-        "dashboard",
-        dashboard_id(dashboard),
-        DASHBOARD_VERSION,
-        &attributes,
-        &references,
-    )
+    })
+}
+
+/// Columns of a search; the time is a column of its own in any case.
+pub(crate) fn listed_columns(fields: &[&'static str]) -> Vec<&'static str> {
+    let listed = fields.iter().filter(|field| **field != "@timestamp");
+    listed.copied().collect()
 }
 
 /// A panel at its place; what it refers to is added to the dashboard's references.

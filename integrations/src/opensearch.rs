@@ -10,7 +10,7 @@ mod vis;
 use serde_json::{Value, json};
 
 use crate::dashboards;
-use crate::kibana::{SavedObject, kuery};
+use crate::kibana::{SavedObject, kuery, listed_columns, page_attributes};
 use crate::panel::{Dashboard, Drawing, GRID_COLUMNS, Panel, Place, at};
 
 /// Title of the index pattern; its id is [`INDEX_PATTERN_ID`].
@@ -74,12 +74,8 @@ fn shown(dashboard: &Dashboard, panel: &Panel) -> SavedObject {
     let meta = json!({ "searchSourceJSON": source.to_string() });
     let title = format!("[Beaconwatch] {}: {}", dashboard.title, panel.title);
     let attributes = if let Drawing::Documents { fields } = panel.drawing {
-        let columns: Vec<&&str> = fields
-            .iter()
-            .filter(|field| **field != "@timestamp")
-            .collect();
         json!({
-            "columns": columns,
+            "columns": listed_columns(fields),
             "description": "",
             "kibanaSavedObjectMeta": meta,
             "sort": [["@timestamp", "desc"]],
@@ -175,18 +171,8 @@ fn page(dashboard: &Dashboard) -> SavedObject {
         .iter()
         .map(|(panel, kind, _place)| json!({ "id": id(dashboard, panel), "name": name(panel), "type": kind }))
         .collect();
-    let source = json!({ "filter": [], "query": { "language": "kuery", "query": "" } });
-    let attributes = json!({
-        "description": dashboard.description,
-        "kibanaSavedObjectMeta": { "searchSourceJSON": source.to_string() },
-        "optionsJSON": json!({ "hidePanelTitles": false, "useMargins": true }).to_string(),
-        "panelsJSON": Value::Array(panels).to_string(),
-        "timeFrom": "now-24h",
-        "timeRestore": true,
-        "timeTo": "now",
-        "title": format!("[Beaconwatch] {}", dashboard.title),
-        "version": 1,
-    });
+    let options = json!({ "hidePanelTitles": false, "useMargins": true });
+    let attributes = page_attributes(dashboard, panels, &options);
     object(
         "dashboard",
         format!("beaconwatch-{}", dashboard.id),

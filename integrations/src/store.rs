@@ -16,7 +16,7 @@ mod transform;
 
 use serde_json::{Value, json};
 
-use beaconwatch_schema::{detection, ingest, template};
+use beaconwatch_schema::{ingest, template};
 
 use crate::panel::DataSet;
 
@@ -193,6 +193,3 @@ pub fn delivery_privileges() -> Value {
         }],
     })
 }
-
-/// Field by which revisions of one finding belong together.
-pub(crate) const FINDING: &str = detection::FINDING_ID;

@@ -2,10 +2,8 @@
 
 use beaconwatch_schema::{detection, flow, ingest, sensor};
 
-use super::{column, group};
-use crate::panel::{
-    Condition, Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place, at,
-};
+use super::{column, group, panel_over};
+use crate::panel::{Condition, Control, Dashboard, DataSet, Drawing, Mark, Measure, at};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     id: "health",
@@ -16,7 +14,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         field: flow::HOST_NAME,
     }],
     panels: &[
-        panel(
+        panel_over(
             "exporters",
             "Exporters heard",
             at(0, 0, 12, 6),
@@ -24,7 +22,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             &[],
             Drawing::Number(column("Exporters", Measure::Unique(flow::EXPORTER_ID))),
         ),
-        panel(
+        panel_over(
             "records",
             "Flow records",
             at(12, 0, 12, 6),
@@ -32,7 +30,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             &[],
             Drawing::Number(column("Records", Measure::Count)),
         ),
-        panel(
+        panel_over(
             "silent",
             "Sensors that fell silent",
             at(24, 0, 12, 6),
@@ -40,7 +38,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             &[Condition::Is(sensor::EVENT_ACTION, "sensor-silent")],
             Drawing::Number(column("Sensors", Measure::Unique(sensor::SENSOR_ID))),
         ),
-        panel(
+        panel_over(
             "suppressed",
             "Detections that were suppressed",
             at(36, 0, 12, 6),
@@ -51,7 +49,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 Measure::Sum(detection::SUPPRESSION_COUNT),
             )),
         ),
-        panel(
+        panel_over(
             "records-over-time",
             "Flow records over time by host",
             at(0, 6, 24, 12),
@@ -63,7 +61,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 group: Some(group("Host", flow::HOST_NAME, 10)),
             },
         ),
-        panel(
+        panel_over(
             "sensor-events",
             "Sensors: silent, gaps, recovered",
             at(24, 6, 24, 12),
@@ -75,7 +73,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 group: Some(group("Action", sensor::EVENT_ACTION, 3)),
             },
         ),
-        panel(
+        panel_over(
             "sensors",
             "Sensors with a fault",
             at(0, 18, 48, 12),
@@ -93,7 +91,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 ],
             },
         ),
-        panel(
+        panel_over(
             "lag",
             "Seconds from a document's making to its arrival",
             at(0, 30, 24, 12),
@@ -108,7 +106,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 group: None,
             },
         ),
-        panel(
+        panel_over(
             "documents",
             "Detections delivered over time by detector",
             at(24, 30, 24, 12),
@@ -120,7 +118,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 group: Some(group("Detector", detection::OBSERVER_VERSION, 10)),
             },
         ),
-        panel(
+        panel_over(
             "closed",
             "Ended flows by reason",
             at(0, 42, 24, 12),
@@ -131,7 +129,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 column: column("Flows", Measure::Count),
             },
         ),
-        panel(
+        panel_over(
             "faults",
             "Newest events of sensors",
             at(24, 42, 24, 12),
@@ -148,21 +146,3 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         ),
     ],
 };
-
-const fn panel(
-    id: &'static str,
-    title: &'static str,
-    place: Place,
-    data: DataSet,
-    filter: &'static [Condition],
-    drawing: Drawing,
-) -> Panel {
-    Panel {
-        id,
-        title,
-        place,
-        data,
-        filter,
-        drawing,
-    }
-}

@@ -4,10 +4,9 @@ use serde_json::{Map, Value, json};
 
 use beaconwatch_schema::detection::{
     COUNT, DESTINATION_IP, DESTINATION_PORT, EVENT_RISK_SCORE, EVENT_START, EVIDENCE_PERIOD,
-    NETWORK_TRANSPORT, SOURCE_IP, TIMESTAMP,
+    FINDING_ID, NETWORK_TRANSPORT, SOURCE_IP, TIMESTAMP,
 };
 
-use super::FINDING;
 use crate::panel::{DataSet, Measure};
 
 /// Documents summed up under the values of some fields, kept up to date by the store.
@@ -40,7 +39,7 @@ pub const TRANSFORMS: &[Transform] = &[
                 "double",
                 Measure::Average(EVENT_RISK_SCORE),
             ),
-            ("beaconwatch.findings", "long", Measure::Unique(FINDING)),
+            ("beaconwatch.findings", "long", Measure::Unique(FINDING_ID)),
             (
                 "beaconwatch.destinations",
                 "long",
@@ -74,7 +73,7 @@ pub const TRANSFORMS: &[Transform] = &[
                 Measure::Average(EVIDENCE_PERIOD),
             ),
             ("beaconwatch.connections", "long", Measure::Maximum(COUNT)),
-            ("beaconwatch.findings", "long", Measure::Unique(FINDING)),
+            ("beaconwatch.findings", "long", Measure::Unique(FINDING_ID)),
             (
                 "beaconwatch.first_connection",
                 "date",
