@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Event name of a flow record.
@@ -73,26 +74,10 @@ fn attributes(list_of: &Value) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-/// An instant in nanoseconds since the epoch as RFC 3339 in UTC (days to civil date: Howard Hinnant's algorithm).
+/// An instant in nanoseconds since the epoch as RFC 3339 in UTC; the epoch where it is out of range.
 fn rfc3339(nanoseconds: u64) -> String {
-    let seconds = nanoseconds / 1_000_000_000;
-    let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    let fraction = nanoseconds % 1_000_000_000;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
+    let instant = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default();
+    format!("{instant:.9}")
 }
 
 #[cfg(test)]

@@ -244,6 +244,33 @@ fn value(at_bucket: &Value, number: usize, measure: &Measure) -> Value {
         .clone()
 }
 
+/// The fields that a search lists: the time, and its columns.
+fn listed(attributes: &Value) -> Result<Vec<String>> {
+    let columns = attributes["columns"].as_array().context("no columns")?;
+    let columns = columns.iter().filter_map(Value::as_str);
+    Ok(std::iter::once("@timestamp")
+        .chain(columns)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// A text in an object.
+fn string<'a>(object: &'a Value, name: &str) -> Result<&'a str> {
+    object[name]
+        .as_str()
+        .with_context(|| format!("no text {name} in {object}"))
+}
+
+/// Where a panel stands: left edge, upper edge, width, height.
+fn place(panel: &Value) -> Result<[i64; 4]> {
+    let place = ["x", "y", "w", "h"].map(|name| panel["gridData"][name].as_i64().unwrap_or(-1));
+    ensure!(
+        place.iter().all(|number| *number >= 0),
+        "a place is missing: {place:?}"
+    );
+    Ok(place)
+}
+
 /// The value of a dotted field of a document.
 #[must_use]
 pub fn at<'a>(document: &'a Value, field: &str) -> &'a Value {
@@ -260,9 +287,24 @@ fn over_time(title: &str, field: &str) -> Group {
     }
 }
 
-/// Groups by the values of a field, those with the largest value of the measure `by` (none: of documents) first.
-fn terms(title: &str, field: &str, size: &Value, by: Option<usize>) -> Group {
-    let order = by.map_or_else(|| "_count".to_owned(), |number| format!("m{number}"));
+/// Groups by how large a number is.
+fn histogram(title: &str, field: &str, interval: &Value) -> Group {
+    Group {
+        title: title.to_owned(),
+        kind: "histogram",
+        aggregation: json!({ "histogram": { "field": field, "interval": interval, "min_doc_count": 1 } }),
+        field: field.to_owned(),
+    }
+}
+
+/// Groups by the values of a field, those with the largest value of the measure `by` first; `counts` says that it counts
+/// documents, for which the store has an order of its own.
+fn terms(title: &str, field: &str, size: &Value, by: usize, counts: bool) -> Group {
+    let order = if counts {
+        "_count".to_owned()
+    } else {
+        format!("m{by}")
+    };
     Group {
         title: title.to_owned(),
         kind: "terms",

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{Group, Measure, Panel, newest, over_time, terms};
+use super::{Group, Measure, Panel, histogram, listed, newest, over_time, place, string, terms};
 
 /// The panels of a dashboard's file.
 pub fn panels(file: &Path) -> Result<Vec<Panel>> {
@@ -25,19 +25,9 @@ pub fn panels(file: &Path) -> Result<Vec<Panel>> {
         .collect()
 }
 
-fn string<'a>(object: &'a Value, name: &str) -> Result<&'a str> {
-    object[name]
-        .as_str()
-        .with_context(|| format!("no text {name} in {object}"))
-}
-
 fn read(dashboard: &str, panel: &Value) -> Result<Panel> {
     let attributes = &panel["embeddableConfig"]["attributes"];
-    let place = ["x", "y", "w", "h"].map(|name| panel["gridData"][name].as_i64().unwrap_or(-1));
-    ensure!(
-        place.iter().all(|number| *number >= 0),
-        "a place is missing: {place:?}"
-    );
+    let place = place(panel)?;
     let mut read = Panel {
         dashboard: dashboard.to_owned(),
         id: string(panel, "panelIndex")?.to_owned(),
@@ -65,10 +55,7 @@ fn search(attributes: &Value, read: &mut Panel) -> Result<()> {
     )?)
     .context("searchSourceJSON")?;
     string(&source["query"], "query")?.clone_into(&mut read.query);
-    let columns = attributes["columns"].as_array().context("no columns")?;
-    read.listed.push("@timestamp".to_owned());
-    read.listed
-        .extend(columns.iter().filter_map(Value::as_str).map(str::to_owned));
+    read.listed = listed(attributes)?;
     Ok(())
 }
 
@@ -158,29 +145,15 @@ fn group(column: &Value, layer: &Value, measured: &[&&str]) -> Result<Group> {
     let parameters = &column["params"];
     match string(column, "operationType")? {
         "date_histogram" => Ok(over_time(title, field)),
-        "range" => {
-            let interval = &parameters["ranges"][0]["to"];
-            Ok(Group {
-                title: title.to_owned(),
-                kind: "histogram",
-                aggregation: json!({ "histogram": { "field": field, "interval": interval, "min_doc_count": 1 } }),
-                field: field.to_owned(),
-            })
-        }
+        "range" => Ok(histogram(title, field, &parameters["ranges"][0]["to"])),
         "terms" => {
             let by = string(&parameters["orderBy"], "columnId")?;
             let number = measured
                 .iter()
                 .position(|id| **id == by)
                 .with_context(|| format!("ordered by {by}"))?;
-            // The store's own order, where documents are counted.
             let counts = layer["columns"][by]["operationType"] == "count";
-            Ok(terms(
-                title,
-                field,
-                &parameters["size"],
-                (!counts).then_some(number),
-            ))
+            Ok(terms(title, field, &parameters["size"], number, counts))
         }
         other => bail!("groups by {other}"),
     }

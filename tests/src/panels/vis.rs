@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::{Group, Measure, Panel, newest, over_time, terms};
+use super::{Group, Measure, Panel, histogram, listed, newest, over_time, place, string, terms};
 
 /// The panels of every dashboard in a file of saved objects; the controls are left out.
 pub fn panels(file: &Path) -> Result<Vec<Panel>> {
@@ -50,12 +50,6 @@ fn every_reference_is_there(
     Ok(())
 }
 
-fn string<'a>(object: &'a Value, name: &str) -> Result<&'a str> {
-    object[name]
-        .as_str()
-        .with_context(|| format!("no text {name} in {object}"))
-}
-
 fn inner(object: &Value, name: &str) -> Result<Value> {
     serde_json::from_str(string(object, name)?).with_context(|| format!("reading {name}"))
 }
@@ -74,7 +68,7 @@ fn of_dashboard(dashboard: &Value, by_id: &BTreeMap<(&str, &str), &Value>) -> Re
             .find(|reference| reference["name"] == name)
             .with_context(|| format!("nothing is called {name}"))?;
         let object = by_id[&(string(reference, "type")?, string(reference, "id")?)];
-        let place = ["x", "y", "w", "h"].map(|name| panel["gridData"][name].as_i64().unwrap_or(-1));
+        let place = place(panel)?;
         panels.extend(read(title, string(panel, "panelIndex")?, place, object)?);
     }
     Ok(panels)
@@ -96,11 +90,7 @@ fn read(dashboard: &str, id: &str, place: [i64; 4], object: &Value) -> Result<Op
     };
     let source = inner(&attributes["kibanaSavedObjectMeta"], "searchSourceJSON")?;
     if panel.drawing == "search" {
-        let columns = attributes["columns"].as_array().context("no columns")?;
-        panel.listed.push("@timestamp".to_owned());
-        panel
-            .listed
-            .extend(columns.iter().filter_map(Value::as_str).map(str::to_owned));
+        panel.listed = listed(attributes)?;
     } else {
         let state = inner(attributes, "visState")?;
         string(&state, "type")?.clone_into(&mut panel.drawing);
@@ -133,16 +123,7 @@ fn group(one: &Value, measured: &[&Value]) -> Result<Group> {
     );
     match string(one, "type")? {
         "date_histogram" => Ok(over_time(title, field)),
-        "histogram" => Ok(Group {
-            title: title.to_owned(),
-            kind: "histogram",
-            aggregation: json!({ "histogram": {
-                "field": field,
-                "interval": parameters["interval"],
-                "min_doc_count": 1,
-            } }),
-            field: field.to_owned(),
-        }),
+        "histogram" => Ok(histogram(title, field, &parameters["interval"])),
         "terms" => {
             let by = string(parameters, "orderBy")?;
             let number = measured
@@ -150,12 +131,7 @@ fn group(one: &Value, measured: &[&Value]) -> Result<Group> {
                 .position(|one| one["id"] == by)
                 .context("ordered by nothing")?;
             let counts = measured[number]["type"] == "count";
-            Ok(terms(
-                title,
-                field,
-                &parameters["size"],
-                (!counts).then_some(number),
-            ))
+            Ok(terms(title, field, &parameters["size"], number, counts))
         }
         other => bail!("groups by {other}"),
     }
