@@ -19,10 +19,13 @@ import sys
 import tempfile
 
 from sigma.backends.elasticsearch import EqlBackend, ESQLBackend, LuceneBackend
+from sigma.backends.opensearch import OpensearchLuceneBackend
 from sigma.backends.splunk import SplunkBackend
 from sigma.collection import SigmaCollection
+from sigma.conditions import ConditionItem, ConditionNOT, ConditionOR
 from sigma.correlations import SigmaCorrelationRule
 from sigma.processing.pipeline import ProcessingPipeline
+from sigma.types import SigmaNull, SigmaNumber, SigmaString
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONVERTED = HERE / "converted"
@@ -32,12 +35,82 @@ def pipeline(name):
     return ProcessingPipeline.from_yaml((HERE / "pipelines" / name).read_text())
 
 
-# Folder, ending, backend, pipeline.
+def leaves(condition):
+    """The comparisons in a condition."""
+    if isinstance(condition, ConditionItem):
+        return [leaf for argument in condition.args for leaf in leaves(argument)]
+    return [condition]
+
+
+def negates(condition):
+    return isinstance(condition, ConditionItem) and (
+        isinstance(condition, ConditionNOT) or any(negates(argument) for argument in condition.args)
+    )
+
+
+class Present:
+    """For languages in which a comparison with a missing field is neither true nor false, and so is its negation.
+
+    In Sigma it is false, and its negation true. Under a negation, comparisons of one field ask whether it is there, too.
+    """
+
+    negated = False
+    present_expression = ""
+
+    def convert_condition_not(self, cond, state):
+        before, self.negated = self.negated, True
+        try:
+            return super().convert_condition_not(cond, state)
+        finally:
+            self.negated = before
+
+    def convert_condition(self, cond, state):
+        compared = leaves(cond)
+        fields = {getattr(leaf, "field", None) for leaf in compared}
+        asks_for_null = any(isinstance(leaf.value, SigmaNull) for leaf in compared)
+        if not self.negated or negates(cond) or asks_for_null or len(fields) != 1 or None in fields:
+            return super().convert_condition(cond, state)
+        self.negated = False
+        try:
+            expression = super().convert_condition(cond, state)
+        finally:
+            self.negated = True
+        present = self.present_expression.format(field=self.escape_and_quote_field(fields.pop()))
+        return f"({present} and ({expression}))"
+
+
+class PresentEsqlBackend(Present, ESQLBackend):
+    present_expression = "{field} is not null"
+
+
+class TypedEqlBackend(Present, EqlBackend):
+    """EQL that compares only strings by `:` and `like~`, as the language has it; pySigma's does so with numbers, too."""
+
+    present_expression = "?{field} != null"
+
+    def convert_condition_field_eq_val_num(self, cond, state):
+        return f"{self.escape_and_quote_field(cond.field)} == {cond.value}"
+
+    def convert_condition_field_eq_val_bool(self, cond, state):
+        return f"{self.escape_and_quote_field(cond.field)} == {self.bool_values[cond.value.boolean]}"
+
+    def convert_condition_as_in_expression(self, cond, state):
+        values = [argument.value for argument in cond.args]
+        if isinstance(cond, ConditionOR) and all(isinstance(value, SigmaNumber) for value in values):
+            listed = self.list_separator.join(str(value) for value in values)
+            return f"{self.escape_and_quote_field(cond.args[0].field)} in ({listed})"
+        if all(isinstance(value, SigmaString) and self.is_ip(value) for value in values):
+            return self.convert_condition_or(cond, state)
+        return super().convert_condition_as_in_expression(cond, state)
+
+
+# Folder, ending, backends, their format, pipeline. Where there are several backends, all must write the same.
 TARGETS = [
-    ("lucene", "lucene", LuceneBackend, "beaconwatch-ecs.yml"),
-    ("esql", "esql", ESQLBackend, "beaconwatch-ecs.yml"),
-    ("eql", "eql", EqlBackend, "beaconwatch-ecs.yml"),
-    ("spl", "spl", SplunkBackend, "beaconwatch-cim.yml"),
+    ("lucene", "lucene", [LuceneBackend, OpensearchLuceneBackend], "default", "beaconwatch-ecs.yml"),
+    ("dsl", "json", [LuceneBackend, OpensearchLuceneBackend], "dsl_lucene", "beaconwatch-ecs.yml"),
+    ("esql", "esql", [PresentEsqlBackend], "default", "beaconwatch-ecs.yml"),
+    ("eql", "eql", [TypedEqlBackend], "default", "beaconwatch-ecs.yml"),
+    ("spl", "spl", [SplunkBackend], "default", "beaconwatch-cim.yml"),
 ]
 
 
@@ -71,7 +144,7 @@ def convert():
     files, failures = {}, []
     everything = list(sources())
     by_id = {identity(text): text for folder, _, text in everything if folder == "rules"}
-    for target, ending, backend, pipeline_name in TARGETS:
+    for target, ending, backends, form, pipeline_name in TARGETS:
         for folder, name, text in everything:
             whole = needed(text, by_id) if folder == "correlations" else text
             kind = re.search(r"^    type: (\w+)$", text, re.MULTILINE)
@@ -81,19 +154,25 @@ def convert():
                 continue
             try:
                 # A pipeline remembers what it was applied to: a new one for each rule.
-                queries = queries_of(backend(pipeline(pipeline_name)), whole, folder)
+                queries, *others = [queries_of(it(pipeline(pipeline_name)), whole, folder, form) for it in backends]
             except Exception as error:  # Each converter has errors of its own.
                 failures.append((target, name, " ".join(str(error).split())))
                 continue
-            files[f"{target}/{name}.{ending}"] = "\n".join(queries).rstrip("\n") + "\n"
+            if any(other != queries for other in others):
+                raise SystemExit(f"{target}/{name}: {', '.join(it.name for it in backends)} do not write the same")
+            files[f"{target}/{name}.{ending}"] = "\n".join(map(text_of, queries)).rstrip("\n") + "\n"
     files["README.md"] = summary(failures)
     return files
 
 
-def queries_of(backend, text, folder):
+def text_of(query):
+    return query if isinstance(query, str) else json.dumps(query, indent=2)
+
+
+def queries_of(backend, text, folder, form):
     collection = SigmaCollection.from_yaml(text)
     if folder == "rules":
-        return backend.convert(collection)
+        return backend.convert(collection, form)
     collection.resolve_rule_references()
     for rule in collection.rules:
         if not isinstance(rule, SigmaCorrelationRule):
@@ -113,11 +192,14 @@ def summary(failures):
         "<!-- Written by ../convert.py: do not edit. -->",
         "# Converted rules",
         "",
-        "By pySigma with the pipelines in `../pipelines/`: `lucene/` for Elasticsearch and OpenSearch, `esql/` and `eql/` for",
-        "Elasticsearch, `spl/` for Splunk. ES|QL, EQL and SPL are converted and not executed by the tests of this project.",
+        "By pySigma with the pipelines in `../pipelines/`: `lucene/` and `dsl/` (bodies of a search request that hold the same",
+        "Lucene: pySigma's only query DSL, for both products) for Elasticsearch and OpenSearch, `esql/` and `eql/` for Elasticsearch,",
+        "`spl/` for Splunk. The tests of this project ask Lucene and DSL of both servers, and EQL of the engine that this language",
+        "was published with; ES|QL and SPL are converted and not executed.",
         "",
-        "They differ from what the sidecar says where the languages do: ES|QL and SPL count in fixed buckets of time and not in",
-        "a sliding window, and in ES|QL a negated comparison with a field that a document does not have drops the document.",
+        "ES|QL and SPL count in fixed buckets of time where the sidecar has a sliding window. EQL and ES|QL differ from what pySigma",
+        "writes by itself: EQL compares only strings by `:` and `like~`, and in both a negation asks whether the field is there, since",
+        "a comparison with a missing field and its negation are both not true in these languages.",
         "",
         "Not to be expressed:",
         "",

@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod deployment;
 pub mod detect;
 pub mod ecs;
+pub mod event_queries;
 pub mod findings;
 pub mod flow_documents;
 pub mod flows;

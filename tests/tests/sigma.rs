@@ -1,5 +1,6 @@
-//! One corpus, three engines: the samples of all rules, by the program's own engine, as Lucene on a real OpenSearch and on a
-//! real Elasticsearch. Each rule finds the same documents in all of them, and of its own samples what the manifest says.
+//! One corpus, every engine that can be had: the samples of all rules, by the program's own engine, as Lucene and as query DSL
+//! on a real OpenSearch and on a real Elasticsearch, and as EQL by that language's own engine. Each rule finds the same documents
+//! in all of them, and of its own samples what the manifest says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::certificates::Certificates;
+use beaconwatch_tests::event_queries::{self, Question};
 use beaconwatch_tests::servers::elasticsearch;
 use beaconwatch_tests::servers::opensearch::{self, Node};
 use beaconwatch_tests::setup::committed;
@@ -17,7 +19,16 @@ use serde_json::{Value, json};
 /// Most documents that a search gives.
 const MOST_HITS: usize = 1000;
 
+/// Documents that each rule finds.
 type Hits = BTreeMap<String, BTreeSet<String>>;
+
+/// What the committed queries of a folder of `converted/` are.
+#[derive(Clone, Copy, Debug)]
+enum Language {
+    Lucene,
+    /// The body of a search request.
+    Dsl,
+}
 
 /// One search server.
 trait Store {
@@ -52,7 +63,7 @@ fn read(path: &str) -> Result<String> {
 }
 
 #[test]
-fn every_rule_finds_the_same_in_the_program_on_opensearch_and_on_elasticsearch() -> Result<()> {
+fn every_rule_finds_the_same_in_every_engine() -> Result<()> {
     deployment::in_folder(|folder| {
         let manifest: Value = serde_json::from_str(&read("samples/manifest.json")?)?;
         let rules = manifest["rules"].as_object().context("no rules")?;
@@ -60,21 +71,20 @@ fn every_rule_finds_the_same_in_the_program_on_opensearch_and_on_elasticsearch()
         let names: Vec<&String> = rules.keys().collect();
         let corpus = corpus(&names)?;
         println!("{} documents", corpus.len());
-        let program = by_the_program(folder, &corpus)?;
-        let opensearch = by_opensearch(folder, &names, &corpus)?;
-        let elasticsearch = by_elasticsearch(folder, &names, &corpus)?;
-        println!("{:<52} program opensearch elasticsearch", "rule");
+        let columns = columns(folder, &names, &corpus)?;
+        let titles: Vec<&str> = columns.iter().map(|(title, _)| *title).collect();
+        println!("rule: {}", titles.join(", "));
         for (name, expected) in rules {
-            let hits = [&program, &opensearch, &elasticsearch]
-                .map(|all| all.get(name).cloned().unwrap_or_default());
-            let [own, first, second] = &hits;
-            println!(
-                "{name:<52} {:>7} {:>10} {:>13}",
-                own.len(),
-                first.len(),
-                second.len()
-            );
-            ensure!(own == first && own == second, "{name}: {hits:#?}");
+            let hits: Vec<BTreeSet<String>> = columns
+                .iter()
+                .map(|(_, all)| all.get(name).cloned().unwrap_or_default())
+                .collect();
+            let counts: Vec<String> = hits.iter().map(|found| found.len().to_string()).collect();
+            println!("{name}: {}", counts.join(", "));
+            let own = hits.first().context("no columns")?;
+            for ((title, _), found) in columns.iter().zip(&hits) {
+                ensure!(found == own, "{name}: {title} finds {found:?}, not {own:?}");
+            }
             let fires = expected["fires"].as_array().context("no samples")?;
             let fires: BTreeSet<String> = fires
                 .iter()
@@ -93,6 +103,51 @@ fn every_rule_finds_the_same_in_the_program_on_opensearch_and_on_elasticsearch()
         }
         Ok(())
     })
+}
+
+#[test]
+fn the_event_query_of_a_correlation_fires_for_the_group_that_the_program_names() -> Result<()> {
+    let name = "beaconwatch_refused_connections";
+    deployment::in_folder(|folder| {
+        let samples = sigma().join(format!("samples/{name}.ndjson"));
+        let mut documents = Vec::new();
+        for line in read(&format!("samples/{name}.ndjson"))?.lines() {
+            let document: Value = serde_json::from_str(line).context("a sample")?;
+            let source = document["source"]["ip"].as_str().context("no source")?;
+            documents.push((source.to_owned(), document));
+        }
+        let query = read(&format!("converted/eql/{name}.eql"))?;
+        let found = event_queries::ask(folder, &[Question { query, documents }])?;
+        let found: BTreeSet<String> = found.into_iter().flatten().flatten().collect();
+        let printed = tools::output_of(
+            Command::new(deployment::binaries()?.join("beaconwatch"))
+                .args(["rules", "try", "--json"])
+                .arg(with_correlations(folder)?)
+                .arg(&samples),
+        )?;
+        let mut named = BTreeSet::new();
+        for line in printed.lines() {
+            let told: Value = serde_json::from_str(line).context("a match")?;
+            let group = told["correlation"]["group"]["source.ip"].as_str();
+            named.extend(group.map(str::to_owned));
+        }
+        ensure!(named.len() == 1, "the program names {named:?}");
+        ensure!(found == named, "{found:?}, expected {named:?}");
+        Ok(())
+    })
+}
+
+/// Rules and the correlations that name them in one folder.
+fn with_correlations(folder: &Path) -> Result<PathBuf> {
+    let all = folder.join("rules");
+    fs::create_dir(&all).context("making the folder of rules")?;
+    for part in ["rules", "correlations"] {
+        for entry in fs::read_dir(sigma().join(part)).context("reading the rules")? {
+            let entry = entry.context("reading the rules")?;
+            fs::copy(entry.path(), all.join(entry.file_name())).context("copying a rule")?;
+        }
+    }
+    Ok(all)
 }
 
 #[test]
@@ -190,35 +245,66 @@ fn rules_by_id() -> Result<BTreeMap<String, String>> {
     Ok(by_id)
 }
 
-fn by_opensearch(
+/// What each engine finds, the program's first.
+fn columns(
     folder: &Path,
     rules: &[&String],
     corpus: &BTreeMap<String, Value>,
-) -> Result<Hits> {
-    let installed = opensearch::install(&mut |_progress| ())?;
-    let node = Node::start(&installed, &folder.join("opensearch"))?;
-    by_store(&node, "opensearch", rules, corpus)
-}
-
-fn by_elasticsearch(
-    folder: &Path,
-    rules: &[&String],
-    corpus: &BTreeMap<String, Value>,
-) -> Result<Hits> {
+) -> Result<Vec<(&'static str, Hits)>> {
+    let mut columns = vec![
+        ("program", by_the_program(folder, corpus)?),
+        ("EQL", by_event_queries(folder, rules, corpus)?),
+    ];
+    {
+        let installed = opensearch::install(&mut |_progress| ())?;
+        let node = Node::start(&installed, &folder.join("opensearch"))?;
+        fill(&node, "opensearch", corpus)?;
+        columns.extend([
+            (
+                "OpenSearch Lucene",
+                by_store(&node, rules, Language::Lucene)?,
+            ),
+            ("OpenSearch DSL", by_store(&node, rules, Language::Dsl)?),
+        ]);
+    }
     let installed = elasticsearch::install(&mut |_progress| ())?;
     let certificates = Certificates::make(&folder.join("certificates"))?;
     let node =
         elasticsearch::Node::start(&installed, &folder.join("elasticsearch"), &certificates)?;
-    by_store(&node, "elasticsearch", rules, corpus)
+    fill(&node, "elasticsearch", corpus)?;
+    columns.extend([
+        (
+            "Elasticsearch Lucene",
+            by_store(&node, rules, Language::Lucene)?,
+        ),
+        ("Elasticsearch DSL", by_store(&node, rules, Language::Dsl)?),
+    ]);
+    Ok(columns)
 }
 
-/// Puts the corpus into two indices with the committed mappings, and asks each rule's query over both.
-fn by_store(
-    store: &dyn Store,
-    product: &str,
+fn by_event_queries(
+    folder: &Path,
     rules: &[&String],
     corpus: &BTreeMap<String, Value>,
 ) -> Result<Hits> {
+    let documents: Vec<(String, Value)> = corpus.clone().into_iter().collect();
+    let mut questions = Vec::new();
+    for rule in rules {
+        questions.push(Question {
+            query: read(&format!("converted/eql/{rule}.eql"))?,
+            documents: documents.clone(),
+        });
+    }
+    let found = event_queries::ask(folder, &questions)?;
+    Ok(rules
+        .iter()
+        .zip(found)
+        .map(|(rule, found)| ((*rule).clone(), found.into_iter().flatten().collect()))
+        .collect())
+}
+
+/// Puts the corpus into two indices with the committed mappings.
+fn fill(store: &dyn Store, product: &str, corpus: &BTreeMap<String, Value>) -> Result<()> {
     for data in ["detection", "flow"] {
         let component =
             format!("{product}/component-template/logs-beaconwatch.{data}@mappings.json");
@@ -241,11 +327,24 @@ fn by_store(
             document,
         )?;
     }
+    Ok(())
+}
+
+/// Asks each rule's query over both indices.
+fn by_store(store: &dyn Store, rules: &[&String], language: Language) -> Result<Hits> {
     let mut hits = Hits::new();
     for rule in rules {
-        let query = read(&format!("converted/lucene/{rule}.lucene"))?;
-        let query = json!({ "_source": false, "query": { "query_string": { "query": query.trim() } }, "size": MOST_HITS });
-        let answer = store.ask("POST", "/corpus-*/_search", &query)?;
+        let mut request = match language {
+            Language::Lucene => {
+                let query = read(&format!("converted/lucene/{rule}.lucene"))?;
+                json!({ "query": { "query_string": { "query": query.trim() } } })
+            }
+            Language::Dsl => serde_json::from_str(&read(&format!("converted/dsl/{rule}.json"))?)
+                .with_context(|| format!("the body of {rule}"))?,
+        };
+        request["_source"] = false.into();
+        request["size"] = MOST_HITS.into();
+        let answer = store.ask("POST", "/corpus-*/_search", &request)?;
         let found = answer["hits"]["hits"].as_array().context("no hits")?;
         let ids = found
             .iter()
