@@ -7,12 +7,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::panels::{Panel, kuery, lens, vis};
+use beaconwatch_tests::servers::opensearch::{self, Node};
 use beaconwatch_tests::servers::package_spec;
-use beaconwatch_tests::tools;
-use serde_json::Value;
+use beaconwatch_tests::{deployment, http, tools};
+use serde_json::{Value, json};
 
 /// Dashboards that each product has.
 const DASHBOARDS: usize = 4;
+/// Data streams that the Elastic package has.
+const DATA_STREAMS: usize = 4;
 /// What Lens and searches may name beside fields of documents.
 const NO_FIELDS: [&str; 1] = ["_id"];
 
@@ -95,6 +98,73 @@ fn the_elastic_package_is_what_the_package_specification_demands() -> Result<()>
         "the validator takes a field of type keywurd"
     );
     Ok(())
+}
+
+#[test]
+fn the_pipeline_of_every_data_stream_makes_the_documents_that_the_package_expects() -> Result<()> {
+    let streams = files(&integrations().join("elastic/data_stream"))?;
+    ensure!(streams.len() == DATA_STREAMS, "{streams:?}");
+    deployment::in_folder(|folder| {
+        let installed = opensearch::install(&mut |_progress| ())?;
+        let node = Node::start(&installed, &folder.join("opensearch"))?;
+        for stream in &streams {
+            let data = stream.file_name().and_then(|name| name.to_str());
+            let data = data.context("a data stream without name")?;
+            let test = stream.join(format!("_dev/test/pipeline/test-{data}.json"));
+            let events = json_of(&test)?["events"].clone();
+            let events = events.as_array().context("no events")?;
+            ensure!(!events.is_empty(), "{data} has no events");
+            let expected =
+                json_of(&test.with_file_name(format!("test-{data}.json-expected.json")))?;
+            let pipeline = json_of(&stream.join("elasticsearch/ingest_pipeline/default.json"))?;
+            let made = simulated(&node, data, &pipeline, events)?;
+            ensure!(
+                Value::from(made.clone()) == expected["expected"],
+                "{data}: {made:#?}"
+            );
+        }
+        Ok(())
+    })
+}
+
+fn json_of(path: &Path) -> Result<Value> {
+    let text = fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&text).with_context(|| path.display().to_string())
+}
+
+/// What a pipeline makes of documents, without what depends on the time; null for one that it drops.
+fn simulated(node: &Node, data: &str, pipeline: &Value, documents: &[Value]) -> Result<Vec<Value>> {
+    let index = format!("logs-beaconwatch.{data}-default");
+    let documents: Vec<Value> = documents
+        .iter()
+        .map(|document| json!({ "_index": index, "_source": document }))
+        .collect();
+    let url = format!("{}/_ingest/pipeline/_simulate", node.url());
+    let request = json!({ "pipeline": pipeline, "docs": documents });
+    let answer = http::post(&url, &request)?.expect_success(&url)?;
+    let made = answer["docs"].as_array().context("no documents")?;
+    made.iter()
+        .map(|made| without_arrival(data, made))
+        .collect()
+}
+
+/// A document without when it arrived, which it must tell.
+fn without_arrival(data: &str, made: &Value) -> Result<Value> {
+    let mut document = made["doc"]["_source"].clone();
+    if document.is_null() || document["event"]["kind"] == "pipeline_error" {
+        return Ok(document);
+    }
+    let mut taken = Vec::new();
+    for (holder, field) in [("event", "ingested"), ("beaconwatch", "delivery")] {
+        let holder = document[holder].as_object_mut();
+        let value = holder.and_then(|holder| holder.remove(field));
+        taken.push(value.with_context(|| format!("{data}: no {field} in {made:#}"))?);
+    }
+    let late = taken
+        .iter()
+        .any(|it| it["lag_s"].as_f64().is_some_and(|lag| lag > 0.0));
+    ensure!(late, "{data}: no lag in {made:#}");
+    Ok(document)
 }
 
 #[test]
