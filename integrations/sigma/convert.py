@@ -195,7 +195,7 @@ def summary(failures):
         "By pySigma with the pipelines in `../pipelines/`: `lucene/` and `dsl/` (bodies of a search request that hold the same",
         "Lucene: pySigma's only query DSL, for both products) for Elasticsearch and OpenSearch, `esql/` and `eql/` for Elasticsearch,",
         "`spl/` for Splunk. The tests of this project ask Lucene and DSL of both servers, and EQL of the engine that this language",
-        "was published with; ES|QL and SPL are converted and not executed.",
+        "was published with; ES|QL is read by Elasticsearch's grammar and not executed; SPL is converted and not executed.",
         "",
         "ES|QL and SPL count in fixed buckets of time where the sidecar has a sliding window. EQL and ES|QL differ from what pySigma",
         "writes by itself: EQL compares only strings by `:` and `like~`, and in both a negation asks whether the field is there, since",

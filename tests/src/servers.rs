@@ -4,6 +4,7 @@ pub mod chromium;
 pub mod collector;
 pub mod ecs_schema;
 pub mod elasticsearch;
+pub mod esql_grammar;
 pub mod hec;
 pub mod opensearch;
 pub mod package_spec;

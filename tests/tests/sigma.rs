@@ -10,8 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use beaconwatch_tests::certificates::Certificates;
 use beaconwatch_tests::event_queries::{self, Question};
-use beaconwatch_tests::servers::elasticsearch;
 use beaconwatch_tests::servers::opensearch::{self, Node};
+use beaconwatch_tests::servers::{elasticsearch, esql_grammar};
 use beaconwatch_tests::setup::committed;
 use beaconwatch_tests::{deployment, http, tools};
 use serde_json::{Value, json};
@@ -148,6 +148,36 @@ fn with_correlations(folder: &Path) -> Result<PathBuf> {
         }
     }
     Ok(all)
+}
+
+#[test]
+fn the_converted_esql_is_such_by_the_grammar_of_elasticsearch() -> Result<()> {
+    let server = elasticsearch::install(&mut |_progress| ())?;
+    let grammar = esql_grammar::install(&server, &mut |progress| println!("{progress}"))?;
+    let mut queries = Vec::new();
+    for entry in fs::read_dir(sigma().join("converted/esql")).context("reading the queries")? {
+        queries.push(entry.context("reading the queries")?.path());
+    }
+    ensure!(queries.len() >= 21, "{} queries", queries.len());
+    let complaints = grammar.complaints(&queries)?;
+    ensure!(complaints.is_empty(), "{complaints:#?}");
+    // The grammar itself refuses: each query damaged is none.
+    deployment::in_folder(|folder| {
+        let mut damaged = Vec::new();
+        for query in &queries {
+            let text = fs::read_to_string(query).context("reading a query")?;
+            let copy = folder.join(query.file_name().context("a query without name")?);
+            fs::write(&copy, text.replacen("where", "where and", 1)).context("writing a query")?;
+            damaged.push(copy);
+        }
+        let complaints = grammar.complaints(&damaged)?;
+        for query in damaged {
+            let of_it = format!("{}:", query.display());
+            let refused = complaints.iter().any(|it| it.starts_with(&of_it));
+            ensure!(refused, "{} is damaged and not refused", query.display());
+        }
+        Ok(())
+    })
 }
 
 #[test]

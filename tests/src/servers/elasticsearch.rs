@@ -43,6 +43,14 @@ pub struct Installed {
     home: PathBuf,
 }
 
+impl Installed {
+    /// Class path of the server's libraries.
+    #[must_use]
+    pub fn libraries(&self) -> PathBuf {
+        self.home.join("lib/*")
+    }
+}
+
 /// Elasticsearch from the cache, fetched when it is not there yet.
 pub fn install(progress: &mut dyn FnMut(&str)) -> Result<Installed> {
     let java = tools::java()?;
