@@ -16,6 +16,8 @@ const dashboards = JSON.parse(readFileSync(answersFile, 'utf8'));
 const COLOURS = ['#54b399', '#d36086', '#6092c0', '#9170b8', '#ca8eae', '#d6bf57', '#b9a888', '#da8b45', '#aa6556', '#e7664c'];
 const SEVERITIES = { critical: '#bd271e', high: '#da8b45', medium: '#d6bf57', low: '#54b399' };
 const ROW = 20;
+/** Widest bar: a single bucket is no wall. */
+const WIDEST = 48;
 const COLUMN = 30;
 
 const escape = (text) => String(text ?? '').replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
@@ -77,12 +79,21 @@ function series({ columns, rows, groups, kinds }) {
   return all;
 }
 
+/** The least number at or above `most` that reads well, and halves well. */
+function roundUp(most, whole) {
+  if (whole && most <= 1) return 1;
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((it) => it * power).find((it) => it >= most * (1 - 1e-9) && !(whole && it % 2)) ?? most;
+}
+
 function axes(panel, width, height, stacked) {
   const all = series(panel);
   const xs = [...new Set([...all.values()].flat().map(([x]) => x))].sort((a, b) => a - b);
   if (!xs.length) return '<p class="nothing">no values</p>';
   const totals = xs.map((x) => [...all.values()].map((points) => points.find(([at]) => at === x)?.[1] ?? 0));
-  const top = Math.max(1e-9, ...totals.map((values) => (stacked ? values.reduce((a, b) => a + b, 0) : Math.max(...values))));
+  const most = Math.max(1e-9, ...totals.map((values) => (stacked ? values.reduce((a, b) => a + b, 0) : Math.max(...values))));
+  const whole = totals.flat().every(Number.isInteger);
+  const top = roundUp(most, whole);
   const [left, bottom, right] = [54, 24, 150];
   const [w, h] = [width - left - right, height - bottom - 12];
   const step = xs.length > 1 ? Math.min(...xs.slice(1).map((x, at) => x - xs[at])) : 1;
@@ -95,7 +106,9 @@ function axes(panel, width, height, stacked) {
     [...all].forEach(([name, points], number_) => {
       for (const [x, y] of points) {
         const from = base.get(x);
-        marks.push(`<rect x="${px(x) + 1}" y="${py(from + y)}" width="${Math.max(2, (step / span) * w - 2)}"
+        const slot = (step / span) * w;
+        const wide = Math.min(WIDEST, Math.max(2, slot - 2));
+        marks.push(`<rect x="${px(x) + (slot - wide) / 2}" y="${py(from + y)}" width="${wide}"
           height="${py(from) - py(from + y)}" fill="${colour(name, number_)}"/>`);
         base.set(x, from + y);
       }
@@ -111,11 +124,13 @@ function axes(panel, width, height, stacked) {
       }
     });
   }
-  const ticks = [0, 0.5, 1].map((part) => `<text x="${left - 6}" y="${py(top * part) + 4}" text-anchor="end">${shown(top * part, '')}</text>
+  const ticks = (whole && top === 1 ? [0, 1] : [0, 0.5, 1]).map((part) => `<text x="${left - 6}" y="${py(top * part) + 4}" text-anchor="end">${shown(top * part, '')}</text>
     <line x1="${left}" x2="${left + w}" y1="${py(top * part)}" y2="${py(top * part)}" stroke="#e0e5ee"/>`);
   const isTime = xs[0] > 1e11;
   const label = (x) => (isTime ? new Date(x).toISOString().slice(11, 19) : String(x));
-  const feet = [xs[0], xs.at(-1)].map((x, at) => `<text x="${at ? left + w : left}" y="${height - 8}" text-anchor="${at ? 'end' : 'start'}">${label(x)}</text>`);
+  const middle = `<text x="${left + w / 2}" y="${height - 8}" text-anchor="middle">${label(xs[0])}</text>`;
+  const ends = [xs[0], xs.at(-1)].map((x, at) => `<text x="${at ? left + w : left}" y="${height - 8}" text-anchor="${at ? 'end' : 'start'}">${label(x)}</text>`);
+  const feet = xs.length === 1 ? [middle] : ends;
   return `<div class="chart"><svg width="${width - right}" height="${height - 8}">${ticks.join('')}${marks.join('')}${feet.join('')}</svg>${legend([...all.keys()])}</div>`;
 }
 

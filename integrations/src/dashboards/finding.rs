@@ -10,7 +10,12 @@ use beaconwatch_schema::flow;
 use beaconwatch_schema::flow_document;
 
 use super::{LAST_SEEN, column, group, panel};
-use crate::panel::{Column, Control, Dashboard, DataSet, Drawing, Mark, Measure, Panel, Place, at};
+use crate::panel::{
+    Column, Control, Dashboard, DataSet, Drawing, Group, Mark, Measure, Panel, Place, at,
+};
+
+/// One line for each finding, until one is chosen.
+const BY_FINDING: Group = group("Finding", FINDING_ID, 5);
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     id: "finding",
@@ -87,6 +92,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             "Score over time",
             at(0, 16, 24, 12),
             &[column("Score", Measure::Maximum(SCORE))],
+            Some(BY_FINDING),
         ),
         lines(
             "p-over-time",
@@ -96,6 +102,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 "p at any look",
                 Measure::Maximum(EVIDENCE_P_VALUE_ANY_LOOK),
             )],
+            Some(BY_FINDING),
         ),
         lines(
             "interval-over-time",
@@ -105,6 +112,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 column("Median", Measure::Average(INTERVAL_MEDIAN)),
                 column("Median absolute deviation", Measure::Average(INTERVAL_MAD)),
             ],
+            None,
         ),
         lines(
             "bytes-over-time",
@@ -114,6 +122,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 column("Out", Measure::Maximum(SOURCE_BYTES)),
                 column("In", Measure::Maximum(DESTINATION_BYTES)),
             ],
+            None,
         ),
         panel(
             "life",
@@ -183,6 +192,7 @@ const fn lines(
     title: &'static str,
     place: Place,
     columns: &'static [Column],
+    group: Option<Group>,
 ) -> Panel {
     panel(
         id,
@@ -192,7 +202,7 @@ const fn lines(
         Drawing::OverTime {
             mark: Mark::Lines,
             columns,
-            group: None,
+            group,
         },
     )
 }

@@ -108,14 +108,14 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         ),
         panel_over(
             "documents",
-            "Detections delivered over time by detector",
+            "Detections delivered over time by version",
             at(24, 30, 24, 12),
             DataSet::Detection,
             &[],
             Drawing::OverTime {
                 mark: Mark::StackedBars,
                 columns: &[column("Documents", Measure::Count)],
-                group: Some(group("Detector", detection::OBSERVER_VERSION, 10)),
+                group: Some(group("Version", detection::OBSERVER_VERSION, 10)),
             },
         ),
         panel_over(

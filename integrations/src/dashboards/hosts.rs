@@ -67,7 +67,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         ),
         panel(
             "severities",
-            "Findings by source and severity",
+            "Severities that findings of a source reached",
             at(0, 27, 24, 12),
             &[],
             Drawing::Table {

@@ -70,7 +70,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         ),
         panel(
             "by-severity",
-            "Findings by severity",
+            "Severities that findings reached",
             at(32, 6, 16, 12),
             &[],
             Drawing::Shares {

@@ -120,11 +120,11 @@ fn visualization(dashboard: &Dashboard, panel: &Panel, source: &str) -> Value {
             ..
         } => (
             "splunk.column",
-            json!({ "legendDisplay": "right", "stackMode": "stacked", "xAxisTitleVisibility": "hide" }),
+            json!({ "legendDisplay": "right", "stackMode": "stacked", "xAxisTitleVisibility": "hide", "yAxisTitleVisibility": "hide" }),
         ),
         Drawing::OverTime { .. } => (
             "splunk.line",
-            json!({ "legendDisplay": "right", "nullValueDisplay": "connect", "xAxisTitleVisibility": "hide" }),
+            json!({ "legendDisplay": "right", "nullValueDisplay": "connect", "xAxisTitleVisibility": "hide", "yAxisTitleVisibility": "hide" }),
         ),
         Drawing::Histogram { .. } => ("splunk.column", json!({ "legendDisplay": "off" })),
         Drawing::Shares { .. } => (
