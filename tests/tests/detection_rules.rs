@@ -328,6 +328,10 @@ fn cases_of(rule: &str) -> Result<Vec<Case>> {
                 vec![(1, ACTION, "beacon-ongoing".into())],
             ),
             Case::benign("another source", vec![(1, SOURCE, other())]),
+            Case::benign(
+                "no source",
+                vec![(0, SOURCE, Value::Null), (1, SOURCE, Value::Null)],
+            ),
             Case::benign("another destination", vec![(1, DESTINATION, other())]),
             Case::benign(
                 "a nanosecond short of an hour",
@@ -340,6 +344,10 @@ fn cases_of(rule: &str) -> Result<Vec<Case>> {
                 vec![(1, SOURCE, other()), (1, DESTINATION, other())],
             ),
             Case::fires("a short flow", vec![(0, DURATION, 1.into())]),
+            Case::benign(
+                "no host",
+                vec![(0, HOST, Value::Null), (1, HOST, Value::Null)],
+            ),
             Case::benign("another host", vec![(1, HOST, "another".into())]),
             Case::benign("a client's flow", vec![(0, ROLE, "client".into())]),
             Case::benign("a refused flow", vec![(0, ESTABLISHED, false.into())]),
