@@ -8,10 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
-use prost::Message;
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use tokio_util::sync::CancellationToken;
 
 use super::{Queue, RetryPolicy};
@@ -90,33 +88,28 @@ impl Sender {
     }
 
     /// Encodes as many events as fit into a request and gives the rest back.
-    fn batch(&self, events: Vec<NumberedEvent>) -> (ExportLogsServiceRequest, usize) {
-        let mut records = Vec::with_capacity(events.len());
-        let mut bytes = 0;
+    fn batch(&self, events: Vec<NumberedEvent>) -> (Bytes, usize) {
+        let mut request = self.encoder.request(events.len(), self.limits.max_bytes);
         let mut events = events.into_iter();
         let mut rest = Vec::new();
         for event in events.by_ref() {
-            let record = self.encoder.record(&event);
-            let length = record.encoded_len() + FRAME_BYTES;
-            if !records.is_empty() && bytes + length > self.limits.max_bytes {
+            if !request.push(&event) {
                 rest.push(event);
                 break;
             }
-            bytes += length;
-            records.push(record);
         }
         rest.extend(events);
         if !rest.is_empty() {
             self.queue.give_back(rest);
         }
-        let count = records.len();
-        (self.encoder.request(records), count)
+        let count = request.count();
+        (request.finish(), count)
     }
 
     /// Repeats one request until it is settled. `hold` is how long the receiver wants to be left alone.
     async fn deliver(
         &self,
-        request: &ExportLogsServiceRequest,
+        request: &Bytes,
         hold: &mut Option<Duration>,
         abandon: &CancellationToken,
     ) -> Outcome {
@@ -137,7 +130,7 @@ impl Sender {
             }
             let answer = tokio::select! {
                 () = abandon.cancelled() => return Outcome::Abandoned(LossPlace::Unconfirmed),
-                answer = self.target.export(request) => answer,
+                answer = self.target.export(request.clone()) => answer,
             };
             match answer {
                 Ok(response) => return Outcome::Taken(response),
@@ -182,9 +175,6 @@ impl Sender {
         }
     }
 }
-
-/// Bytes that surround a record in its request: tag and length.
-const FRAME_BYTES: usize = 6;
 
 /// Records that a receiver rejected although it took the request.
 fn rejected(response: &ExportLogsServiceResponse) -> u64 {

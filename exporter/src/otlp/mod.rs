@@ -2,6 +2,8 @@
 //!
 //! - [`target`]: where requests go, and what an answer means
 //! - [`logs`]: flow events become log records
+//! - [`request`]: log records become requests
+//! - `wire`: writes Protocol Buffers
 //! - [`client`]: targets over the network, gRPC and HTTP/protobuf
 //! - [`connection`]: endpoint, headers, TLS of one signal
 //! - [`metrics`]: self-telemetry by the OpenTelemetry SDK
@@ -10,6 +12,8 @@ pub mod client;
 pub mod connection;
 pub mod logs;
 pub mod metrics;
+pub mod request;
 pub mod target;
+mod wire;
 
 pub use target::{ExportError, LogsTarget};

@@ -3,6 +3,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use beaconwatch_records::{CounterSet, FlowRecord};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use prost::Message;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -22,10 +24,8 @@ struct Scripted {
 
 #[async_trait]
 impl LogsTarget for Scripted {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
+        let request = ExportLogsServiceRequest::decode(request).expect("an OTLP request");
         let began = *self.began.lock().unwrap().get_or_insert_with(Instant::now);
         let count = request.resource_logs[0].scope_logs[0].log_records.len();
         self.attempts.lock().unwrap().push((began.elapsed(), count));

@@ -1,7 +1,7 @@
 //! OTLP/gRPC.
 //!
-//! The generated client takes a request by value; a request that may be repeated would be copied for every
-//! attempt, attribute by attribute. So the call is made here, with a codec that takes encoded bytes.
+//! Requests come encoded, and the generated client takes none of these. So the call is made here, with a
+//! codec that hands bytes through.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,9 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes};
 use http::uri::PathAndQuery;
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -50,11 +48,8 @@ impl GrpcTarget {
 
 #[async_trait]
 impl LogsTarget for GrpcTarget {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
-        let mut message = Request::new(Bytes::from(request.encode_to_vec()));
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
+        let mut message = Request::new(request);
         *message.metadata_mut() = self.metadata.clone();
         message.set_timeout(self.timeout);
         match tokio::time::timeout(self.timeout, call(self.client.clone(), message)).await {

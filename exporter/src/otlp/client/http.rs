@@ -9,9 +9,7 @@ use flate2::Compression as GzipLevel;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use reqwest::redirect::Policy;
 
@@ -43,21 +41,17 @@ impl HttpTarget {
 
 #[async_trait]
 impl LogsTarget for HttpTarget {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
         let mut post = self
             .client
             .post(&self.url)
             .header(CONTENT_TYPE, "application/x-protobuf");
-        let body = request.encode_to_vec();
         post = if self.gzip {
-            let packed = gzip(&body)
+            let packed = gzip(&request)
                 .map_err(|error| ExportError::permanent(format!("cannot compress: {error}")))?;
             post.header(CONTENT_ENCODING, "gzip").body(packed)
         } else {
-            post.body(body)
+            post.body(request)
         };
         let mut response = post.send().await.map_err(|error| broken(&error))?;
         let status = response.status();

@@ -3,6 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use beaconwatch_records::{FLAG_TCP_TOTALS, Owner, RecordKind};
 use beaconwatch_schema::exporter_record::in_resource;
 use beaconwatch_schema::{Field, Level, flow};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use proptest::prelude::*;
 
 use super::*;
 use crate::flow::{BootId, FlowId};
@@ -87,7 +90,23 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
 }
 
 fn encoded(record: FlowRecord, kind: FlowEventKind) -> BTreeMap<String, Value> {
-    attributes(encoder().record(&numbered(record, kind)))
+    attributes(decoded(&numbered(record, kind)))
+}
+
+/// What a receiver reads of a request with these events.
+fn received(events: &[NumberedEvent]) -> ExportLogsServiceRequest {
+    let encoder = encoder();
+    let mut request = encoder.request(events.len(), usize::MAX);
+    for event in events {
+        assert!(request.push(event));
+    }
+    assert_eq!(request.count(), events.len());
+    ExportLogsServiceRequest::decode(request.finish()).unwrap()
+}
+
+fn decoded(event: &NumberedEvent) -> LogRecord {
+    let mut request = received(std::slice::from_ref(event));
+    request.resource_logs[0].scope_logs[0].log_records.remove(0)
 }
 
 fn attributes(log: LogRecord) -> BTreeMap<String, Value> {
@@ -131,12 +150,7 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
             );
         }
     }
-    let resource = encoder()
-        .request(Vec::new())
-        .resource_logs
-        .remove(0)
-        .resource
-        .unwrap();
+    let resource = received(&[]).resource_logs.remove(0).resource.unwrap();
     let names: BTreeSet<&str> = resource
         .attributes
         .iter()
@@ -161,7 +175,7 @@ fn an_end_carries_every_field_but_the_servers_name() {
 
 #[test]
 fn a_heartbeat_has_its_number_and_says_nothing_of_a_flow() {
-    let record = encoder().record(&NumberedEvent {
+    let record = decoded(&NumberedEvent {
         sequence: 43,
         observed_unix_ns: STARTED.unix_ns,
         content: Content::Heartbeat,
@@ -279,4 +293,119 @@ fn a_process_start_is_an_instant_in_utc() {
         attributes[flow::PROCESS_CREATION_TIME],
         text("2023-11-14T22:12:30Z")
     );
+}
+
+/// Any record whatever, sensible or not.
+fn any_record() -> impl Strategy<Value = FlowRecord> {
+    let numbers = prop::array::uniform12(prop_oneof![Just(0), Just(77), any::<u64>()]);
+    let small = prop::array::uniform4(any::<u32>());
+    let bytes = prop::array::uniform4(0u8..9);
+    let texts = (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u8; 16]>());
+    (numbers, small, bytes, texts).prop_map(|(number, small, byte, texts)| FlowRecord {
+        netns_cookie: number[0],
+        start_ns: number[1],
+        time_ns: number[2],
+        counters: CounterSet {
+            bytes_sent: number[3],
+            bytes_received: number[4],
+            packets_sent: number[5],
+            packets_received: number[6],
+        },
+        payload_sent: number[7],
+        payload_received: number[8],
+        owner: Owner {
+            process_start_ns: number[9],
+            cgroup_id: number[10],
+            pid: small[0],
+            uid: small[1],
+            comm: texts.0,
+        },
+        local_address: texts.1,
+        remote_address: texts.2,
+        smoothed_rtt_us: small[2],
+        retransmits: small[3],
+        local_port: byte[0].into(),
+        remote_port: u16::MAX - u16::from(byte[1]),
+        role: byte[0],
+        protocol: byte[1],
+        close_reason: byte[2],
+        flags: byte[3],
+        established: byte[2],
+        ..flow_record()
+    })
+}
+
+fn any_event() -> impl Strategy<Value = NumberedEvent> {
+    let kind = prop_oneof![
+        Just(FlowEventKind::Start),
+        Just(FlowEventKind::Update),
+        Just(FlowEventKind::End)
+    ];
+    (
+        any_record(),
+        kind,
+        any::<u64>(),
+        "\\PC{0,300}",
+        any::<bool>(),
+    )
+        .prop_map(|(record, kind, sequence, path, own)| {
+            let mut event = numbered(record, kind);
+            event.sequence = sequence;
+            event.observed_unix_ns = sequence.rotate_left(7);
+            if let Content::Flow {
+                executable,
+                own: is_own,
+                ..
+            } = &mut event.content
+            {
+                *executable = own.then(|| path.into());
+                *is_own = own;
+            }
+            event
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_what_the_generated_types_read_and_write(
+        events in prop::collection::vec(any_event(), 0..12),
+    ) {
+        let encoder = encoder();
+        let mut request = encoder.request(0, usize::MAX);
+        for event in &events {
+            prop_assert!(request.push(event));
+        }
+        let bytes = request.finish();
+        let read = ExportLogsServiceRequest::decode(bytes.clone()).unwrap();
+        prop_assert_eq!(&bytes, &read.encode_to_vec());
+        let records = &read.resource_logs[0].scope_logs[0].log_records;
+        prop_assert_eq!(records.len(), events.len());
+        for (record, event) in records.iter().zip(&events) {
+            prop_assert_eq!(record.observed_time_unix_nano, event.observed_unix_ns);
+            let attributes = attributes(record.clone());
+            let sequence = i64::try_from(event.sequence).unwrap_or(i64::MAX);
+            prop_assert_eq!(
+                &attributes[exporter_record::EXPORTER_SEQUENCE],
+                &Value::IntValue(sequence)
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_its_limit_and_leaves_no_room_for_another_record(
+        events in prop::collection::vec(any_event(), 1..30),
+        max_bytes in 0usize..20_000,
+    ) {
+        let encoder = encoder();
+        let mut request = encoder.request(events.len(), max_bytes);
+        let fitting = events.iter().take_while(|event| request.push(event)).count();
+        prop_assert!(fitting >= 1);
+        prop_assert_eq!(request.count(), fitting);
+        let bytes = request.finish();
+        prop_assert!(fitting == 1 || bytes.len() <= max_bytes);
+        if let Some(next) = events.get(fitting) {
+            let more = received(std::slice::from_ref(next)).encoded_len() + bytes.len();
+            prop_assert!(more > max_bytes, "{more} fit into {max_bytes}");
+        }
+    }
 }
