@@ -10,6 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use beaconwatch_exporter::enrich::Attribution;
 use beaconwatch_exporter::flow::{BootId, FlowEvent, FlowTable, Moment, TableSettings};
 use beaconwatch_exporter::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use beaconwatch_records::{CloseReason, CounterSet, FlowRecord, Owner, RecordKind, Role};
@@ -132,7 +133,13 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
     }
     let table_s = cpu_s() - began;
     let encoder = encoder();
-    let executable: std::sync::Arc<str> = "/usr/bin/curl".into();
+    let owner = std::sync::Arc::new(Attribution {
+        name: Some("curl".into()),
+        user_id: Some(1000),
+        user_name: Some("alice".into()),
+        executable: Some("/usr/bin/curl".into()),
+        ..Attribution::default()
+    });
     let began = cpu_s();
     let mut bytes = 0;
     let mut events = events.into_iter().zip(0u64..).peekable();
@@ -144,7 +151,7 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
                 observed_unix_ns: NOW.unix_ns,
                 content: Content::Flow {
                     event,
-                    executable: Some(executable.clone()),
+                    owner: owner.clone(),
                     own: false,
                 },
             });

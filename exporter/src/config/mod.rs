@@ -16,6 +16,8 @@ mod environment;
 mod error;
 mod load;
 mod otlp;
+mod owner;
+mod privacy;
 mod secret;
 
 #[cfg(test)]
@@ -25,6 +27,8 @@ pub use environment::OtelEnvironment;
 pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
 pub use otlp::{Otlp, SignalOverrides};
+pub use owner::{KubernetesConfig, ProcessConfig};
+pub use privacy::{PrivacyConfig, PrivateField};
 pub use secret::Secret;
 
 use crate::capture::CaptureSettings;
@@ -80,6 +84,12 @@ pub struct Config {
     pub otlp: Otlp,
     /// The exporter's own metrics.
     pub metrics: MetricsConfig,
+    /// What is said of processes.
+    pub process: ProcessConfig,
+    /// Names and labels of pods.
+    pub kubernetes: KubernetesConfig,
+    /// What records do not say plainly.
+    pub privacy: PrivacyConfig,
 }
 
 /// The kernel part.
@@ -160,6 +170,9 @@ impl Default for Config {
             retry: RetryConfig::default(),
             otlp: Otlp::default(),
             metrics: MetricsConfig::default(),
+            process: ProcessConfig::default(),
+            kubernetes: KubernetesConfig::default(),
+            privacy: PrivacyConfig::default(),
         }
     }
 }
@@ -220,7 +233,9 @@ impl Config {
         self.validate_counts()?;
         self.otlp.logs_connection()?;
         self.otlp.metrics_connection()?;
-        Ok(())
+        self.process.validate()?;
+        self.kubernetes.validate()?;
+        self.privacy.validate()
     }
 
     fn validate_durations(&self) -> Result<(), ConfigError> {

@@ -8,8 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use beaconwatch_records::{
-    CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Owner, Protocol,
-    Role,
+    CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Protocol, Role,
 };
 use beaconwatch_schema::{exporter_record, flow as names, heartbeat};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -20,7 +19,10 @@ use prost::Message;
 
 use super::request::RequestWriter;
 use super::wire::{self, Attributes};
+use crate::enrich::Attribution;
 use crate::flow::{FlowEvent, FlowEventKind, Moment};
+
+mod owner;
 
 #[cfg(test)]
 mod tests;
@@ -56,8 +58,8 @@ pub enum Content {
     Flow {
         /// The event.
         event: FlowEvent,
-        /// Path of the process's executable.
-        executable: Option<Arc<str>>,
+        /// Who owns the local socket.
+        owner: Arc<Attribution>,
         /// Traffic of Beaconwatch itself.
         own: bool,
     },
@@ -72,7 +74,7 @@ pub struct Identity {
     pub exporter_id: String,
     /// Machine id of the host.
     pub host_id: String,
-    /// Name of the host.
+    /// Name of the host; empty when the settings leave it out.
     pub host_name: String,
     /// Cookie of the exporter's own network namespace; 0 when unknown.
     pub own_namespace: u64,
@@ -95,14 +97,19 @@ impl LogEncoder {
     /// An encoder for one run.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
+        let attributes = [
+            (names::HOST_ID, identity.host_id.as_str()),
+            (names::HOST_NAME, &identity.host_name),
+            (names::SERVICE_NAME, "beaconwatch-exporter"),
+            (names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+            (names::SERVICE_INSTANCE_ID, &identity.exporter_id),
+        ];
+        let attributes = attributes
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| resource_attribute(key, value));
         let resource = Resource {
-            attributes: vec![
-                resource_attribute(names::HOST_ID, &identity.host_id),
-                resource_attribute(names::HOST_NAME, &identity.host_name),
-                resource_attribute(names::SERVICE_NAME, "beaconwatch-exporter"),
-                resource_attribute(names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
-                resource_attribute(names::SERVICE_INSTANCE_ID, &identity.exporter_id),
-            ],
+            attributes: attributes.collect(),
             ..Resource::default()
         };
         let scope = InstrumentationScope {
@@ -149,16 +156,16 @@ impl LogEncoder {
         wire::put_bytes(bytes, field::SEVERITY_TEXT, b"INFO");
         let mut attributes = Attributes::new(bytes, printed);
         self.push_identity(&mut attributes, numbered.sequence);
-        if let Content::Flow {
-            event,
-            executable,
-            own,
-        } = &numbered.content
-        {
+        if let Content::Flow { event, owner, own } = &numbered.content {
             push_state(&mut attributes, event, *own);
             push_traffic(&mut attributes, event);
             self.push_endpoints(&mut attributes, &event.record);
-            self.push_process(&mut attributes, &event.record.owner, executable.as_deref());
+            owner::push(
+                &mut attributes,
+                &event.record.owner,
+                owner,
+                &self.identity.started,
+            );
         }
         wire::put_fixed64(bytes, field::OBSERVED_TIME, numbered.observed_unix_ns);
         wire::put_bytes(bytes, field::EVENT_NAME, event_name.as_bytes());
@@ -190,41 +197,6 @@ impl LogEncoder {
             } else {
                 attributes.display(names::NETWORK_NAMESPACE, record.netns_cookie);
             }
-        }
-    }
-
-    fn push_process(
-        &self,
-        attributes: &mut Attributes<'_>,
-        owner: &Owner,
-        executable: Option<&str>,
-    ) {
-        if owner.cgroup_id != 0 {
-            attributes.unsigned(names::CGROUP_ID, owner.cgroup_id);
-        }
-        if owner.pid == 0 {
-            return;
-        }
-        attributes.unsigned(names::PROCESS_PID, u64::from(owner.pid));
-        attributes.unsigned(names::PROCESS_REAL_USER_ID, u64::from(owner.uid));
-        let name = owner
-            .comm
-            .split(|&byte| byte == 0)
-            .next()
-            .unwrap_or_default();
-        if !name.is_empty() {
-            attributes.text(
-                names::PROCESS_EXECUTABLE_NAME,
-                &String::from_utf8_lossy(name),
-            );
-        }
-        if let Some(path) = executable {
-            attributes.text(names::PROCESS_EXECUTABLE_PATH, path);
-        }
-        if owner.process_start_ns != 0
-            && let Some(time) = rfc3339(self.identity.started.unix_of(owner.process_start_ns))
-        {
-            attributes.display(names::PROCESS_CREATION_TIME, time);
         }
     }
 }

@@ -105,7 +105,7 @@ fn event(sequence: u64) -> NumberedEvent {
                 delta: CounterSet::default(),
                 record,
             },
-            executable: None,
+            owner: Arc::default(),
             own: false,
         },
     }

@@ -8,6 +8,10 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use proptest::prelude::*;
 
 use super::*;
+use crate::enrich::hash::FileHash;
+use crate::enrich::kubernetes::{Pod, PodContainer, PodPlace};
+use crate::enrich::workload::{Container, Workload};
+use crate::enrich::{Attribution, Parent};
 use crate::flow::{BootId, FlowId};
 
 const STARTED: Moment = Moment {
@@ -69,6 +73,51 @@ fn flow_record() -> FlowRecord {
     }
 }
 
+const CONTAINER: &str = "8f2a1d3c4b5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8";
+const POD: &str = "a1b2c3d4-e5f6-4711-8899-aabbccddeeff";
+
+/// Everything that can be known of an owner.
+fn attribution(owner: &Owner) -> Attribution {
+    let pod = Pod {
+        name: "web-7d4b9c6f5-x2x7k".to_owned(),
+        namespace: "shop".to_owned(),
+        node: Some("node-3".to_owned()),
+        labels: vec![("k8s.pod.label.app".to_owned(), "web".to_owned())],
+        containers: vec![PodContainer {
+            id: CONTAINER.to_owned(),
+            name: "nginx".to_owned(),
+            runtime: "containerd".to_owned(),
+        }],
+    };
+    let name = String::from_utf8_lossy(&owner.comm).replace('\0', "");
+    Attribution {
+        name: Some(name.into()),
+        user_id: Some(owner.uid),
+        user_name: Some("alice".into()),
+        executable: Some("/usr/bin/curl".into()),
+        executable_hash: Some(Arc::new(FileHash::of(&"ab".repeat(32)))),
+        command_line: Some("curl -s https://updates.example.org/".into()),
+        parent: Some(Arc::new(Parent {
+            pid: 4700,
+            name: Some("bash".into()),
+            executable: Some("/usr/bin/bash".into()),
+            start_ns: 40_000_000_000,
+        })),
+        workload: Some(Arc::new(Workload {
+            container: Some(Container {
+                id: CONTAINER.into(),
+                runtime: None,
+            }),
+            pod: Some(Arc::new(PodPlace::of(POD, pod))),
+            unit: Some("web.service".into()),
+            user_unit: Some("a.service".into()),
+            slice: Some("system.slice".into()),
+            ..Workload::default()
+        })),
+        own: false,
+    }
+}
+
 fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
     NumberedEvent {
         sequence: 42,
@@ -83,7 +132,7 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
                 delta: record.counters,
                 record,
             },
-            executable: Some("/usr/bin/curl".into()),
+            owner: Arc::new(attribution(&record.owner)),
             own: true,
         },
     }
@@ -139,7 +188,8 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
     ] {
         let attributes = encoded(flow_record(), kind);
         for name in attributes.keys() {
-            assert!(known.contains(name.as_str()), "{name}");
+            let label = name.starts_with(flow::K8S_POD_LABEL_PREFIX);
+            assert!(label || known.contains(name.as_str()), "{name}");
         }
         let required = fields().filter(|field| field.level == Level::Required);
         for field in required.filter(|field| !in_resource(field.name)) {
@@ -240,8 +290,16 @@ fn what_is_unknown_is_absent() {
         close_reason: CloseReason::None as u8,
         ..flow_record()
     };
-    let attributes = encoded(unknown, FlowEventKind::End);
+    let mut unknown = numbered(unknown, FlowEventKind::End);
+    if let Content::Flow { owner, .. } = &mut unknown.content {
+        *owner = Arc::default();
+    }
+    let attributes = attributes(decoded(&unknown));
     for name in [
+        flow::CONTAINER_ID,
+        flow::SYSTEMD_UNIT,
+        flow::K8S_POD_UID,
+        flow::PARENT_PID,
         flow::NETWORK_NAMESPACE,
         flow::PROCESS_PID,
         flow::PROCESS_REAL_USER_ID,
@@ -284,6 +342,38 @@ fn numbers_beyond_the_signed_range_and_names_that_are_no_text_are_survived() {
         attributes[flow::PROCESS_EXECUTABLE_NAME],
         text(&"\u{fffd}".repeat(16))
     );
+}
+
+#[test]
+fn a_pod_that_the_kubelet_told_of_names_what_the_cgroup_does_not() {
+    let attributes = encoded(flow_record(), FlowEventKind::End);
+    for (name, value) in [
+        (flow::CONTAINER_ID, CONTAINER),
+        (flow::CONTAINER_RUNTIME, "containerd"),
+        (flow::K8S_POD_UID, POD),
+        (flow::K8S_CONTAINER_NAME, "nginx"),
+        ("k8s.pod.label.app", "web"),
+        (flow::PARENT_START, "2023-11-14T22:12:20Z"),
+    ] {
+        assert_eq!(attributes[name], text(value), "{name}");
+    }
+}
+
+#[test]
+fn a_host_without_a_name_has_no_attribute_of_it() {
+    let identity = Identity {
+        host_name: String::new(),
+        ..encoder().identity
+    };
+    let request = LogEncoder::new(identity).request(0, 1000).finish();
+    let request = ExportLogsServiceRequest::decode(request).unwrap();
+    let resource = request.resource_logs[0].resource.as_ref().unwrap();
+    let names: Vec<&str> = resource
+        .attributes
+        .iter()
+        .map(|it| it.key.as_str())
+        .collect();
+    assert!(names.contains(&flow::HOST_ID) && !names.contains(&flow::HOST_NAME));
 }
 
 #[test]
@@ -353,12 +443,13 @@ fn any_event() -> impl Strategy<Value = NumberedEvent> {
             event.sequence = sequence;
             event.observed_unix_ns = sequence.rotate_left(7);
             if let Content::Flow {
-                executable,
-                own: is_own,
-                ..
+                owner, own: is_own, ..
             } = &mut event.content
             {
-                *executable = own.then(|| path.into());
+                *owner = Arc::new(Attribution {
+                    executable: own.then(|| path.into()),
+                    ..Attribution::clone(owner)
+                });
                 *is_own = own;
             }
             event
