@@ -1,6 +1,6 @@
 //! Settings of what user space adds to a flow's owner: sections `[exporter.process]` and `[exporter.kubernetes]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,8 @@ use serde_with::{DurationSecondsWithFrac, serde_as};
 
 use super::ConfigError;
 
+/// What every pod has of its service account.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Longest list of labels: each is an attribute of every record of a pod.
 const MAX_LABELS: usize = 32;
 
@@ -40,11 +42,12 @@ pub struct KubernetesConfig {
     pub url: Option<String>,
     /// Name or address of the node; the variable `NODE_NAME` when absent, else the name of the host.
     pub node_name: Option<String>,
-    /// Token of a service account that may get `nodes/proxy` (or `nodes/pods`); read before each request, because it
-    /// is renewed.
-    pub token_file: PathBuf,
-    /// Who may have signed the server's certificate (PEM). No others are trusted.
-    pub ca_file: PathBuf,
+    /// Token of a service account that may get `nodes/proxy` (or `nodes/pods`); that of the exporter's own pod when absent. Read
+    /// before each request, because it is renewed.
+    pub token_file: Option<PathBuf>,
+    /// Who may have signed the server's certificate (PEM); the cluster's authority, as the exporter's own pod has it,
+    /// when absent. No others are trusted.
+    pub ca_file: Option<PathBuf>,
     /// Keys of the labels that records carry, at most 32.
     pub labels: Vec<String>,
     /// Longest wait for an answer.
@@ -66,13 +69,12 @@ impl Default for ProcessConfig {
 
 impl Default for KubernetesConfig {
     fn default() -> Self {
-        const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
         Self {
             enabled: false,
             url: None,
             node_name: None,
-            token_file: format!("{ACCOUNT}/token").into(),
-            ca_file: format!("{ACCOUNT}/ca.crt").into(),
+            token_file: None,
+            ca_file: None,
             labels: Vec::new(),
             timeout_s: Duration::from_secs(10),
         }
@@ -95,6 +97,20 @@ impl ProcessConfig {
 }
 
 impl KubernetesConfig {
+    /// Where the token is.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        let default = || Path::new(SERVICE_ACCOUNT).join("token");
+        self.token_file.clone().unwrap_or_else(default)
+    }
+
+    /// Where the certificates are.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        let default = || Path::new(SERVICE_ACCOUNT).join("ca.crt");
+        self.ca_file.clone().unwrap_or_else(default)
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         if let Some(url) = &self.url {
             // The token goes there: never in the clear.

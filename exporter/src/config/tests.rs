@@ -176,6 +176,14 @@ fn values_out_of_range_are_refused_with_what_was_expected() {
             ("otlp.endpoint = \"ftp://collector\"", "otlp.endpoint"),
             ("otlp.logs.endpoint = \"/v1/logs\"", "otlp.logs.endpoint"),
             ("otlp.headers = { \"a b\" = \"c\" }", "otlp.headers"),
+            ("process.hash_max_bytes = 0", "process.hash_max_bytes"),
+            (
+                "kubernetes.url = \"http://node:10255/pods\"",
+                "kubernetes.url",
+            ),
+            ("kubernetes.labels = [\"\"]", "kubernetes.labels"),
+            ("kubernetes.timeout_s = 0", "kubernetes.timeout_s"),
+            ("privacy.pseudonymise = [\"user\"]", "privacy.key_file"),
         ] {
             jail.create_file("b.toml", &format!("[exporter]\n{text}"))
                 .unwrap();
@@ -187,6 +195,7 @@ fn values_out_of_range_are_refused_with_what_was_expected() {
             assert!(error.contains("expected"), "{text}: {error}");
         }
         for text in [
+            "privacy.omit = [\"source_address\"]",
             "flush_interval_s = nan",
             "flush_interval_s = -1",
             "max_flows = -1",

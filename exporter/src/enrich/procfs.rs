@@ -198,4 +198,15 @@ mod tests {
         write(b"");
         assert_eq!(command_line(folder.path()), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_in_the_place_of_a_file_of_proc_is_survived(text in "[()0-9 :/a-z\\n]{0,300}|\\PC{0,100}") {
+            let stat = parse_stat(&text);
+            proptest::prop_assert!(stat.is_none_or(|stat| text.contains(&stat.name)
+                || stat.name.contains(char::REPLACEMENT_CHARACTER)));
+            parse_cgroups(&text);
+            proptest::prop_assert!(!clean_path(&text).contains('\n'));
+        }
+    }
 }

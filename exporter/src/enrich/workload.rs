@@ -429,4 +429,15 @@ mod tests {
             assert_eq!(told(path), Told::default(), "{path}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_survived_and_tells_nothing_longer_than_itself(path in "\\PC{0,200}|[-_:/.a-f0-9podsclie]{0,200}") {
+            let told = PathWorkload::parse(&path);
+            let container = told.container.map(|container| container.id);
+            for text in [container, told.unit, told.user_unit, told.slice].into_iter().flatten() {
+                proptest::prop_assert!(path.contains(&*text));
+            }
+        }
+    }
 }

@@ -92,15 +92,15 @@ impl Kubelet {
                 format!("https://{node}:10250/pods")
             }
         });
-        let path = &config.ca_file;
-        let pem = fs::read(path).map_err(|source| KubernetesError::File {
+        let path = config.ca_file();
+        let pem = fs::read(&path).map_err(|source| KubernetesError::File {
             path: path.clone(),
             source,
         })?;
         let roots = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
         if roots.is_empty() {
             return Err(KubernetesError::Content {
-                path: path.clone(),
+                path,
                 expected: "certificates (PEM)",
             });
         }
@@ -122,7 +122,7 @@ impl Kubelet {
                 source,
             })?,
             url,
-            token_file: config.token_file.clone(),
+            token_file: config.token_file(),
         })
     }
 

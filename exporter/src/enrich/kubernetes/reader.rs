@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
+use tokio::time::{Instant as TaskInstant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{Kubelet, KubernetesError};
@@ -12,6 +12,8 @@ use crate::config::KubernetesConfig;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// A pod that is new while the pause is long has to wait so many first pauses.
+const FRESH_PAUSES: u32 = 5;
 
 /// Fills the places of pods.
 #[derive(Debug)]
@@ -82,9 +84,21 @@ impl PodReader {
                     failing = true;
                 }
             }
-            // Between any two requests: uids that no pod has must not keep the kubelet busy.
-            sleep(pause).await;
+            self.rest(pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Between any two requests: uids that no pod has must not keep the kubelet busy, nor hold up a pod that is new.
+    async fn rest(&self, pause: Duration) {
+        let fresh = TaskInstant::now() + self.first_pause.saturating_mul(FRESH_PAUSES);
+        let arrival = async {
+            self.waiting.arrived.notified().await;
+            sleep_until(fresh).await;
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = arrival => {}
         }
     }
 

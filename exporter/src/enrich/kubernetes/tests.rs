@@ -150,8 +150,8 @@ fn settings(folder: &Path, ca: &CertifiedIssuer<'static, KeyPair>, port: u16) ->
     KubernetesConfig {
         enabled: true,
         url: Some(format!("https://localhost:{port}/pods")),
-        token_file,
-        ca_file,
+        token_file: Some(token_file),
+        ca_file: Some(ca_file),
         labels: vec!["app.kubernetes.io/name".to_owned(), "tier".to_owned()],
         ..KubernetesConfig::default()
     }
@@ -254,12 +254,12 @@ async fn what_is_wrong_is_said_and_the_token_is_not() {
     let error = kubelet.pods().await.err().unwrap().to_string();
     assert!(error.contains("status 503"), "{error}");
     assert!(!error.contains("the-token") && !format!("{kubelet:?}").contains("the-token"));
-    std::fs::write(&config.ca_file, "no certificate").unwrap();
+    std::fs::write(config.ca_file(), "no certificate").unwrap();
     let error = client::Kubelet::new(&config, "unused")
         .unwrap_err()
         .to_string();
     assert!(error.contains("ca.crt: expected certificates"), "{error}");
-    std::fs::remove_file(&config.ca_file).unwrap();
+    std::fs::remove_file(config.ca_file()).unwrap();
     let error = client::Kubelet::new(&config, "unused")
         .unwrap_err()
         .to_string();
