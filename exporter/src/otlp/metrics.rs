@@ -10,18 +10,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{Request, Response};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry_http::{HttpClient, HttpError, ResponseBodyTooLarge};
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
+    Compression as Packing, ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 
-use super::client::{ConnectError, grpc, http as http_client};
+use super::client::{ConnectError, grpc, http as http_client, pack};
 use super::connection::{Compression, Connection, Protocol};
 use super::logs::Identity;
 use crate::telemetry::{LossPlace, Telemetry};
@@ -81,7 +83,7 @@ impl Metrics {
 }
 
 fn exporter(connection: &Connection) -> Result<MetricExporter, MetricsError> {
-    let endpoint = connection.endpoint.to_string();
+    let endpoint = connection.endpoint.url().to_string();
     Ok(match connection.protocol {
         Protocol::Grpc => {
             let mut builder = MetricExporter::builder()
@@ -89,25 +91,25 @@ fn exporter(connection: &Connection) -> Result<MetricExporter, MetricsError> {
                 .with_channel(grpc::channel(connection)?)
                 .with_metadata(grpc::metadata(connection))
                 .with_timeout(connection.timeout);
-            if connection.compression == Compression::Gzip {
-                builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
-            }
+            builder = match connection.compression {
+                Compression::None => builder,
+                Compression::Gzip => builder.with_compression(Packing::Gzip),
+                Compression::Zstd => builder.with_compression(Packing::Zstd),
+            };
             builder.build()?
         }
         Protocol::HttpProtobuf => {
             let client = RuntimeClient {
                 client: http_client::client(connection)?,
+                compression: connection.compression,
                 runtime: Handle::current(),
             };
-            let mut builder = MetricExporter::builder()
+            let builder = MetricExporter::builder()
                 .with_http()
                 .with_http_client(client)
                 .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
                 .with_endpoint(endpoint)
                 .with_timeout(connection.timeout);
-            if connection.compression == Compression::Gzip {
-                builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
-            }
             builder.build()?
         }
     })
@@ -241,6 +243,7 @@ fn traffic_attributes(key: crate::telemetry::TrafficKey, direction: &'static str
 #[derive(Debug)]
 struct RuntimeClient {
     client: reqwest::Client,
+    compression: Compression,
     runtime: Handle,
 }
 
@@ -248,6 +251,12 @@ struct RuntimeClient {
 impl HttpClient for RuntimeClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
+        let (mut head, body) = request.into_parts();
+        let (body, encoding) = pack(body, self.compression)?;
+        if let Some(encoding) = encoding {
+            head.headers.insert(CONTENT_ENCODING, encoding);
+        }
+        let request = Request::from_parts(head, body);
         self.runtime.spawn(send(client, request)).await?
     }
 }

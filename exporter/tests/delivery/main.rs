@@ -4,6 +4,7 @@
 mod heartbeat;
 mod support;
 mod tls;
+mod transport;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use beaconwatch_exporter::otlp::LogsTarget;
 use beaconwatch_exporter::otlp::client;
-use beaconwatch_exporter::otlp::connection::{Compression, Protocol};
+use beaconwatch_exporter::otlp::connection::Protocol;
 use beaconwatch_exporter::{Config, Counters, Exporter, LossPlace};
 use beaconwatch_records::{FLAG_OWN, FlowRecord, LOSS_COUNTERS, Owner};
 use beaconwatch_schema::flow as names;
@@ -256,35 +257,6 @@ async fn a_receiver_that_does_not_answer_is_tried_again_after_the_timeout() {
         let error = target.export(Bytes::new()).await.unwrap_err();
         assert!(error.is_retryable(), "{error}");
     }
-}
-
-#[tokio::test]
-async fn headers_and_gzip_reach_the_receiver() {
-    let secret = r#"{"authorization": "Bearer s3cret", "x-tenant": "blue"}"#;
-    let (grpc, grpc_address) = GrpcPeer::start(Vec::new(), 0).await;
-    let (http, http_address) = HttpPeer::start(Vec::new(), 0).await;
-    for (protocol, address) in [
-        (Protocol::Grpc, grpc_address),
-        (Protocol::HttpProtobuf, http_address),
-    ] {
-        let mut config = config(url(address), protocol);
-        config.otlp.headers = serde_json::from_str(secret).unwrap();
-        config.otlp.compression = Compression::Gzip;
-        assert!(!format!("{config:?}").contains("s3cret"));
-        assert_eq!(export(config, 100, 100).await.delivered, 100);
-    }
-    assert_each_once(&grpc.taken(), 100);
-    assert_each_once(&http.taken(), 100);
-    let requests = grpc.requests.lock().unwrap();
-    let (_, metadata, _) = &requests[0];
-    assert_eq!(metadata.get("authorization").unwrap(), "Bearer s3cret");
-    assert_eq!(metadata.get("grpc-encoding").unwrap(), "gzip");
-    let requests = http.requests.lock().unwrap();
-    let (path, headers, body, _) = &requests[0];
-    assert_eq!(path, "/v1/logs");
-    assert_eq!(headers["authorization"], "Bearer s3cret");
-    assert_eq!(headers["content-type"], "application/x-protobuf");
-    assert_eq!(body[..2], [0x1f, 0x8b]);
 }
 
 #[tokio::test]
