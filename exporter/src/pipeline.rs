@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::{Capture, CaptureError};
 use crate::config::{Config, ConfigError};
-use crate::deliver::{Queue, Sender};
+use crate::deliver::{DiskError, DiskQueue, Queue, Sender};
 use crate::enrich::{OwnProcesses, ProcessLookup, host};
 use crate::flow::{FlowEvent, FlowTable, Moment};
 use crate::otlp::LogsTarget;
@@ -41,6 +41,9 @@ pub enum RunError {
     /// The capture cannot start or go on.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The queue on disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// Metrics cannot be sent.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -125,10 +128,15 @@ impl<S: FlowSource> Exporter<S> {
             limits.max_bytes,
             Arc::clone(&telemetry),
         ));
+        let disk = match limits.disk.settings() {
+            Some(settings) => Some(DiskQueue::open(settings, Arc::clone(&telemetry))?),
+            None => None,
+        };
         let metrics = start_metrics(&config, &identity, &telemetry, queue.capacity())?;
         let abandon = CancellationToken::new();
         let sender = Sender {
             queue: Arc::clone(&queue),
+            disk,
             target,
             encoder: LogEncoder::new(identity),
             limits: config.batch_limits(),
@@ -242,7 +250,7 @@ impl<S: FlowSource> Collector<S> {
     }
 
     fn heartbeat(&mut self) -> Result<(), CaptureError> {
-        if !self.queue.is_idle() {
+        if !self.queue.is_idle() || self.telemetry.stored() > 0 {
             return Ok(());
         }
         let now = self.source.now()?;

@@ -1,8 +1,10 @@
 //! What was exported and what was lost, by place.
 //!
-//! For every record that was numbered one of these holds in the end: delivered, lost at a named place, or
-//! still queued or in flight: `made = delivered + lost(queue, rejected, refused, unconfirmed, unsent) +
-//! queued + in_flight`. Losses before numbering (kernel, flow table) are counted in their own places.
+//! For every record that was numbered, or found on disk at the start, one of these holds in the end: delivered,
+//! lost at a named place, still queued or in flight, or kept on disk: `made + restored = delivered +
+//! lost(queue, disk_queue, disk_damaged, rejected, refused, unconfirmed, unsent) + queued + in_flight + stored`
+//! (a file that a crash cut off is lost and was never restored). Losses
+//! before numbering (kernel, flow table) are counted in their own places.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +36,10 @@ pub enum LossPlace {
     FlowMemory,
     /// Queue: the oldest records made room for new ones.
     Queue,
+    /// Queue on disk: the oldest requests made room for new ones, or one had no room.
+    Disk,
+    /// Queue on disk: a file could not be read any more.
+    DiskDamaged,
     /// The receiver took the request, but rejected these records.
     Rejected,
     /// The receiver refused the request for good.
@@ -46,7 +52,7 @@ pub enum LossPlace {
 
 impl LossPlace {
     /// Every place.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::KernelRing,
         Self::KernelStorage,
         Self::KernelPeers,
@@ -56,6 +62,8 @@ impl LossPlace {
         Self::FlowTable,
         Self::FlowMemory,
         Self::Queue,
+        Self::Disk,
+        Self::DiskDamaged,
         Self::Rejected,
         Self::Refused,
         Self::Unconfirmed,
@@ -75,6 +83,8 @@ impl LossPlace {
             Self::FlowTable => "flow_table",
             Self::FlowMemory => "flow_memory",
             Self::Queue => "queue",
+            Self::Disk => "disk_queue",
+            Self::DiskDamaged => "disk_damaged",
             Self::Rejected => "rejected",
             Self::Refused => "refused",
             Self::Unconfirmed => "unconfirmed",
@@ -116,6 +126,9 @@ pub struct Telemetry {
     retries: AtomicU64,
     queued: AtomicU64,
     in_flight: AtomicU64,
+    restored: AtomicU64,
+    stored: AtomicU64,
+    disk_bytes: AtomicU64,
     flows_active: AtomicU64,
     flows: AtomicU64,
     late: AtomicU64,
@@ -139,6 +152,12 @@ pub struct Counters {
     pub queued: u64,
     /// Records in the request that is being sent.
     pub in_flight: u64,
+    /// Records that an earlier run left on disk.
+    pub restored: u64,
+    /// Records on disk.
+    pub stored: u64,
+    /// Bytes of files of the queue on disk.
+    pub disk_bytes: u64,
     /// Flows in the flow table.
     pub flows_active: u64,
     /// Flows seen since the start.
@@ -173,6 +192,9 @@ impl Telemetry {
             retries: read(&self.retries),
             queued: read(&self.queued),
             in_flight: read(&self.in_flight),
+            restored: read(&self.restored),
+            stored: self.stored(),
+            disk_bytes: self.disk_bytes(),
             flows_active: read(&self.flows_active),
             flows: read(&self.flows),
             late: read(&self.late),
@@ -241,6 +263,18 @@ impl Telemetry {
         read(&self.queued)
     }
 
+    /// Records on disk.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        read(&self.stored)
+    }
+
+    /// Bytes of files of the queue on disk.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        read(&self.disk_bytes)
+    }
+
     /// Flows in the flow table.
     #[must_use]
     pub fn flows_active(&self) -> u64 {
@@ -260,6 +294,15 @@ impl Telemetry {
     pub(crate) fn set_queue(&self, queued: usize, in_flight: usize) {
         self.queued.store(queued as u64, Ordering::Relaxed);
         self.in_flight.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_restored(&self, records: u64) {
+        self.restored.store(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_disk(&self, records: u64, bytes: u64) {
+        self.stored.store(records, Ordering::Relaxed);
+        self.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn took(&self, records: u64) {

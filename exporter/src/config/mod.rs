@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_with::{DurationSecondsWithFrac, serde_as};
 
+mod disk;
 mod environment;
 mod error;
 mod load;
@@ -21,6 +22,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+pub use disk::DiskConfig;
 pub use environment::OtelEnvironment;
 pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
@@ -102,6 +104,8 @@ pub struct QueueConfig {
     pub max_records: usize,
     /// Bytes of memory at most.
     pub max_bytes: usize,
+    /// What waits on disk.
+    pub disk: DiskConfig,
 }
 
 /// Limits of one request.
@@ -180,6 +184,7 @@ impl Default for QueueConfig {
         Self {
             max_records: 200_000,
             max_bytes: 64 * 1024 * 1024,
+            disk: DiskConfig::default(),
         }
     }
 }
@@ -218,6 +223,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_durations()?;
         self.validate_counts()?;
+        self.queue.disk.validate()?;
         self.otlp.logs_connection()?;
         self.otlp.metrics_connection()?;
         Ok(())

@@ -2,6 +2,7 @@
 //! record arrives exactly once, or is counted at the place that lost it.
 
 mod heartbeat;
+mod outage;
 mod support;
 mod tls;
 mod transport;
