@@ -166,18 +166,11 @@ fn start_metrics(
     telemetry: &Arc<Telemetry>,
     queue_capacity: usize,
 ) -> Result<Option<Metrics>, RunError> {
-    if !config.metrics_enabled() {
+    let settings = config.metrics_settings(queue_capacity)?;
+    if settings.otlp.is_none() && settings.listen.is_none() {
         return Ok(None);
     }
-    let connection = config.otlp.metrics_connection()?;
-    let interval = config.metrics.interval_s;
-    Ok(Some(Metrics::start(
-        &connection,
-        interval,
-        identity,
-        telemetry,
-        queue_capacity,
-    )?))
+    Ok(Some(Metrics::start(&settings, identity, telemetry)?))
 }
 
 /// From the source to the queue.
@@ -334,7 +327,7 @@ impl<S: FlowSource> Collector<S> {
     }
 
     fn number(&mut self, event: FlowEvent, now: Moment) -> NumberedEvent {
-        self.telemetry.add_traffic(&event.record, event.delta);
+        self.telemetry.add_event(&event);
         let process = self.processes.find(&event.record.owner);
         let content = Content::Flow {
             own: process.own || event.record.flags & FLAG_OWN != 0,

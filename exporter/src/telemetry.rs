@@ -7,12 +7,18 @@
 //! before numbering (kernel, flow table) are counted in their own places.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use beaconwatch_records::{CounterSet, FlowRecord};
+use beaconwatch_records::{CounterSet, FLAG_START_INFERRED, FlowRecord};
 
-use crate::flow::TableCounters;
+use crate::flow::{FlowEvent, FlowEventKind, TableCounters};
 use crate::otlp::logs;
+
+mod exposition;
+pub(crate) mod instruments;
+pub(crate) mod scrape;
+
+use instruments::Histograms;
 
 /// A place that can lose, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +140,7 @@ pub struct Telemetry {
     late: AtomicU64,
     losses: [AtomicU64; LossPlace::ALL.len()],
     traffic: [Traffic; TRAFFIC_KEYS],
+    histograms: OnceLock<Histograms>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -251,6 +258,18 @@ impl Telemetry {
         read(&self.delivered)
     }
 
+    /// Requests that a receiver took.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        read(&self.requests)
+    }
+
+    /// Records that an earlier run left on disk.
+    #[must_use]
+    pub fn restored(&self) -> u64 {
+        read(&self.restored)
+    }
+
     /// Attempts that failed and were tried again.
     #[must_use]
     pub fn retries(&self) -> u64 {
@@ -332,28 +351,57 @@ impl Telemetry {
         self.set_lost(LossPlace::FlowMemory, table.forgotten);
     }
 
-    pub(crate) fn add_traffic(&self, record: &FlowRecord, delta: CounterSet) {
-        let index = usize::from(!logs::is_client(record))
-            + 2 * usize::from(logs::transport(record) == "udp")
-            + 4 * usize::from(logs::network_type(record) == "ipv6");
+    /// Adds what an event says of the traffic.
+    pub(crate) fn add_event(&self, event: &FlowEvent) {
+        let index = traffic_index(&event.record);
         if let Some(traffic) = self.traffic.get(index) {
-            traffic
-                .bytes_sent
-                .fetch_add(delta.bytes_sent, Ordering::Relaxed);
-            traffic
-                .bytes_received
-                .fetch_add(delta.bytes_received, Ordering::Relaxed);
-            traffic
-                .packets_sent
-                .fetch_add(delta.packets_sent, Ordering::Relaxed);
-            traffic
-                .packets_received
-                .fetch_add(delta.packets_received, Ordering::Relaxed);
+            traffic.add(event.delta);
         }
+        if event.kind == FlowEventKind::End
+            && let Some(histograms) = self.histograms.get()
+            && let Some(key) = traffic_key(index)
+        {
+            record_end(histograms, key, event);
+        }
+    }
+
+    /// What is recorded flow by flow; without it nothing is.
+    pub(crate) fn set_histograms(&self, histograms: Histograms) {
+        // Set once: a run has one meter.
+        self.histograms.get_or_init(|| histograms);
     }
 }
 
+fn record_end(histograms: &Histograms, key: TrafficKey, event: &FlowEvent) {
+    let record = &event.record;
+    if key.transport == "tcp" && record.smoothed_rtt_us != 0 {
+        histograms.record_rtt(key, f64::from(record.smoothed_rtt_us) / 1e6);
+    }
+    if record.flags & FLAG_START_INFERRED == 0 {
+        let lived_ns = event.time_unix_ns.saturating_sub(event.start_unix_ns);
+        let lived = std::time::Duration::from_nanos(lived_ns);
+        histograms.record_duration(key, lived.as_secs_f64());
+    }
+}
+
+fn traffic_index(record: &FlowRecord) -> usize {
+    usize::from(!logs::is_client(record))
+        + 2 * usize::from(logs::transport(record) == "udp")
+        + 4 * usize::from(logs::network_type(record) == "ipv6")
+}
+
 impl Traffic {
+    fn add(&self, delta: CounterSet) {
+        for (counter, more) in [
+            (&self.bytes_sent, delta.bytes_sent),
+            (&self.bytes_received, delta.bytes_received),
+            (&self.packets_sent, delta.packets_sent),
+            (&self.packets_received, delta.packets_received),
+        ] {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
     fn read(&self) -> CounterSet {
         CounterSet {
             bytes_sent: read(&self.bytes_sent),

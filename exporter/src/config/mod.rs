@@ -16,6 +16,7 @@ mod disk;
 mod environment;
 mod error;
 mod load;
+mod metrics;
 mod otlp;
 mod secret;
 
@@ -26,12 +27,14 @@ pub use disk::DiskConfig;
 pub use environment::OtelEnvironment;
 pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
+pub use metrics::{MetricsConfig, PrometheusConfig};
 pub use otlp::{Otlp, SignalOverrides};
 pub use secret::Secret;
 
 use crate::capture::CaptureSettings;
 use crate::deliver::{BatchLimits, RetryPolicy};
 use crate::flow::TableSettings;
+use crate::otlp::metrics::MetricsSettings;
 
 /// Settings of the exporter.
 #[serde_as]
@@ -131,18 +134,6 @@ pub struct RetryConfig {
     pub max_s: Duration,
 }
 
-/// The exporter's own metrics over OTLP.
-#[serde_as]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// Whether metrics are sent. When absent: if an OTLP endpoint is configured.
-    pub enabled: Option<bool>,
-    /// Time between two exports.
-    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
-    pub interval_s: Duration,
-}
-
 impl Default for Config {
     fn default() -> Self {
         let table = TableSettings::default();
@@ -209,21 +200,13 @@ impl Default for RetryConfig {
     }
 }
 
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            interval_s: Duration::from_mins(1),
-        }
-    }
-}
-
 impl Config {
     /// Checks what types cannot say. Opens nothing.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_durations()?;
         self.validate_counts()?;
         self.queue.disk.validate()?;
+        self.metrics.validate()?;
         self.otlp.logs_connection()?;
         self.otlp.metrics_connection()?;
         Ok(())
@@ -316,6 +299,24 @@ impl Config {
             initial: self.retry.initial_s,
             max: self.retry.max_s,
         }
+    }
+
+    /// Where metrics go.
+    pub(crate) fn metrics_settings(
+        &self,
+        queue_capacity: usize,
+    ) -> Result<MetricsSettings, ConfigError> {
+        let otlp = if self.metrics_enabled() {
+            Some((self.otlp.metrics_connection()?, self.metrics.interval_s))
+        } else {
+            None
+        };
+        Ok(MetricsSettings {
+            otlp,
+            listen: self.metrics.prometheus.listen,
+            max_attribute_sets: self.metrics.max_attribute_sets,
+            queue_capacity,
+        })
     }
 
     /// Whether the exporter sends its own metrics.

@@ -2,6 +2,7 @@
 //! record arrives exactly once, or is counted at the place that lost it.
 
 mod heartbeat;
+mod metrics;
 mod outage;
 mod support;
 mod tls;
@@ -321,40 +322,6 @@ async fn a_flow_keeps_its_meaning_on_the_way() {
         resource[names::SERVICE_INSTANCE_ID]
     );
     assert!(!flow.contains_key(names::OWN));
-}
-
-#[tokio::test]
-async fn metrics_reach_the_receiver_over_http() {
-    let (peer, address) = HttpPeer::start(Vec::new(), 0).await;
-    let mut config = config(url(address), Protocol::HttpProtobuf);
-    config.metrics.enabled = Some(true);
-    assert_eq!(export(config, 10, 10).await.delivered, 10);
-    let requests = peer.requests.lock().unwrap();
-    let bodies: Vec<_> = requests
-        .iter()
-        .filter(|(path, ..)| path == "/v1/metrics")
-        .map(|one| &one.2)
-        .collect();
-    let request = <opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest
-        as prost::Message>::decode(bodies[bodies.len() - 1].clone())
-    .unwrap();
-    let scope = &request.resource_metrics[0].scope_metrics[0];
-    let names: Vec<&str> = scope
-        .metrics
-        .iter()
-        .map(|metric| metric.name.as_str())
-        .collect();
-    for name in [
-        "beaconwatch.exporter.records",
-        "beaconwatch.exporter.records.delivered",
-        "beaconwatch.exporter.lost",
-        "beaconwatch.exporter.queue.records",
-        "beaconwatch.network.flow.active",
-        "beaconwatch.network.flow.io",
-        "beaconwatch.network.flow.packets",
-    ] {
-        assert!(names.contains(&name), "{name} in {names:?}");
-    }
 }
 
 #[tokio::test]

@@ -4,23 +4,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use beaconwatch_exporter::otlp::client;
 use beaconwatch_exporter::otlp::connection::Protocol;
-use beaconwatch_exporter::{Config, Counters, Exporter, LossPlace, RunError, Telemetry};
-use beaconwatch_records::{FlowRecord, LOSS_COUNTERS};
+use beaconwatch_exporter::{Config, Counters, LossPlace};
 use beaconwatch_schema::flow as names;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::grpc_peer::GrpcPeer;
 use crate::support::http_peer::HttpPeer;
-use crate::support::{Answer, PlayedSource, attributes, closed_flow, config, records};
+use crate::support::running::Running;
+use crate::support::{Answer, attributes, closed_flow, config, records};
 use crate::{UNAVAILABLE, url};
 
 const NOBODY: &str = "http://127.0.0.1:1";
@@ -33,64 +28,6 @@ fn settings(endpoint: String, directory: &Path) -> Config {
     config.batch.max_records = 10;
     config.drain_timeout_s = Duration::from_millis(100);
     config
-}
-
-/// An exporter that runs; flows come when they are sent.
-struct Running {
-    flows: mpsc::UnboundedSender<Vec<FlowRecord>>,
-    made: u64,
-    telemetry: Arc<Telemetry>,
-    shutdown: CancellationToken,
-    exported: JoinHandle<Result<Counters, RunError>>,
-}
-
-impl Running {
-    fn start(config: Config) -> Self {
-        let (flows, records) = mpsc::unbounded_channel();
-        let losses = [0; LOSS_COUNTERS as usize];
-        let target =
-            client::connect(&config.otlp.logs_connection().expect("settings")).expect("it works");
-        let source = PlayedSource { records, losses };
-        let exporter = Exporter::with_source(config, source, target).expect("it works");
-        let shutdown = CancellationToken::new();
-        Self {
-            flows,
-            made: 0,
-            telemetry: exporter.telemetry(),
-            exported: tokio::spawn(exporter.run(shutdown.clone())),
-            shutdown,
-        }
-    }
-
-    /// Makes records, fewer at a time than memory has room for.
-    async fn make(&mut self, count: u64) {
-        for cookie in self.made..self.made + count {
-            self.flows
-                .send(vec![closed_flow(cookie, 100)])
-                .expect("it works");
-            if cookie % 10 == 9 {
-                self.until(|now| now.made > cookie && now.queued < 20).await;
-            }
-        }
-        self.made += count;
-        let made = self.made;
-        self.until(|now| now.made == made).await;
-    }
-
-    async fn until(&self, condition: impl Fn(&Counters) -> bool) {
-        let waiting = async {
-            while !condition(&self.telemetry.counters()) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        let waited = tokio::time::timeout(Duration::from_mins(1), waiting).await;
-        assert!(waited.is_ok(), "{:?}", self.telemetry.counters());
-    }
-
-    async fn stop(self) -> Counters {
-        self.shutdown.cancel();
-        self.exported.await.expect("no panic").expect("an export")
-    }
 }
 
 fn accounted(counters: &Counters) -> u64 {
