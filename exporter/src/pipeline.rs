@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::{Capture, CaptureError};
 use crate::config::{Config, ConfigError};
-use crate::deliver::{DiskError, DiskQueue, Queue, Sender};
+use crate::deliver::{DiskError, DiskQueue, Queue, Sampling, Sender};
 use crate::enrich::{OwnProcesses, ProcessLookup, host};
 use crate::flow::{FlowEvent, FlowTable, Moment};
 use crate::otlp::LogsTarget;
@@ -134,11 +134,12 @@ impl<S: FlowSource> Exporter<S> {
         };
         let metrics = start_metrics(&config, &identity, &telemetry, queue.capacity())?;
         let abandon = CancellationToken::new();
+        let sampling = config.sampling.sampling();
         let sender = Sender {
             queue: Arc::clone(&queue),
             disk,
             target,
-            encoder: LogEncoder::new(identity),
+            encoder: LogEncoder::new(identity).with_sampling(sampling.map(Sampling::ratio)),
             limits: config.batch_limits(),
             retry: config.retry_policy(),
             telemetry: Arc::clone(&telemetry),
@@ -178,6 +179,7 @@ struct Collector<S> {
     source: S,
     table: FlowTable,
     processes: ProcessLookup,
+    sampling: Option<Sampling>,
     queue: Arc<Queue>,
     telemetry: Arc<Telemetry>,
     records: Vec<FlowRecord>,
@@ -193,6 +195,7 @@ impl<S: FlowSource> Collector<S> {
             source,
             table: FlowTable::new(host::boot_id(), config.table_settings()),
             processes: ProcessLookup::new(own, MAX_PROCESSES),
+            sampling: config.sampling.sampling(),
             queue,
             telemetry: Arc::clone(telemetry),
             records: Vec::new(),
@@ -317,7 +320,7 @@ impl<S: FlowSource> Collector<S> {
         let events = std::mem::take(&mut self.events);
         let numbered: Vec<NumberedEvent> = events
             .into_iter()
-            .map(|event| self.number(event, now))
+            .filter_map(|event| self.number(event, now))
             .collect();
         self.telemetry.set_made(self.next_sequence);
         if !numbered.is_empty() {
@@ -326,15 +329,23 @@ impl<S: FlowSource> Collector<S> {
         Ok(())
     }
 
-    fn number(&mut self, event: FlowEvent, now: Moment) -> NumberedEvent {
+    /// `None` for what sampling leaves out.
+    fn number(&mut self, event: FlowEvent, now: Moment) -> Option<NumberedEvent> {
         self.telemetry.add_event(&event);
+        if self
+            .sampling
+            .is_some_and(|sampling| !sampling.keeps(event.id))
+        {
+            self.telemetry.leave_out();
+            return None;
+        }
         let process = self.processes.find(&event.record.owner);
         let content = Content::Flow {
             own: process.own || event.record.flags & FLAG_OWN != 0,
             executable: process.executable,
             event,
         };
-        self.next_number(now, content)
+        Some(self.next_number(now, content))
     }
 
     fn next_number(&mut self, now: Moment, content: Content) -> NumberedEvent {

@@ -127,6 +127,7 @@ struct Traffic {
 #[derive(Debug, Default)]
 pub struct Telemetry {
     made: AtomicU64,
+    sampled_out: AtomicU64,
     delivered: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
@@ -149,6 +150,8 @@ pub struct Telemetry {
 pub struct Counters {
     /// Records made and numbered.
     pub made: u64,
+    /// Records that sampling left out; they have no number and are not lost.
+    pub sampled_out: u64,
     /// Records that a receiver took.
     pub delivered: u64,
     /// Requests that a receiver took.
@@ -194,6 +197,7 @@ impl Telemetry {
     pub fn counters(&self) -> Counters {
         Counters {
             made: read(&self.made),
+            sampled_out: self.sampled_out(),
             delivered: read(&self.delivered),
             requests: read(&self.requests),
             retries: read(&self.retries),
@@ -250,6 +254,12 @@ impl Telemetry {
     #[must_use]
     pub fn made(&self) -> u64 {
         read(&self.made)
+    }
+
+    /// Records that sampling left out.
+    #[must_use]
+    pub fn sampled_out(&self) -> u64 {
+        read(&self.sampled_out)
     }
 
     /// Records that a receiver took.
@@ -313,6 +323,10 @@ impl Telemetry {
     pub(crate) fn set_queue(&self, queued: usize, in_flight: usize) {
         self.queued.store(queued as u64, Ordering::Relaxed);
         self.in_flight.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave_out(&self) {
+        self.sampled_out.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn set_restored(&self, records: u64) {

@@ -18,6 +18,7 @@ mod error;
 mod load;
 mod metrics;
 mod otlp;
+mod sampling;
 mod secret;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
 pub use metrics::{MetricsConfig, PrometheusConfig};
 pub use otlp::{Otlp, SignalOverrides};
+pub use sampling::SamplingConfig;
 pub use secret::Secret;
 
 use crate::capture::CaptureSettings;
@@ -77,6 +79,8 @@ pub struct Config {
     pub capture: CaptureConfig,
     /// Queue in front of the network.
     pub queue: QueueConfig,
+    /// Which flows are reported.
+    pub sampling: SamplingConfig,
     /// Limits of one request.
     pub batch: BatchConfig,
     /// Back-off between attempts.
@@ -151,6 +155,7 @@ impl Default for Config {
             host_name: None,
             capture: CaptureConfig::default(),
             queue: QueueConfig::default(),
+            sampling: SamplingConfig::default(),
             batch: BatchConfig::default(),
             retry: RetryConfig::default(),
             otlp: Otlp::default(),
@@ -207,6 +212,7 @@ impl Config {
         self.validate_counts()?;
         self.queue.disk.validate()?;
         self.metrics.validate()?;
+        self.sampling.validate()?;
         self.otlp.logs_connection()?;
         self.otlp.metrics_connection()?;
         Ok(())

@@ -109,6 +109,8 @@ fn gauge(
 fn records(meter: &Meter, telemetry: &Arc<Telemetry>) {
     counter(meter, telemetry, ("beaconwatch.exporter.records", "{record}",
         "Flow records and heartbeats made."), Telemetry::made);
+    counter(meter, telemetry, ("beaconwatch.exporter.records.sampled_out", "{record}",
+        "Records that sampling left out."), Telemetry::sampled_out);
     counter(meter, telemetry, ("beaconwatch.exporter.records.delivered", "{record}",
         "Records that the receiver took."), Telemetry::delivered);
     counter(meter, telemetry, ("beaconwatch.exporter.records.restored", "{record}",

@@ -4,6 +4,7 @@
 mod heartbeat;
 mod metrics;
 mod outage;
+mod sampling;
 mod support;
 mod tls;
 mod transport;

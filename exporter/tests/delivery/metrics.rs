@@ -120,6 +120,7 @@ async fn metrics_have_the_names_units_and_values_of_what_happened() {
         ("beaconwatch.network.tcp.rtt", "s"),
         ("beaconwatch.network.connection.duration", "s"),
         ("beaconwatch.exporter.records", "{record}"),
+        ("beaconwatch.exporter.records.sampled_out", "{record}"),
         ("beaconwatch.exporter.records.delivered", "{record}"),
         ("beaconwatch.exporter.records.restored", "{record}"),
         ("beaconwatch.exporter.requests", "{request}"),
