@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::{Capture, CaptureError};
 use crate::config::{Config, ConfigError};
-use crate::deliver::{Queue, Sender};
+use crate::deliver::{DiskError, DiskQueue, Queue, Sampling, Sender};
 use crate::enrich::kubernetes::KubernetesError;
 use crate::enrich::{OwnProcesses, OwnerLookup, PodReader, Pods, Privacy, host};
 use crate::flow::{FlowEvent, FlowTable, Moment};
@@ -39,6 +39,9 @@ pub enum RunError {
     /// The capture cannot start or go on.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The queue on disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// Metrics cannot be sent.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -138,12 +141,18 @@ impl<S: FlowSource> Exporter<S> {
         let stop_pods = CancellationToken::new();
         let _stops_pods = stop_pods.clone().drop_guard();
         let owners = look_up_owners(&config, &privacy, stop_pods)?;
+        let disk = match limits.disk.settings() {
+            Some(settings) => Some(DiskQueue::open(settings, Arc::clone(&telemetry))?),
+            None => None,
+        };
         let metrics = start_metrics(&config, &identity, &telemetry, queue.capacity())?;
         let abandon = CancellationToken::new();
+        let sampling = config.sampling.sampling();
         let sender = Sender {
             queue: Arc::clone(&queue),
+            disk,
             target,
-            encoder: LogEncoder::new(identity),
+            encoder: LogEncoder::new(identity).with_sampling(sampling.map(Sampling::ratio)),
             limits: config.batch_limits(),
             retry: config.retry_policy(),
             telemetry: Arc::clone(&telemetry),
@@ -189,18 +198,11 @@ fn start_metrics(
     telemetry: &Arc<Telemetry>,
     queue_capacity: usize,
 ) -> Result<Option<Metrics>, RunError> {
-    if !config.metrics_enabled() {
+    let settings = config.metrics_settings(queue_capacity)?;
+    if settings.otlp.is_none() && settings.listen.is_none() {
         return Ok(None);
     }
-    let connection = config.otlp.metrics_connection()?;
-    let interval = config.metrics.interval_s;
-    Ok(Some(Metrics::start(
-        &connection,
-        interval,
-        identity,
-        telemetry,
-        queue_capacity,
-    )?))
+    Ok(Some(Metrics::start(&settings, identity, telemetry)?))
 }
 
 /// From the source to the queue.
@@ -209,6 +211,7 @@ struct Collector<S> {
     table: FlowTable,
     owners: OwnerLookup,
     privacy: Privacy,
+    sampling: Option<Sampling>,
     queue: Arc<Queue>,
     telemetry: Arc<Telemetry>,
     records: Vec<FlowRecord>,
@@ -231,6 +234,7 @@ impl<S: FlowSource> Collector<S> {
             table: FlowTable::new(host::boot_id(), config.table_settings()),
             owners,
             privacy,
+            sampling: config.sampling.sampling(),
             queue,
             telemetry: Arc::clone(telemetry),
             records: Vec::new(),
@@ -281,7 +285,7 @@ impl<S: FlowSource> Collector<S> {
     }
 
     fn heartbeat(&mut self) -> Result<(), CaptureError> {
-        if !self.queue.is_idle() {
+        if !self.queue.is_idle() || self.telemetry.stored() > 0 {
             return Ok(());
         }
         let now = self.source.now()?;
@@ -355,7 +359,7 @@ impl<S: FlowSource> Collector<S> {
         let events = std::mem::take(&mut self.events);
         let numbered: Vec<NumberedEvent> = events
             .into_iter()
-            .map(|event| self.number(event, now))
+            .filter_map(|event| self.number(event, now))
             .collect();
         self.telemetry.set_made(self.next_sequence);
         if !numbered.is_empty() {
@@ -364,8 +368,16 @@ impl<S: FlowSource> Collector<S> {
         Ok(())
     }
 
-    fn number(&mut self, mut event: FlowEvent, now: Moment) -> NumberedEvent {
-        self.telemetry.add_traffic(&event.record, event.delta);
+    /// `None` for what sampling leaves out.
+    fn number(&mut self, mut event: FlowEvent, now: Moment) -> Option<NumberedEvent> {
+        self.telemetry.add_event(&event);
+        if self
+            .sampling
+            .is_some_and(|sampling| !sampling.keeps(event.id))
+        {
+            self.telemetry.leave_out();
+            return None;
+        }
         let owner = self.owners.find(&event.record.owner);
         self.privacy.hide_record(&mut event.record);
         let content = Content::Flow {
@@ -373,7 +385,7 @@ impl<S: FlowSource> Collector<S> {
             owner,
             event,
         };
-        self.next_number(now, content)
+        Some(self.next_number(now, content))
     }
 
     fn next_number(&mut self, now: Moment, content: Content) -> NumberedEvent {

@@ -54,6 +54,8 @@ fields! {
         "TCP: the handshake was completed. UDP: datagrams went both ways.", "true";
     OWN = "beaconwatch.flow.own", Boolean, "", Optional, Beaconwatch,
         "True for traffic of Beaconwatch itself (OTLP, deliveries): it is never scored.", "true";
+    SAMPLING_RATIO = "beaconwatch.flow.sampling_ratio", Double, "1", Optional, Beaconwatch,
+        "The part of all flows that the exporter reports, when it is not all of them: a flow stands for one divided by it.", "0.25";
     SOURCE_BYTES = "beaconwatch.flow.source.bytes", Long, "By", Required, Beaconwatch,
         "IP-layer bytes from source to destination since the start.", "1034",
         Ecs "source.bytes", Cim "bytes_out";

@@ -87,6 +87,7 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct LogEncoder {
     identity: Identity,
+    sampling_ratio: Option<f64>,
     /// `ResourceLogs.resource`, as a field.
     resource: Vec<u8>,
     /// `ScopeLogs.scope`, as a field.
@@ -119,9 +120,17 @@ impl LogEncoder {
         };
         Self {
             identity,
+            sampling_ratio: None,
             resource: first_field(&resource),
             scope: first_field(&scope),
         }
+    }
+
+    /// States in each flow record which part of all flows is reported, when it is not all of them.
+    #[must_use]
+    pub const fn with_sampling(mut self, ratio: Option<f64>) -> Self {
+        self.sampling_ratio = ratio;
+        self
     }
 
     /// Begins a request of at most `max_bytes`, with room for about `expected_records`.
@@ -158,6 +167,9 @@ impl LogEncoder {
         self.push_identity(&mut attributes, numbered.sequence);
         if let Content::Flow { event, owner, own } = &numbered.content {
             push_state(&mut attributes, event, *own);
+            if let Some(ratio) = self.sampling_ratio {
+                attributes.double(names::SAMPLING_RATIO, ratio);
+            }
             push_traffic(&mut attributes, event);
             self.push_endpoints(&mut attributes, &event.record);
             owner::push(

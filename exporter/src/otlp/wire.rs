@@ -18,6 +18,7 @@ const VALUE: u8 = 2;
 const STRING_VALUE: u8 = 1;
 const BOOL_VALUE: u8 = 2;
 const INT_VALUE: u8 = 3;
+const DOUBLE_VALUE: u8 = 4;
 
 /// Longest variable-length integer.
 pub(super) const MAX_VARINT_BYTES: usize = 10;
@@ -130,6 +131,14 @@ impl<'a> Attributes<'a> {
         self.bytes.push(u8::from(value));
     }
 
+    /// A number with a fraction.
+    #[inline]
+    pub(super) fn double(&mut self, name: &str, value: f64) {
+        self.head(name, 1 + size_of::<f64>());
+        self.bytes.push(tag(DOUBLE_VALUE, FIXED64));
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// Everything of an attribute before its value, of which `value` bytes follow.
     #[inline]
     fn head(&mut self, name: &str, value: usize) {
@@ -162,6 +171,8 @@ mod tests {
             any::<bool>().prop_map(Value::BoolValue),
             (0..=i64::MAX).prop_map(Value::IntValue),
             (0u32..64).prop_map(|bits| Value::IntValue((1 << bits >> 1) & i64::MAX)),
+            proptest::num::f64::NORMAL.prop_map(Value::DoubleValue),
+            Just(Value::DoubleValue(0.0)),
         ]
     }
 
@@ -179,6 +190,7 @@ mod tests {
                     Value::StringValue(text) => written.text(name, text),
                     Value::BoolValue(truth) => written.boolean(name, *truth),
                     Value::IntValue(number) => written.unsigned(name, number.unsigned_abs()),
+                    Value::DoubleValue(number) => written.double(name, *number),
                     other => unreachable!("{other:?}"),
                 }
             }

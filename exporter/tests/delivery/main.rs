@@ -2,8 +2,12 @@
 //! record arrives exactly once, or is counted at the place that lost it.
 
 mod heartbeat;
+mod metrics;
+mod outage;
+mod sampling;
 mod support;
 mod tls;
+mod transport;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +16,7 @@ use std::time::Duration;
 
 use beaconwatch_exporter::otlp::LogsTarget;
 use beaconwatch_exporter::otlp::client;
-use beaconwatch_exporter::otlp::connection::{Compression, Protocol};
+use beaconwatch_exporter::otlp::connection::Protocol;
 use beaconwatch_exporter::{Config, Counters, Exporter, LossPlace};
 use beaconwatch_records::{FLAG_OWN, FlowRecord, LOSS_COUNTERS, Owner};
 use beaconwatch_schema::flow as names;
@@ -259,35 +263,6 @@ async fn a_receiver_that_does_not_answer_is_tried_again_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn headers_and_gzip_reach_the_receiver() {
-    let secret = r#"{"authorization": "Bearer s3cret", "x-tenant": "blue"}"#;
-    let (grpc, grpc_address) = GrpcPeer::start(Vec::new(), 0).await;
-    let (http, http_address) = HttpPeer::start(Vec::new(), 0).await;
-    for (protocol, address) in [
-        (Protocol::Grpc, grpc_address),
-        (Protocol::HttpProtobuf, http_address),
-    ] {
-        let mut config = config(url(address), protocol);
-        config.otlp.headers = serde_json::from_str(secret).unwrap();
-        config.otlp.compression = Compression::Gzip;
-        assert!(!format!("{config:?}").contains("s3cret"));
-        assert_eq!(export(config, 100, 100).await.delivered, 100);
-    }
-    assert_each_once(&grpc.taken(), 100);
-    assert_each_once(&http.taken(), 100);
-    let requests = grpc.requests.lock().unwrap();
-    let (_, metadata, _) = &requests[0];
-    assert_eq!(metadata.get("authorization").unwrap(), "Bearer s3cret");
-    assert_eq!(metadata.get("grpc-encoding").unwrap(), "gzip");
-    let requests = http.requests.lock().unwrap();
-    let (path, headers, body, _) = &requests[0];
-    assert_eq!(path, "/v1/logs");
-    assert_eq!(headers["authorization"], "Bearer s3cret");
-    assert_eq!(headers["content-type"], "application/x-protobuf");
-    assert_eq!(body[..2], [0x1f, 0x8b]);
-}
-
-#[tokio::test]
 async fn requests_keep_their_limit_in_bytes() {
     let (peer, address) = GrpcPeer::start(Vec::new(), 0).await;
     let mut config = config(url(address), Protocol::Grpc);
@@ -348,40 +323,6 @@ async fn a_flow_keeps_its_meaning_on_the_way() {
         resource[names::SERVICE_INSTANCE_ID]
     );
     assert!(!flow.contains_key(names::OWN));
-}
-
-#[tokio::test]
-async fn metrics_reach_the_receiver_over_http() {
-    let (peer, address) = HttpPeer::start(Vec::new(), 0).await;
-    let mut config = config(url(address), Protocol::HttpProtobuf);
-    config.metrics.enabled = Some(true);
-    assert_eq!(export(config, 10, 10).await.delivered, 10);
-    let requests = peer.requests.lock().unwrap();
-    let bodies: Vec<_> = requests
-        .iter()
-        .filter(|(path, ..)| path == "/v1/metrics")
-        .map(|one| &one.2)
-        .collect();
-    let request = <opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest
-        as prost::Message>::decode(bodies[bodies.len() - 1].clone())
-    .unwrap();
-    let scope = &request.resource_metrics[0].scope_metrics[0];
-    let names: Vec<&str> = scope
-        .metrics
-        .iter()
-        .map(|metric| metric.name.as_str())
-        .collect();
-    for name in [
-        "beaconwatch.exporter.records",
-        "beaconwatch.exporter.records.delivered",
-        "beaconwatch.exporter.lost",
-        "beaconwatch.exporter.queue.records",
-        "beaconwatch.network.flow.active",
-        "beaconwatch.network.flow.io",
-        "beaconwatch.network.flow.packets",
-    ] {
-        assert!(names.contains(&name), "{name} in {names:?}");
-    }
 }
 
 #[tokio::test]

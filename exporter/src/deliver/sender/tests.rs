@@ -6,7 +6,6 @@ use beaconwatch_records::{CounterSet, FlowRecord};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::*;
 use crate::flow::{BootId, FlowEvent, FlowEventKind, FlowId, Moment};
@@ -53,6 +52,7 @@ fn start(target: Scripted, capacity: usize, max_records: usize) -> Bench {
     let abandon = CancellationToken::new();
     let sender = Sender {
         queue: Arc::clone(&queue),
+        disk: None,
         target: Arc::clone(&target) as Arc<dyn LogsTarget>,
         encoder: LogEncoder::new(Identity {
             exporter_id: "e".to_owned(),

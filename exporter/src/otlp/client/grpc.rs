@@ -33,11 +33,14 @@ pub struct GrpcTarget {
 impl GrpcTarget {
     /// Makes the client; connects with the first request. Must be called inside a Tokio runtime.
     pub fn new(connection: &Connection) -> Result<Self, ConnectError> {
-        let mut client =
-            Grpc::new(channel(connection)?).accept_compressed(CompressionEncoding::Gzip);
-        if connection.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
-        }
+        let mut client = Grpc::new(channel(connection)?)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd);
+        client = match connection.compression {
+            Compression::None => client,
+            Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+            Compression::Zstd => client.send_compressed(CompressionEncoding::Zstd),
+        };
         Ok(Self {
             client,
             metadata: metadata(connection),
@@ -123,16 +126,22 @@ impl Decoder for EncodedCodec {
 
 /// A channel that connects when it is first used.
 pub(in crate::otlp) fn channel(connection: &Connection) -> Result<Channel, ConnectError> {
-    let mut endpoint = Endpoint::from(connection.endpoint.clone())
+    let failed = |error: tonic::transport::Error| ConnectError::client(connection, &error);
+    let url = connection.endpoint.url().clone();
+    let mut endpoint = match connection.endpoint.socket() {
+        None => Endpoint::from(url),
+        Some(path) => Endpoint::from_shared(format!("unix:{path}"))
+            .map_err(failed)?
+            .origin(url),
+    };
+    endpoint = endpoint
         .user_agent(USER_AGENT)
-        .map_err(|error| ConnectError::client(connection, &error))?
+        .map_err(failed)?
         .connect_timeout(connection.timeout)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_while_idle(false);
-    if connection.is_tls() {
-        endpoint = endpoint
-            .tls_config(tls(connection)?)
-            .map_err(|error| ConnectError::client(connection, &error))?;
+    if connection.endpoint.is_tls() {
+        endpoint = endpoint.tls_config(tls(connection)?).map_err(failed)?;
     }
     Ok(endpoint.connect_lazy())
 }

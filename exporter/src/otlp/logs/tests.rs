@@ -27,6 +27,7 @@ fn encoder() -> LogEncoder {
         own_namespace: 77,
         started: STARTED,
     })
+    .with_sampling(Some(0.25))
 }
 
 fn flow_record() -> FlowRecord {
@@ -316,6 +317,15 @@ fn what_is_unknown_is_absent() {
     }
     let start = encoded(flow_record(), FlowEventKind::Start);
     assert!(!start.contains_key(flow::END_TIME));
+}
+
+#[test]
+fn a_sampling_ratio_is_stated_when_there_is_one() {
+    let mut event = numbered(flow_record(), FlowEventKind::End);
+    let stated = attributes(decoded(&event));
+    assert_eq!(stated[flow::SAMPLING_RATIO], Value::DoubleValue(0.25));
+    event.content = Content::Heartbeat;
+    assert!(!attributes(decoded(&event)).contains_key(flow::SAMPLING_RATIO));
 }
 
 #[test]
