@@ -83,6 +83,21 @@ pub struct Identity {
     pub started: Moment,
 }
 
+impl Identity {
+    /// Attributes of every resource.
+    pub(super) fn resource(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let attributes = [
+            (names::HOST_ID, self.host_id.as_str()),
+            (names::HOST_NAME, &self.host_name),
+            (names::SERVICE_NAME, "beaconwatch-exporter"),
+            (names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+            (names::SERVICE_INSTANCE_ID, &self.exporter_id),
+        ];
+        let known = |(_, value): &(_, &str)| !value.is_empty();
+        attributes.into_iter().filter(known)
+    }
+}
+
 /// Makes log records and requests of one run.
 #[derive(Clone, Debug)]
 pub struct LogEncoder {
@@ -98,17 +113,8 @@ impl LogEncoder {
     /// An encoder for one run.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        let attributes = [
-            (names::HOST_ID, identity.host_id.as_str()),
-            (names::HOST_NAME, &identity.host_name),
-            (names::SERVICE_NAME, "beaconwatch-exporter"),
-            (names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
-            (names::SERVICE_INSTANCE_ID, &identity.exporter_id),
-        ];
-        let attributes = attributes
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(key, value)| resource_attribute(key, value));
+        let attributes = identity.resource();
+        let attributes = attributes.map(|(key, value)| resource_attribute(key, value));
         let resource = Resource {
             attributes: attributes.collect(),
             ..Resource::default()

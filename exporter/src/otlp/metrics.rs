@@ -153,15 +153,9 @@ fn exporter(connection: &Connection) -> Result<MetricExporter, MetricsError> {
 }
 
 fn resource(identity: &Identity) -> Resource {
-    use beaconwatch_schema::flow as names;
+    let attributes = identity.resource();
     Resource::builder_empty()
-        .with_attributes([
-            KeyValue::new(names::HOST_ID, identity.host_id.clone()),
-            KeyValue::new(names::HOST_NAME, identity.host_name.clone()),
-            KeyValue::new(names::SERVICE_NAME, "beaconwatch-exporter"),
-            KeyValue::new(names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
-            KeyValue::new(names::SERVICE_INSTANCE_ID, identity.exporter_id.clone()),
-        ])
+        .with_attributes(attributes.map(|(key, value)| KeyValue::new(key, value.to_owned())))
         .build()
 }
 
