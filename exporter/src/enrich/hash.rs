@@ -1,4 +1,4 @@
-//! [`Hasher`]: SHA-256 of executables, computed by a thread of its own.
+//! [`FileHash`]: SHA-256 of an executable, computed by a thread of its own.
 //!
 //! A file is hashed once: hashes are remembered by device, inode, size and times of last change, and the thread compares these
 //! before and after it reads. Whoever asks gets a place where the hash will be, at once. When the queue is full, the file

@@ -1,6 +1,6 @@
 //! [`Privacy`]: what records do not say plainly, by the settings.
 //!
-//! Applied where a value becomes known and before anything keeps it: to an owner when it is looked up ([`Privacy::hide_owner`]),
+//! Applied where a value becomes known and before anything keeps it: to an owner when it is looked up,
 //! to names of servers and user agents by [`Privacy::server_name`] and [`Privacy::user_agent`], to the flow's
 //! record before it is numbered ([`Privacy::hide_record`]). So nothing plain gets to the queue, the receiver or a metric.
 //!
