@@ -64,7 +64,9 @@ pub use context::Context;
 pub use detector::{Counters, Detector, Ignored, Outcome, SeriesSummary};
 pub use host::{HostSummaries, HostSummary, Scored};
 pub use network::{Network, NetworkError};
-pub use observation::{ConnectionId, Observation, Phase, Process, SeriesKey, Side, Transport};
+pub use observation::{
+    ConnectionId, Observation, Owner, Phase, Process, SeriesKey, Side, Transport,
+};
 pub use server_name::registered_domain;
 pub use settings::{EvidenceSettings, Profile, SeedSettings, Settings, SettingsError};
 pub use state::{RestoreError, SeriesChange, SeriesState};

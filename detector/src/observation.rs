@@ -86,6 +86,39 @@ pub struct Process {
     pub user_id: Option<u32>,
 }
 
+/// Who runs the process at the observer's end: what the detector does not weigh and people ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// Name of the user.
+    pub user_name: Option<Arc<str>>,
+    /// Command line.
+    pub command_line: Option<Arc<str>>,
+    /// SHA-256 of the executable, hexadecimal.
+    pub executable_sha256: Option<Arc<str>>,
+    /// Process id of the parent.
+    pub parent_pid: Option<u32>,
+    /// Command name of the parent.
+    pub parent_name: Option<Arc<str>>,
+    /// Path of the parent's executable.
+    pub parent_executable: Option<Arc<str>>,
+    /// Identity of the container.
+    pub container_id: Option<Arc<str>>,
+    /// Runtime of the container.
+    pub container_runtime: Option<Arc<str>>,
+    /// Unit of the host's systemd.
+    pub unit: Option<Arc<str>>,
+    /// Unit of a user's systemd.
+    pub user_unit: Option<Arc<str>>,
+    /// Uid of the pod.
+    pub pod_uid: Option<Arc<str>>,
+    /// Name of the pod.
+    pub pod_name: Option<Arc<str>>,
+    /// Namespace of the pod.
+    pub pod_namespace: Option<Arc<str>>,
+    /// Name of the container in the pod.
+    pub pod_container: Option<Arc<str>>,
+}
+
 /// Which series an observation belongs to: one source talking to one place on one port.
 ///
 /// Host and network namespace are part of the key, because addresses overlap between them.
@@ -130,6 +163,9 @@ pub struct Observation {
     /// not part of the written form, which has no names: who writes observations keeps it beside them.
     #[serde(skip)]
     pub client_fingerprint: Option<Arc<str>>,
+    /// Who runs the process; kept as the fingerprint is.
+    #[serde(skip)]
+    pub owner: Option<Arc<Owner>>,
     /// Bytes from source to destination so far.
     pub bytes_out: Option<u64>,
     /// Bytes from destination to source so far.
@@ -157,6 +193,7 @@ impl Observation {
             server_name: None,
             process: None,
             client_fingerprint: None,
+            owner: None,
             bytes_out: None,
             bytes_in: None,
             duration: None,

@@ -1,13 +1,13 @@
 //! Flow exporter: every connection of a host, from the kernel to OpenTelemetry.
 //!
 //! ```text
-//! capture (eBPF) -> flow (table) -> enrich (process) -> deliver (queue, retry) -> otlp (encode, send)
+//! capture (eBPF) -> flow (table) -> enrich (owner) -> deliver (queue, retry) -> otlp (encode, send)
 //! ```
 //!
 //! - [`capture`]: records of every socket from the kernel
 //! - [`capture`]: records from the kernel
 //! - [`flow`]: records of the kernel become start, update and end of flows
-//! - [`enrich`]: executable of the process, Beaconwatch's own traffic
+//! - [`enrich`]: process, container and pod behind a socket, Beaconwatch's own traffic, privacy
 //! - [`otlp`]: OTLP logs and metrics
 //! - [`deliver`]: bounded queue, retry
 //! - [`telemetry`]: what was exported and what was lost, by place

@@ -17,17 +17,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::{Capture, CaptureError};
 use crate::config::{Config, ConfigError};
-use crate::deliver::{Queue, Sender};
-use crate::enrich::{OwnProcesses, ProcessLookup, host};
+use crate::deliver::{DiskError, DiskQueue, Queue, Sampling, Sender};
+use crate::enrich::kubernetes::KubernetesError;
+use crate::enrich::{OwnProcesses, OwnerLookup, PodReader, Pods, Privacy, host};
 use crate::flow::{FlowEvent, FlowTable, Moment};
 use crate::otlp::LogsTarget;
 use crate::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use crate::otlp::metrics::{Metrics, MetricsError};
 use crate::source::FlowSource;
 use crate::telemetry::{Counters, LossPlace, Telemetry};
-
-/// Processes remembered: twice this many.
-const MAX_PROCESSES: usize = 16_384;
 
 /// Events that wait for the next flush at most: under load the queue gets them earlier.
 const MAX_WAITING_EVENTS: usize = 8192;
@@ -41,9 +39,18 @@ pub enum RunError {
     /// The capture cannot start or go on.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// The queue on disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// Metrics cannot be sent.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The kubelet cannot be asked.
+    #[error("exporter.kubernetes: {0}")]
+    Kubernetes(#[from] KubernetesError),
+    /// The thread that hashes executables cannot start.
+    #[error("exporter.process.hash: {0}")]
+    Hash(#[source] std::io::Error),
     /// The sender ended by a fault of its own.
     #[error("sender: {0}")]
     Sender(#[from] JoinError),
@@ -55,6 +62,7 @@ pub struct Exporter<S> {
     source: S,
     target: Arc<dyn LogsTarget>,
     identity: Identity,
+    privacy: Privacy,
     telemetry: Arc<Telemetry>,
 }
 
@@ -71,6 +79,8 @@ impl Exporter<Capture> {
     /// Starts the capture. Needs a Tokio runtime.
     pub fn start(config: Config, target: Arc<dyn LogsTarget>) -> Result<Self, RunError> {
         config.validate()?;
+        // A key that is missing is said before the kernel is asked for anything.
+        Privacy::new(&config.privacy)?;
         let source = Capture::start(&config.capture_settings())?;
         Self::with_source(config, source, target)
     }
@@ -88,12 +98,14 @@ impl<S: FlowSource> Exporter<S> {
             tracing::warn!(%error, "own network namespace unknown");
             0
         });
-        let identity = host::identify(&config, source.now()?, own_namespace);
+        let privacy = Privacy::new(&config.privacy)?;
+        let identity = host::identify(&config, &privacy, source.now()?, own_namespace);
         Ok(Self {
             config,
             source,
             target,
             identity,
+            privacy,
             telemetry: Arc::default(),
         })
     }
@@ -117,6 +129,7 @@ impl<S: FlowSource> Exporter<S> {
             source,
             target,
             identity,
+            privacy,
             telemetry,
         } = self;
         let limits = &config.queue;
@@ -125,18 +138,28 @@ impl<S: FlowSource> Exporter<S> {
             limits.max_bytes,
             Arc::clone(&telemetry),
         ));
+        let stop_pods = CancellationToken::new();
+        let _stops_pods = stop_pods.clone().drop_guard();
+        let owners = look_up_owners(&config, &privacy, stop_pods)?;
+        let disk = match limits.disk.settings() {
+            Some(settings) => Some(DiskQueue::open(settings, Arc::clone(&telemetry))?),
+            None => None,
+        };
         let metrics = start_metrics(&config, &identity, &telemetry, queue.capacity())?;
         let abandon = CancellationToken::new();
+        let sampling = config.sampling.sampling();
         let sender = Sender {
             queue: Arc::clone(&queue),
+            disk,
             target,
-            encoder: LogEncoder::new(identity),
+            encoder: LogEncoder::new(identity).with_sampling(sampling.map(Sampling::ratio)),
             limits: config.batch_limits(),
             retry: config.retry_policy(),
             telemetry: Arc::clone(&telemetry),
         };
         let mut sending = tokio::spawn(sender.run(abandon.clone()));
-        let mut collector = Collector::new(&config, source, Arc::clone(&queue), &telemetry);
+        let queued = Arc::clone(&queue);
+        let mut collector = Collector::new(&config, source, owners, privacy, queued, &telemetry);
         let collected = collector.run(&config, &shutdown).await;
         queue.close();
         let drained = tokio::time::timeout(config.drain_timeout_s, &mut sending).await;
@@ -152,31 +175,43 @@ impl<S: FlowSource> Exporter<S> {
     }
 }
 
+/// The look-up of owners, and the task beside it that asks the kubelet, when the settings want that.
+fn look_up_owners(
+    config: &Config,
+    privacy: &Privacy,
+    stop: CancellationToken,
+) -> Result<OwnerLookup, RunError> {
+    let own = OwnProcesses::of_this_program(&config.own_executables, &config.own_user_ids);
+    let pods = if config.kubernetes.enabled {
+        let (reader, pods) = PodReader::new(&config.kubernetes, &host::name(config))?;
+        tokio::spawn(reader.run(stop));
+        pods
+    } else {
+        Pods::unasked()
+    };
+    OwnerLookup::new(&config.process, own, privacy.clone(), pods).map_err(RunError::Hash)
+}
+
 fn start_metrics(
     config: &Config,
     identity: &Identity,
     telemetry: &Arc<Telemetry>,
     queue_capacity: usize,
 ) -> Result<Option<Metrics>, RunError> {
-    if !config.metrics_enabled() {
+    let settings = config.metrics_settings(queue_capacity)?;
+    if settings.otlp.is_none() && settings.listen.is_none() {
         return Ok(None);
     }
-    let connection = config.otlp.metrics_connection()?;
-    let interval = config.metrics.interval_s;
-    Ok(Some(Metrics::start(
-        &connection,
-        interval,
-        identity,
-        telemetry,
-        queue_capacity,
-    )?))
+    Ok(Some(Metrics::start(&settings, identity, telemetry)?))
 }
 
 /// From the source to the queue.
 struct Collector<S> {
     source: S,
     table: FlowTable,
-    processes: ProcessLookup,
+    owners: OwnerLookup,
+    privacy: Privacy,
+    sampling: Option<Sampling>,
     queue: Arc<Queue>,
     telemetry: Arc<Telemetry>,
     records: Vec<FlowRecord>,
@@ -186,12 +221,20 @@ struct Collector<S> {
 }
 
 impl<S: FlowSource> Collector<S> {
-    fn new(config: &Config, source: S, queue: Arc<Queue>, telemetry: &Arc<Telemetry>) -> Self {
-        let own = OwnProcesses::of_this_program(&config.own_executables, &config.own_user_ids);
+    fn new(
+        config: &Config,
+        source: S,
+        owners: OwnerLookup,
+        privacy: Privacy,
+        queue: Arc<Queue>,
+        telemetry: &Arc<Telemetry>,
+    ) -> Self {
         Self {
             source,
             table: FlowTable::new(host::boot_id(), config.table_settings()),
-            processes: ProcessLookup::new(own, MAX_PROCESSES),
+            owners,
+            privacy,
+            sampling: config.sampling.sampling(),
             queue,
             telemetry: Arc::clone(telemetry),
             records: Vec::new(),
@@ -242,7 +285,7 @@ impl<S: FlowSource> Collector<S> {
     }
 
     fn heartbeat(&mut self) -> Result<(), CaptureError> {
-        if !self.queue.is_idle() {
+        if !self.queue.is_idle() || self.telemetry.stored() > 0 {
             return Ok(());
         }
         let now = self.source.now()?;
@@ -286,13 +329,13 @@ impl<S: FlowSource> Collector<S> {
         Ok(())
     }
 
-    /// Reads processes while they live: an event may be made only when they are gone.
+    /// Reads owners while they live: an event may be made only when they are gone.
     fn look_up(&mut self, records: &[FlowRecord]) {
         for record in records
             .iter()
             .filter(|record| record.kind == RecordKind::Open as u8)
         {
-            self.processes.find(&record.owner);
+            self.owners.find(&record.owner);
         }
     }
 
@@ -316,7 +359,7 @@ impl<S: FlowSource> Collector<S> {
         let events = std::mem::take(&mut self.events);
         let numbered: Vec<NumberedEvent> = events
             .into_iter()
-            .map(|event| self.number(event, now))
+            .filter_map(|event| self.number(event, now))
             .collect();
         self.telemetry.set_made(self.next_sequence);
         if !numbered.is_empty() {
@@ -325,15 +368,24 @@ impl<S: FlowSource> Collector<S> {
         Ok(())
     }
 
-    fn number(&mut self, event: FlowEvent, now: Moment) -> NumberedEvent {
-        self.telemetry.add_traffic(&event.record, event.delta);
-        let process = self.processes.find(&event.record.owner);
+    /// `None` for what sampling leaves out.
+    fn number(&mut self, mut event: FlowEvent, now: Moment) -> Option<NumberedEvent> {
+        self.telemetry.add_event(&event);
+        if self
+            .sampling
+            .is_some_and(|sampling| !sampling.keeps(event.id))
+        {
+            self.telemetry.leave_out();
+            return None;
+        }
+        let owner = self.owners.find(&event.record.owner);
+        self.privacy.hide_record(&mut event.record);
         let content = Content::Flow {
-            own: process.own || event.record.flags & FLAG_OWN != 0,
-            executable: process.executable,
+            own: owner.own || event.record.flags & FLAG_OWN != 0,
+            owner,
             event,
         };
-        self.next_number(now, content)
+        Some(self.next_number(now, content))
     }
 
     fn next_number(&mut self, now: Moment, content: Content) -> NumberedEvent {

@@ -1,16 +1,24 @@
 //! What was exported and what was lost, by place.
 //!
-//! For every record that was numbered one of these holds in the end: delivered, lost at a named place, or
-//! still queued or in flight: `made = delivered + lost(queue, rejected, refused, unconfirmed, unsent) +
-//! queued + in_flight`. Losses before numbering (kernel, flow table) are counted in their own places.
+//! For every record that was numbered, or found on disk at the start, one of these holds in the end: delivered,
+//! lost at a named place, still queued or in flight, or kept on disk: `made + restored = delivered +
+//! lost(queue, disk_queue, disk_damaged, rejected, refused, unconfirmed, unsent) + queued + in_flight + stored`
+//! (a file that a crash cut off is lost and was never restored). Losses
+//! before numbering (kernel, flow table) are counted in their own places.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use beaconwatch_records::{CounterSet, FlowRecord};
+use beaconwatch_records::{CounterSet, FLAG_START_INFERRED, FlowRecord};
 
-use crate::flow::TableCounters;
+use crate::flow::{FlowEvent, FlowEventKind, TableCounters};
 use crate::otlp::logs;
+
+mod exposition;
+pub(crate) mod instruments;
+pub(crate) mod scrape;
+
+use instruments::Histograms;
 
 /// A place that can lose, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +42,10 @@ pub enum LossPlace {
     FlowMemory,
     /// Queue: the oldest records made room for new ones.
     Queue,
+    /// Queue on disk: the oldest requests made room for new ones, or one had no room.
+    Disk,
+    /// Queue on disk: a file could not be read any more.
+    DiskDamaged,
     /// The receiver took the request, but rejected these records.
     Rejected,
     /// The receiver refused the request for good.
@@ -46,7 +58,7 @@ pub enum LossPlace {
 
 impl LossPlace {
     /// Every place.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::KernelRing,
         Self::KernelStorage,
         Self::KernelPeers,
@@ -56,6 +68,8 @@ impl LossPlace {
         Self::FlowTable,
         Self::FlowMemory,
         Self::Queue,
+        Self::Disk,
+        Self::DiskDamaged,
         Self::Rejected,
         Self::Refused,
         Self::Unconfirmed,
@@ -75,6 +89,8 @@ impl LossPlace {
             Self::FlowTable => "flow_table",
             Self::FlowMemory => "flow_memory",
             Self::Queue => "queue",
+            Self::Disk => "disk_queue",
+            Self::DiskDamaged => "disk_damaged",
             Self::Rejected => "rejected",
             Self::Refused => "refused",
             Self::Unconfirmed => "unconfirmed",
@@ -111,16 +127,21 @@ struct Traffic {
 #[derive(Debug, Default)]
 pub struct Telemetry {
     made: AtomicU64,
+    sampled_out: AtomicU64,
     delivered: AtomicU64,
     requests: AtomicU64,
     retries: AtomicU64,
     queued: AtomicU64,
     in_flight: AtomicU64,
+    restored: AtomicU64,
+    stored: AtomicU64,
+    disk_bytes: AtomicU64,
     flows_active: AtomicU64,
     flows: AtomicU64,
     late: AtomicU64,
     losses: [AtomicU64; LossPlace::ALL.len()],
     traffic: [Traffic; TRAFFIC_KEYS],
+    histograms: OnceLock<Histograms>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -129,6 +150,8 @@ pub struct Telemetry {
 pub struct Counters {
     /// Records made and numbered.
     pub made: u64,
+    /// Records that sampling left out; they have no number and are not lost.
+    pub sampled_out: u64,
     /// Records that a receiver took.
     pub delivered: u64,
     /// Requests that a receiver took.
@@ -139,6 +162,12 @@ pub struct Counters {
     pub queued: u64,
     /// Records in the request that is being sent.
     pub in_flight: u64,
+    /// Records that an earlier run left on disk.
+    pub restored: u64,
+    /// Records on disk.
+    pub stored: u64,
+    /// Bytes of files of the queue on disk.
+    pub disk_bytes: u64,
     /// Flows in the flow table.
     pub flows_active: u64,
     /// Flows seen since the start.
@@ -168,11 +197,15 @@ impl Telemetry {
     pub fn counters(&self) -> Counters {
         Counters {
             made: read(&self.made),
+            sampled_out: self.sampled_out(),
             delivered: read(&self.delivered),
             requests: read(&self.requests),
             retries: read(&self.retries),
             queued: read(&self.queued),
             in_flight: read(&self.in_flight),
+            restored: read(&self.restored),
+            stored: self.stored(),
+            disk_bytes: self.disk_bytes(),
             flows_active: read(&self.flows_active),
             flows: read(&self.flows),
             late: read(&self.late),
@@ -223,10 +256,28 @@ impl Telemetry {
         read(&self.made)
     }
 
+    /// Records that sampling left out.
+    #[must_use]
+    pub fn sampled_out(&self) -> u64 {
+        read(&self.sampled_out)
+    }
+
     /// Records that a receiver took.
     #[must_use]
     pub fn delivered(&self) -> u64 {
         read(&self.delivered)
+    }
+
+    /// Requests that a receiver took.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        read(&self.requests)
+    }
+
+    /// Records that an earlier run left on disk.
+    #[must_use]
+    pub fn restored(&self) -> u64 {
+        read(&self.restored)
     }
 
     /// Attempts that failed and were tried again.
@@ -239,6 +290,18 @@ impl Telemetry {
     #[must_use]
     pub fn queued(&self) -> u64 {
         read(&self.queued)
+    }
+
+    /// Records on disk.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        read(&self.stored)
+    }
+
+    /// Bytes of files of the queue on disk.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        read(&self.disk_bytes)
     }
 
     /// Flows in the flow table.
@@ -260,6 +323,19 @@ impl Telemetry {
     pub(crate) fn set_queue(&self, queued: usize, in_flight: usize) {
         self.queued.store(queued as u64, Ordering::Relaxed);
         self.in_flight.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave_out(&self) {
+        self.sampled_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_restored(&self, records: u64) {
+        self.restored.store(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_disk(&self, records: u64, bytes: u64) {
+        self.stored.store(records, Ordering::Relaxed);
+        self.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn took(&self, records: u64) {
@@ -289,28 +365,57 @@ impl Telemetry {
         self.set_lost(LossPlace::FlowMemory, table.forgotten);
     }
 
-    pub(crate) fn add_traffic(&self, record: &FlowRecord, delta: CounterSet) {
-        let index = usize::from(!logs::is_client(record))
-            + 2 * usize::from(logs::transport(record) == "udp")
-            + 4 * usize::from(logs::network_type(record) == "ipv6");
+    /// Adds what an event says of the traffic.
+    pub(crate) fn add_event(&self, event: &FlowEvent) {
+        let index = traffic_index(&event.record);
         if let Some(traffic) = self.traffic.get(index) {
-            traffic
-                .bytes_sent
-                .fetch_add(delta.bytes_sent, Ordering::Relaxed);
-            traffic
-                .bytes_received
-                .fetch_add(delta.bytes_received, Ordering::Relaxed);
-            traffic
-                .packets_sent
-                .fetch_add(delta.packets_sent, Ordering::Relaxed);
-            traffic
-                .packets_received
-                .fetch_add(delta.packets_received, Ordering::Relaxed);
+            traffic.add(event.delta);
         }
+        if event.kind == FlowEventKind::End
+            && let Some(histograms) = self.histograms.get()
+            && let Some(key) = traffic_key(index)
+        {
+            record_end(histograms, key, event);
+        }
+    }
+
+    /// What is recorded flow by flow; without it nothing is.
+    pub(crate) fn set_histograms(&self, histograms: Histograms) {
+        // Set once: a run has one meter.
+        self.histograms.get_or_init(|| histograms);
     }
 }
 
+fn record_end(histograms: &Histograms, key: TrafficKey, event: &FlowEvent) {
+    let record = &event.record;
+    if key.transport == "tcp" && record.smoothed_rtt_us != 0 {
+        histograms.record_rtt(key, f64::from(record.smoothed_rtt_us) / 1e6);
+    }
+    if record.flags & FLAG_START_INFERRED == 0 {
+        let lived_ns = event.time_unix_ns.saturating_sub(event.start_unix_ns);
+        let lived = std::time::Duration::from_nanos(lived_ns);
+        histograms.record_duration(key, lived.as_secs_f64());
+    }
+}
+
+fn traffic_index(record: &FlowRecord) -> usize {
+    usize::from(!logs::is_client(record))
+        + 2 * usize::from(logs::transport(record) == "udp")
+        + 4 * usize::from(logs::network_type(record) == "ipv6")
+}
+
 impl Traffic {
+    fn add(&self, delta: CounterSet) {
+        for (counter, more) in [
+            (&self.bytes_sent, delta.bytes_sent),
+            (&self.bytes_received, delta.bytes_received),
+            (&self.packets_sent, delta.packets_sent),
+            (&self.packets_received, delta.packets_received),
+        ] {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
     fn read(&self) -> CounterSet {
         CounterSet {
             bytes_sent: read(&self.bytes_sent),

@@ -51,6 +51,7 @@ impl Observations {
                 .client_fingerprint
                 .as_deref()
                 .map(|it| self.shared(it)),
+            owner: None,
             bytes_out: record.bytes_out,
             bytes_in: record.bytes_in,
             duration: record.duration,

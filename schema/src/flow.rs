@@ -15,6 +15,10 @@ pub use crate::exporter_record::{
 /// Event name of a flow record.
 pub const EVENT_NAME: &str = "beaconwatch.network.flow";
 
+/// What comes before a label's key in the attributes of a pod's labels (`k8s.pod.label.app`): their names are the cluster's,
+/// so the table has none of them. A record has those that `exporter.kubernetes.labels` lists.
+pub const K8S_POD_LABEL_PREFIX: &str = "k8s.pod.label.";
+
 /// Value of [`EVENT`]: the flow began.
 pub const EVENT_START: &str = "start";
 /// Value of [`EVENT`]: the flow lives.
@@ -50,6 +54,8 @@ fields! {
         "TCP: the handshake was completed. UDP: datagrams went both ways.", "true";
     OWN = "beaconwatch.flow.own", Boolean, "", Optional, Beaconwatch,
         "True for traffic of Beaconwatch itself (OTLP, deliveries): it is never scored.", "true";
+    SAMPLING_RATIO = "beaconwatch.flow.sampling_ratio", Double, "1", Optional, Beaconwatch,
+        "The part of all flows that the exporter reports, when it is not all of them: a flow stands for one divided by it.", "0.25";
     SOURCE_BYTES = "beaconwatch.flow.source.bytes", Long, "By", Required, Beaconwatch,
         "IP-layer bytes from source to destination since the start.", "1034",
         Ecs "source.bytes", Cim "bytes_out";
@@ -108,7 +114,7 @@ fields! {
         "Command name of the process, as the kernel has it (15 characters).", "curl",
         Ecs "process.name", Cim "app";
     PROCESS_EXECUTABLE_PATH = "process.executable.path", Keyword, "", Optional, OpenTelemetry,
-        "Executable of the process, when it still lived when the exporter looked.", "/usr/bin/curl",
+        "Executable of the process, when it still lived when the exporter looked; ends in ` (deleted)` when the file was removed.", "/usr/bin/curl",
         Ecs "process.executable", Sigma "Image";
     PROCESS_CREATION_TIME = "process.creation.time", Keyword, "", Optional, OpenTelemetry,
         "Start of the process, RFC 3339.", "2025-11-22T08:26:30.123456789Z",
@@ -116,6 +122,53 @@ fields! {
     PROCESS_REAL_USER_ID = "process.real_user.id", Long, "", Optional, OpenTelemetry,
         "User id of the process.", "1000",
         Ecs "process.real_user.id" as Keyword, Cim "user", Sigma "User";
+    PROCESS_REAL_USER_NAME = "process.real_user.name", Keyword, "", Optional, OpenTelemetry,
+        "Name of that user in the host's /etc/passwd; absent for processes in containers.", "alice",
+        Ecs "process.real_user.name";
+    PROCESS_COMMAND_LINE = "process.command_line", Keyword, "", Optional, OpenTelemetry,
+        "Command line of the process, its arguments joined by spaces: only when `exporter.process.command_line` asks for it.", "curl -s https://updates.example.org/",
+        Ecs "process.command_line", Cim "process";
+    PROCESS_HASH = "beaconwatch.process.executable.sha256", Keyword, "", Optional, Beaconwatch,
+        "SHA-256 of the executable: only when `exporter.process.hash` asks for it; absent until it is computed.", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        Ecs "process.hash.sha256", Cim "process_hash";
+    PARENT_PID = "process.parent_pid", Long, "", Optional, OpenTelemetry,
+        "Parent of the process when the exporter looked.", "4700",
+        Ecs "process.parent.pid", Cim "parent_process_id";
+    PARENT_NAME = "beaconwatch.process.parent.name", Keyword, "", Optional, Beaconwatch,
+        "Command name of the parent, as the kernel has it (15 characters).", "bash",
+        Ecs "process.parent.name", Cim "parent_process_name";
+    PARENT_EXECUTABLE = "beaconwatch.process.parent.executable", Keyword, "", Optional, Beaconwatch,
+        "Executable of the parent.", "/usr/bin/bash",
+        Ecs "process.parent.executable", Cim "parent_process_path";
+    PARENT_START = "beaconwatch.process.parent.start", Keyword, "", Optional, Beaconwatch,
+        "Start of the parent, RFC 3339, to a hundredth of a second.", "2025-11-22T08:00:00.12Z",
+        Ecs "process.parent.start" as Date;
+    CONTAINER_ID = "container.id", Keyword, "", Optional, OpenTelemetry,
+        "Container of the process, when it is in one.", "3f4a5b6c7d8e9f00112233445566778899aabbccddeeff001122334455667788",
+        Ecs "container.id";
+    CONTAINER_RUNTIME = "container.runtime.name", Keyword, "", Optional, OpenTelemetry,
+        "Runtime of the container: docker, containerd, cri-o or podman; absent when its cgroup does not tell.", "containerd",
+        Ecs "container.runtime";
+    SYSTEMD_UNIT = "beaconwatch.systemd.unit", Keyword, "", Optional, Beaconwatch,
+        "Unit of the host's systemd that the process belongs to.", "nginx.service";
+    SYSTEMD_USER_UNIT = "beaconwatch.systemd.user_unit", Keyword, "", Optional, Beaconwatch,
+        "Unit of a user's systemd that the process belongs to.", "backup.service";
+    SYSTEMD_SLICE = "beaconwatch.systemd.slice", Keyword, "", Optional, Beaconwatch,
+        "Innermost slice of the host's systemd around the process.", "system.slice";
+    K8S_POD_UID = "k8s.pod.uid", Keyword, "", Optional, OpenTelemetry,
+        "Pod of the process.", "0f8e4a2f-6d3b-4c1e-9a5d-7c0b1a2f3e4d",
+        Ecs "orchestrator.resource.id";
+    K8S_POD_NAME = "k8s.pod.name", Keyword, "", Optional, OpenTelemetry,
+        "Name of the pod; this and what follows only with `exporter.kubernetes.enabled`, once the kubelet has told.", "web-7d4b9c6f5-x2x7k",
+        Ecs "orchestrator.resource.name";
+    K8S_NAMESPACE_NAME = "k8s.namespace.name", Keyword, "", Optional, OpenTelemetry,
+        "Namespace of the pod.", "shop",
+        Ecs "orchestrator.namespace";
+    K8S_NODE_NAME = "k8s.node.name", Keyword, "", Optional, OpenTelemetry,
+        "Node of the pod.", "node-3";
+    K8S_CONTAINER_NAME = "k8s.container.name", Keyword, "", Optional, OpenTelemetry,
+        "Name of the container in its pod.", "nginx",
+        Ecs "container.name";
     CGROUP_ID = "beaconwatch.process.cgroup_id", Long, "", Optional, Beaconwatch,
         "Kernel's id of the cgroup v2 of the process.", "3251";
 }

@@ -74,6 +74,12 @@ fn field_reference() -> String {
         flow::EVENT_NAME,
     );
     table(&mut text, flow::FIELDS);
+    let _infallible = write!(
+        text,
+        "\nLabels of the pod have attributes of their own, `{}<key>`: those that `exporter.kubernetes.labels` lists. Stores \
+         keep them in the document and do not index them.\n",
+        flow::K8S_POD_LABEL_PREFIX,
+    );
     text.push_str(
         "\n## Flow document\n\n\
          A flow record in a store: its attributes have their ECS names, as the table above says, and these fields are \

@@ -34,6 +34,10 @@ fields! {
         "Title of the Sigma rule.", "Beacons Of Several Hosts To One Destination";
     SUPPRESSION_COUNT = "beaconwatch.suppression.count", Long, "", Optional, Beaconwatch,
         "Matches of this rule since its document before that got none of their own.", "17";
+    SYSTEMD_UNIT = "beaconwatch.systemd.unit", Keyword, "", Optional, Beaconwatch,
+        "Unit of systemd at the source: of one flow.", "nginx.service";
+    CONTAINER_ID = "container.id", Keyword, "", Optional, Ecs,
+        "Container at the source: of one flow.", "3f4a5b6c7d8e9f00112233445566778899aabbccddeeff001122334455667788";
     DATA_STREAM_DATASET = "data_stream.dataset", ConstantKeyword, "", Required, Ecs,
         "Always beaconwatch.rule.", "beaconwatch.rule";
     DATA_STREAM_NAMESPACE = "data_stream.namespace", ConstantKeyword, "", Required, Ecs,
@@ -103,18 +107,30 @@ fields! {
         "Always Beaconwatch.", "Beaconwatch";
     OBSERVER_VERSION = "observer.version", Keyword, "", Required, Ecs,
         "Version of the detector.", "0.1.0";
+    ORCHESTRATOR_NAMESPACE = "orchestrator.namespace", Keyword, "", Optional, Ecs,
+        "Kubernetes namespace of the pod at the source: of one flow.", "shop";
+    ORCHESTRATOR_RESOURCE_NAME = "orchestrator.resource.name", Keyword, "", Optional, Ecs,
+        "Name of the pod at the source: of one flow.", "web-7d4b9c6f5-x2x7k";
     PROCESS_EXECUTABLE = "process.executable", Keyword, "", Optional, Ecs,
         "Path of the executable at the source.", "/usr/bin/curl",
         Cim "process_path", Sigma "Image";
     PROCESS_NAME = "process.name", Keyword, "", Optional, Ecs,
         "Command name of the process at the source.", "curl",
         Cim "process_name";
+    PROCESS_PARENT_EXECUTABLE = "process.parent.executable", Keyword, "", Optional, Ecs,
+        "Path of the parent's executable at the source: of one flow.", "/usr/bin/bash",
+        Cim "parent_process_path";
+    PROCESS_PARENT_NAME = "process.parent.name", Keyword, "", Optional, Ecs,
+        "Command name of the parent at the source: of one flow.", "bash",
+        Cim "parent_process_name";
     PROCESS_PID = "process.pid", Long, "", Optional, Ecs,
         "Id of the process at the source.", "4711",
         Cim "process_id", Sigma "ProcessId";
     PROCESS_REAL_USER_ID = "process.real_user.id", Keyword, "", Optional, Ecs,
         "User id of the process at the source.", "1000",
         Cim "user", Sigma "User";
+    PROCESS_REAL_USER_NAME = "process.real_user.name", Keyword, "", Optional, Ecs,
+        "Name of that user: of one flow.", "alice";
     RELATED_HOSTS = "related.hosts", Keyword [array], "", Optional, Ecs,
         "Names of hosts and servers in the documents.", "web-3";
     RELATED_IP = "related.ip", Ip [array], "", Optional, Ecs,

@@ -10,10 +10,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use beaconwatch_exporter::enrich::Attribution;
 use beaconwatch_exporter::flow::{BootId, FlowEvent, FlowTable, Moment, TableSettings};
 use beaconwatch_exporter::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use beaconwatch_records::{CloseReason, CounterSet, FlowRecord, Owner, RecordKind, Role};
-use prost::Message;
 
 /// Counts the bytes that are allocated at one time, while memory is measured.
 struct Counting;
@@ -133,36 +133,30 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
     }
     let table_s = cpu_s() - began;
     let encoder = encoder();
-    let executable: std::sync::Arc<str> = "/usr/bin/curl".into();
+    let owner = std::sync::Arc::new(Attribution {
+        name: Some("curl".into()),
+        user_id: Some(1000),
+        user_name: Some("alice".into()),
+        executable: Some("/usr/bin/curl".into()),
+        ..Attribution::default()
+    });
     let began = cpu_s();
     let mut bytes = 0;
-    let mut buffer = Vec::new();
-    let mut events = events.into_iter().zip(0u64..);
-    loop {
-        let records: Vec<_> = events
-            .by_ref()
-            .take(batch)
-            .map(|(event, sequence)| {
-                encoder.record(&NumberedEvent {
-                    sequence,
-                    observed_unix_ns: NOW.unix_ns,
-                    content: Content::Flow {
-                        event,
-                        executable: Some(executable.clone()),
-                        own: false,
-                    },
-                })
-            })
-            .collect();
-        if records.is_empty() {
-            break;
+    let mut events = events.into_iter().zip(0u64..).peekable();
+    while events.peek().is_some() {
+        let mut request = encoder.request(batch, usize::MAX);
+        for (event, sequence) in events.by_ref().take(batch) {
+            request.push(&NumberedEvent {
+                sequence,
+                observed_unix_ns: NOW.unix_ns,
+                content: Content::Flow {
+                    event,
+                    owner: owner.clone(),
+                    own: false,
+                },
+            });
         }
-        buffer.clear();
-        let request = encoder.request(records);
-        bytes += request.encoded_len();
-        if request.encode(&mut buffer).is_ok() {
-            black_box(&buffer);
-        }
+        bytes += black_box(request.finish()).len();
     }
     (table_s, cpu_s() - began, bytes as f64)
 }

@@ -8,9 +8,8 @@ use async_trait::async_trait;
 use beaconwatch_exporter::{Counters, ExportError, Exporter, LogsTarget, RunError, Telemetry};
 use beaconwatch_sidecar::destinations::DestinationKind;
 use beaconwatch_sidecar::{Clock, Receiver, Sidecar, StatusSource};
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -123,17 +122,14 @@ impl InProcess {
 
 #[async_trait]
 impl LogsTarget for InProcess {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
         let Some(receiver) = self.receiver.get() else {
             return Err(ExportError::retryable(
                 "the receiver is not ready yet",
                 None,
             ));
         };
-        receiver.accept(request.clone()).await.map_err(|error| {
+        receiver.accept_encoded(&request).await.map_err(|error| {
             if error.is_retryable() {
                 ExportError::retryable(error.to_string(), error.retry_after())
             } else {

@@ -91,8 +91,8 @@ fn as_protocol(text: &str) -> Result<Value, &'static str> {
 
 fn as_compression(text: &str) -> Result<Value, &'static str> {
     match text {
-        "none" | "gzip" => Ok(Value::from(text)),
-        _ => Err("none or gzip"),
+        "none" | "gzip" | "zstd" => Ok(Value::from(text)),
+        _ => Err("none, gzip or zstd"),
     }
 }
 

@@ -12,24 +12,35 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_with::{DurationSecondsWithFrac, serde_as};
 
+mod disk;
 mod environment;
 mod error;
 mod load;
+mod metrics;
 mod otlp;
+mod owner;
+mod privacy;
+mod sampling;
 mod secret;
 
 #[cfg(test)]
 mod tests;
 
+pub use disk::DiskConfig;
 pub use environment::OtelEnvironment;
 pub use error::ConfigError;
 pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
+pub use metrics::{MetricsConfig, PrometheusConfig};
 pub use otlp::{Otlp, SignalOverrides};
+pub use owner::{KubernetesConfig, ProcessConfig};
+pub use privacy::{PrivacyConfig, PrivateField};
+pub use sampling::SamplingConfig;
 pub use secret::Secret;
 
 use crate::capture::CaptureSettings;
 use crate::deliver::{BatchLimits, RetryPolicy};
 use crate::flow::TableSettings;
+use crate::otlp::metrics::MetricsSettings;
 
 /// Settings of the exporter.
 #[serde_as]
@@ -72,6 +83,8 @@ pub struct Config {
     pub capture: CaptureConfig,
     /// Queue in front of the network.
     pub queue: QueueConfig,
+    /// Which flows are reported.
+    pub sampling: SamplingConfig,
     /// Limits of one request.
     pub batch: BatchConfig,
     /// Back-off between attempts.
@@ -80,6 +93,12 @@ pub struct Config {
     pub otlp: Otlp,
     /// The exporter's own metrics.
     pub metrics: MetricsConfig,
+    /// What is said of processes.
+    pub process: ProcessConfig,
+    /// Names and labels of pods.
+    pub kubernetes: KubernetesConfig,
+    /// What records do not say plainly.
+    pub privacy: PrivacyConfig,
 }
 
 /// The kernel part.
@@ -102,6 +121,8 @@ pub struct QueueConfig {
     pub max_records: usize,
     /// Bytes of memory at most.
     pub max_bytes: usize,
+    /// What waits on disk.
+    pub disk: DiskConfig,
 }
 
 /// Limits of one request.
@@ -127,18 +148,6 @@ pub struct RetryConfig {
     pub max_s: Duration,
 }
 
-/// The exporter's own metrics over OTLP.
-#[serde_as]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// Whether metrics are sent. When absent: if an OTLP endpoint is configured.
-    pub enabled: Option<bool>,
-    /// Time between two exports.
-    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
-    pub interval_s: Duration,
-}
-
 impl Default for Config {
     fn default() -> Self {
         let table = TableSettings::default();
@@ -156,10 +165,14 @@ impl Default for Config {
             host_name: None,
             capture: CaptureConfig::default(),
             queue: QueueConfig::default(),
+            sampling: SamplingConfig::default(),
             batch: BatchConfig::default(),
             retry: RetryConfig::default(),
             otlp: Otlp::default(),
             metrics: MetricsConfig::default(),
+            process: ProcessConfig::default(),
+            kubernetes: KubernetesConfig::default(),
+            privacy: PrivacyConfig::default(),
         }
     }
 }
@@ -180,6 +193,7 @@ impl Default for QueueConfig {
         Self {
             max_records: 200_000,
             max_bytes: 64 * 1024 * 1024,
+            disk: DiskConfig::default(),
         }
     }
 }
@@ -204,23 +218,19 @@ impl Default for RetryConfig {
     }
 }
 
-impl Default for MetricsConfig {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            interval_s: Duration::from_mins(1),
-        }
-    }
-}
-
 impl Config {
     /// Checks what types cannot say. Opens nothing.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_durations()?;
         self.validate_counts()?;
+        self.queue.disk.validate()?;
+        self.metrics.validate()?;
+        self.sampling.validate()?;
         self.otlp.logs_connection()?;
         self.otlp.metrics_connection()?;
-        Ok(())
+        self.process.validate()?;
+        self.kubernetes.validate()?;
+        self.privacy.validate()
     }
 
     fn validate_durations(&self) -> Result<(), ConfigError> {
@@ -310,6 +320,24 @@ impl Config {
             initial: self.retry.initial_s,
             max: self.retry.max_s,
         }
+    }
+
+    /// Where metrics go.
+    pub(crate) fn metrics_settings(
+        &self,
+        queue_capacity: usize,
+    ) -> Result<MetricsSettings, ConfigError> {
+        let otlp = if self.metrics_enabled() {
+            Some((self.otlp.metrics_connection()?, self.metrics.interval_s))
+        } else {
+            None
+        };
+        Ok(MetricsSettings {
+            otlp,
+            listen: self.metrics.prometheus.listen,
+            max_attribute_sets: self.metrics.max_attribute_sets,
+            queue_capacity,
+        })
     }
 
     /// Whether the exporter sends its own metrics.

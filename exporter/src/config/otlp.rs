@@ -9,6 +9,7 @@ use serde_with::{DurationSecondsWithFrac, serde_as};
 
 use super::{ConfigError, Headers};
 use crate::otlp::connection::{Compression, Connection, Protocol, Tls};
+use crate::otlp::endpoint::Endpoint;
 
 /// Where OTLP goes, and how.
 #[serde_as]
@@ -16,13 +17,14 @@ use crate::otlp::connection::{Compression, Connection, Protocol, Tls};
 #[serde(default, deny_unknown_fields)]
 pub struct Otlp {
     /// Base URL; for HTTP `/v1/logs` and `/v1/metrics` are appended. When absent:
-    /// `http://localhost:4317` (gRPC) or `http://localhost:4318` (HTTP).
+    /// `http://localhost:4317` (gRPC) or `http://localhost:4318` (HTTP). A Unix socket is
+    /// `unix:///run/otelcol.sock`.
     pub endpoint: Option<String>,
     /// `grpc` or `http/protobuf`.
     pub protocol: Protocol,
     /// Headers of every request.
     pub headers: Headers,
-    /// `none` or `gzip`.
+    /// `none`, `gzip` or `zstd`.
     pub compression: Compression,
     /// Longest time for one attempt.
     #[serde_as(as = "DurationSecondsWithFrac<f64>")]
@@ -44,13 +46,13 @@ pub struct Otlp {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignalOverrides {
-    /// URL, used as it is.
+    /// URL, used as it is, or a Unix socket.
     pub endpoint: Option<String>,
     /// `grpc` or `http/protobuf`.
     pub protocol: Option<Protocol>,
     /// Headers instead of the general ones.
     pub headers: Option<Headers>,
-    /// `none` or `gzip`.
+    /// `none`, `gzip` or `zstd`.
     pub compression: Option<Compression>,
     /// Longest time for one attempt.
     #[serde_as(as = "Option<DurationSecondsWithFrac<f64>>")]
@@ -101,7 +103,7 @@ impl Otlp {
         &self,
         signal: &SignalOverrides,
         name: &str,
-        http_path: &str,
+        http_path: &'static str,
     ) -> Result<Connection, ConfigError> {
         let protocol = signal.protocol.unwrap_or(self.protocol);
         let (key, endpoint) = match (&signal.endpoint, &self.endpoint) {
@@ -115,7 +117,7 @@ impl Otlp {
             }
         };
         Ok(Connection {
-            endpoint: Connection::parse_endpoint(&endpoint).map_err(|expected| {
+            endpoint: Endpoint::parse(&endpoint, http_path).map_err(|expected| {
                 ConfigError::invalid(&key, format_args!("`{endpoint}`"), &expected)
             })?,
             protocol,

@@ -168,14 +168,32 @@ fn values_out_of_range_are_refused_with_what_was_expected() {
             ("update_interval_s = 1e9", "update_interval_s"),
             ("max_flows = 0", "max_flows"),
             ("batch.max_bytes = 0", "batch.max_bytes"),
+            ("queue.disk.max_bytes = 1", "queue.disk.max_bytes"),
+            ("queue.disk.directory = \"queue\"", "queue.disk.directory"),
+            (
+                "metrics.max_attribute_sets = 0",
+                "metrics.max_attribute_sets",
+            ),
+            ("sampling.ratio = 0", "sampling.ratio"),
+            ("sampling.ratio = 1.1", "sampling.ratio"),
+            ("sampling.ratio = nan", "sampling.ratio"),
             ("capture.ring_bytes = 100000", "capture.ring_bytes"),
             ("capture.max_peers = 0", "capture.max_peers"),
             ("drain_timeout_s = 1e6", "drain_timeout_s"),
             ("otlp.timeout_s = 0", "otlp.timeout_s"),
             ("otlp.endpoint = \"collector:4317\"", "otlp.endpoint"),
             ("otlp.endpoint = \"ftp://collector\"", "otlp.endpoint"),
+            ("otlp.endpoint = \"unix:otelcol.sock\"", "otlp.endpoint"),
             ("otlp.logs.endpoint = \"/v1/logs\"", "otlp.logs.endpoint"),
             ("otlp.headers = { \"a b\" = \"c\" }", "otlp.headers"),
+            ("process.hash_max_bytes = 0", "process.hash_max_bytes"),
+            (
+                "kubernetes.url = \"http://node:10255/pods\"",
+                "kubernetes.url",
+            ),
+            ("kubernetes.labels = [\"\"]", "kubernetes.labels"),
+            ("kubernetes.timeout_s = 0", "kubernetes.timeout_s"),
+            ("privacy.pseudonymise = [\"user\"]", "privacy.key_file"),
         ] {
             jail.create_file("b.toml", &format!("[exporter]\n{text}"))
                 .unwrap();
@@ -187,6 +205,7 @@ fn values_out_of_range_are_refused_with_what_was_expected() {
             assert!(error.contains("expected"), "{text}: {error}");
         }
         for text in [
+            "privacy.omit = [\"source_address\"]",
             "flush_interval_s = nan",
             "flush_interval_s = -1",
             "max_flows = -1",
@@ -261,6 +280,11 @@ fn endpoints_follow_the_specification() {
         ]),
         pair("http://d:2/", "http://c:1/v1/metrics")
     );
+    let socket = "unix:///run/otelcol.sock";
+    assert_eq!(
+        endpoints(&[http, ("OTEL_EXPORTER_OTLP_ENDPOINT", socket)]),
+        pair(socket, socket)
+    );
 }
 
 #[test]
@@ -271,7 +295,7 @@ fn variables_of_one_signal_beat_general_ones() {
             "b.toml",
             &[
                 ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
-                ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
                 ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,b=x%20y%2Cz"),
                 ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
                 ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "C=3"),
@@ -286,7 +310,7 @@ fn variables_of_one_signal_beat_general_ones() {
         assert_eq!(logs.timeout, Duration::from_millis(100));
         assert_eq!(metrics.timeout, Duration::from_millis(2500));
         assert_eq!(logs.compression, Compression::None);
-        assert_eq!(metrics.compression, Compression::Gzip);
+        assert_eq!(metrics.compression, Compression::Zstd);
         assert_eq!(logs.headers.keys().collect::<Vec<_>>(), ["c"]);
         assert_eq!(metrics.headers["b"].reveal(), "x y,z");
         assert_eq!(logs.protocol, Protocol::HttpProtobuf);

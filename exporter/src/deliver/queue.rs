@@ -20,6 +20,7 @@ pub struct Queue {
     telemetry: Arc<Telemetry>,
     arrived: Notify,
     overflowed: Notify,
+    crowded: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +44,7 @@ impl Queue {
             telemetry,
             arrived: Notify::new(),
             overflowed: Notify::new(),
+            crowded: Notify::new(),
         }
     }
 
@@ -62,6 +64,9 @@ impl Queue {
             self.telemetry.lose(LossPlace::Queue, excess as u64);
             state.overflows += 1;
             self.overflowed.notify_one();
+        }
+        if self.is_crowded(&state) {
+            self.crowded.notify_one();
         }
         self.publish(&state);
         self.arrived.notify_one();
@@ -93,14 +98,31 @@ impl Queue {
         }
     }
 
-    /// Gives back events that did not fit into a request; they are the next to be taken.
-    pub fn give_back(&self, events: Vec<NumberedEvent>) {
+    /// Takes the oldest events, at most `max`, beside those that are being sent.
+    pub fn take_oldest(&self, max: usize) -> Vec<NumberedEvent> {
         let mut state = self.lock();
-        state.in_flight = state.in_flight.saturating_sub(events.len());
+        let count = state.events.len().min(max.max(1));
+        let taken = state.events.drain(..count).collect();
+        self.publish(&state);
+        taken
+    }
+
+    /// Puts back what [`Queue::take_oldest`] took.
+    pub fn put_back(&self, events: Vec<NumberedEvent>) {
+        let mut state = self.lock();
         for event in events.into_iter().rev() {
             state.events.push_front(event);
         }
         self.publish(&state);
+    }
+
+    /// Gives back events that did not fit into a request; they are the next to be taken.
+    pub fn give_back(&self, events: Vec<NumberedEvent>) {
+        {
+            let mut state = self.lock();
+            state.in_flight = state.in_flight.saturating_sub(events.len());
+        }
+        self.put_back(events);
     }
 
     /// What was taken is done with.
@@ -138,6 +160,20 @@ impl Queue {
         while self.overflows() <= seen {
             self.overflowed.notified().await;
         }
+    }
+
+    /// Returns once half of the room is taken.
+    pub async fn crowded(&self) {
+        loop {
+            if self.is_crowded(&self.lock()) {
+                return;
+            }
+            self.crowded.notified().await;
+        }
+    }
+
+    fn is_crowded(&self, state: &State) -> bool {
+        state.events.len() >= self.capacity.div_ceil(2)
     }
 
     fn publish(&self, state: &State) {

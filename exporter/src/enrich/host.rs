@@ -5,25 +5,33 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::Privacy;
 use crate::config::Config;
 use crate::flow::{BootId, Moment};
 use crate::otlp::logs::Identity;
 
 /// Who exports: settings first, then what the host says of itself. A run gets a random identity.
 ///
-/// Without a machine id the host's identity is a hash of its name: stable, but only as unique as the name.
+/// Without a machine id the host's identity is a hash of its name: stable, but only as unique as the name. Of a name
+/// that is left out it is the run's identity, because a hash can be guessed.
 #[must_use]
-pub fn identify(config: &Config, started: Moment, own_namespace: u64) -> Identity {
-    let host_name = config.host_name.clone().unwrap_or_else(|| {
-        first_line(Path::new("/proc/sys/kernel/hostname")).unwrap_or_else(|| "unknown".to_owned())
-    });
+pub fn identify(
+    config: &Config,
+    privacy: &Privacy,
+    started: Moment,
+    own_namespace: u64,
+) -> Identity {
+    let host_name = privacy.host_name(name(config));
+    let exporter_id = hex::encode(rand::random::<[u8; 16]>());
     let host_id = config
         .host_id
         .clone()
         .or_else(|| first_line(Path::new("/etc/machine-id")))
         .or_else(|| first_line(Path::new("/var/lib/dbus/machine-id")))
-        .unwrap_or_else(|| format!("{:032x}", xxh3_128(host_name.as_bytes())));
-    let exporter_id = hex::encode(rand::random::<[u8; 16]>());
+        .unwrap_or_else(|| match host_name.as_str() {
+            "" => exporter_id.clone(),
+            name => format!("{:032x}", xxh3_128(name.as_bytes())),
+        });
     Identity {
         exporter_id,
         host_id,
@@ -31,6 +39,14 @@ pub fn identify(config: &Config, started: Moment, own_namespace: u64) -> Identit
         own_namespace,
         started,
     }
+}
+
+/// Name of this host: the settings' or the kernel's.
+#[must_use]
+pub fn name(config: &Config) -> String {
+    config.host_name.clone().unwrap_or_else(|| {
+        first_line(Path::new("/proc/sys/kernel/hostname")).unwrap_or_else(|| "unknown".to_owned())
+    })
 }
 
 /// Identity of this boot; 0 when the kernel does not tell.

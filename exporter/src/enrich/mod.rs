@@ -1,9 +1,25 @@
-//! What user space adds to a flow: the executable behind a process, and whether it is Beaconwatch itself.
+//! What user space adds to a flow: who owns its socket, and whether that is Beaconwatch itself.
 //!
-//! - [`process`]: executables, by `/proc`
+//! - [`owner`]: process, parent, user, container, pod and unit, remembered
+//! - [`own`]: which processes are Beaconwatch's own
+//! - [`workload`]: what a path in the cgroup tree names
+//! - [`kubernetes`]: what the kubelet says of pods
+//! - [`privacy`]: what is left out or pseudonymised
 //! - [`host`]: identity of this host and run
 
+mod cgroup;
+pub mod hash;
 pub mod host;
-pub mod process;
+pub mod kubernetes;
+mod memory;
+pub mod own;
+pub mod owner;
+pub mod privacy;
+mod procfs;
+mod users;
+pub mod workload;
 
-pub use process::{OwnProcesses, ProcessLookup};
+pub use kubernetes::{PodReader, Pods};
+pub use own::OwnProcesses;
+pub use owner::{Attribution, OwnerLookup, Parent};
+pub use privacy::Privacy;

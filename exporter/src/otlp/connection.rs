@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::{Endpoint, socket_of};
 use crate::config::Headers;
 
 /// OTLP transport.
@@ -33,11 +33,12 @@ impl Protocol {
         }
     }
 
-    /// URL of a signal below the base URL: HTTP has a path for each signal, gRPC has none.
+    /// URL of a signal below the base URL: HTTP has a path for each signal, gRPC and sockets have none.
     #[must_use]
     pub fn signal_url(self, base: &str, http_path: &str) -> String {
         match self {
             Self::Grpc => base.to_owned(),
+            Self::HttpProtobuf if socket_of(base).is_some() => base.to_owned(),
             Self::HttpProtobuf => format!("{}{http_path}", base.trim_end_matches('/')),
         }
     }
@@ -51,6 +52,8 @@ pub enum Compression {
     None,
     /// gzip.
     Gzip,
+    /// Zstandard: not in the OTLP specification, but Collectors take it.
+    Zstd,
 }
 
 /// PEM files for TLS; used when the endpoint's scheme is `https`.
@@ -67,8 +70,8 @@ pub struct Tls {
 /// How one signal is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
-    /// URL of the receiver (HTTP: with the signal's path).
-    pub endpoint: Uri,
+    /// Where the receiver listens (HTTP: with the signal's path).
+    pub endpoint: Endpoint,
     /// Transport.
     pub protocol: Protocol,
     /// Compression of requests.
@@ -79,27 +82,4 @@ pub struct Connection {
     pub headers: Headers,
     /// TLS files.
     pub tls: Tls,
-}
-
-impl Connection {
-    /// Reads an endpoint; the error says what was expected.
-    pub fn parse_endpoint(text: &str) -> Result<Uri, String> {
-        const EXPECTED: &str = "a URL such as http://collector:4317 or https://collector:4318";
-        let uri: Uri = text
-            .parse()
-            .map_err(|error| format!("{EXPECTED} ({error})"))?;
-        let scheme_known = matches!(uri.scheme_str(), Some("http" | "https"));
-        let has_host = uri.host().is_some_and(|host| !host.is_empty());
-        if scheme_known && has_host {
-            Ok(uri)
-        } else {
-            Err(EXPECTED.to_owned())
-        }
-    }
-
-    /// Whether the endpoint is reached over TLS.
-    #[must_use]
-    pub fn is_tls(&self) -> bool {
-        self.endpoint.scheme_str() == Some("https")
-    }
 }

@@ -8,20 +8,33 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use beaconwatch_records::{
-    CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Owner, Protocol,
-    Role,
+    CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Protocol, Role,
 };
 use beaconwatch_schema::{exporter_record, flow as names, heartbeat};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message;
 
+use super::request::RequestWriter;
+use super::wire::{self, Attributes};
+use crate::enrich::Attribution;
 use crate::flow::{FlowEvent, FlowEventKind, Moment};
+
+mod owner;
 
 #[cfg(test)]
 mod tests;
+
+/// Numbers of the fields of `LogRecord` that are written here.
+mod field {
+    pub(super) const TIME: u8 = 1;
+    pub(super) const SEVERITY_NUMBER: u8 = 2;
+    pub(super) const SEVERITY_TEXT: u8 = 3;
+    pub(super) const OBSERVED_TIME: u8 = 11;
+    pub(super) const EVENT_NAME: u8 = 12;
+}
 
 /// An event on its way out.
 #[derive(Clone, Debug)]
@@ -45,8 +58,8 @@ pub enum Content {
     Flow {
         /// The event.
         event: FlowEvent,
-        /// Path of the process's executable.
-        executable: Option<Arc<str>>,
+        /// Who owns the local socket.
+        owner: Arc<Attribution>,
         /// Traffic of Beaconwatch itself.
         own: bool,
     },
@@ -61,7 +74,7 @@ pub struct Identity {
     pub exporter_id: String,
     /// Machine id of the host.
     pub host_id: String,
-    /// Name of the host.
+    /// Name of the host; empty when the settings leave it out.
     pub host_name: String,
     /// Cookie of the exporter's own network namespace; 0 when unknown.
     pub own_namespace: u64,
@@ -70,26 +83,40 @@ pub struct Identity {
     pub started: Moment,
 }
 
-/// Makes log records and requests.
+impl Identity {
+    /// Attributes of every resource.
+    pub(super) fn resource(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let attributes = [
+            (names::HOST_ID, self.host_id.as_str()),
+            (names::HOST_NAME, &self.host_name),
+            (names::SERVICE_NAME, "beaconwatch-exporter"),
+            (names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+            (names::SERVICE_INSTANCE_ID, &self.exporter_id),
+        ];
+        let known = |(_, value): &(_, &str)| !value.is_empty();
+        attributes.into_iter().filter(known)
+    }
+}
+
+/// Makes log records and requests of one run.
 #[derive(Clone, Debug)]
 pub struct LogEncoder {
     identity: Identity,
-    resource: Resource,
-    scope: InstrumentationScope,
+    sampling_ratio: Option<f64>,
+    /// `ResourceLogs.resource`, as a field.
+    resource: Vec<u8>,
+    /// `ScopeLogs.scope`, as a field.
+    scope: Vec<u8>,
 }
 
 impl LogEncoder {
     /// An encoder for one run.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
+        let attributes = identity.resource();
+        let attributes = attributes.map(|(key, value)| resource_attribute(key, value));
         let resource = Resource {
-            attributes: vec![
-                text(names::HOST_ID, &identity.host_id),
-                text(names::HOST_NAME, &identity.host_name),
-                text(names::SERVICE_NAME, "beaconwatch-exporter"),
-                text(names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
-                text(names::SERVICE_INSTANCE_ID, &identity.exporter_id),
-            ],
+            attributes: attributes.collect(),
             ..Resource::default()
         };
         let scope = InstrumentationScope {
@@ -99,68 +126,76 @@ impl LogEncoder {
         };
         Self {
             identity,
-            resource,
-            scope,
+            sampling_ratio: None,
+            resource: first_field(&resource),
+            scope: first_field(&scope),
         }
     }
 
-    /// One request that carries the records.
+    /// States in each flow record which part of all flows is reported, when it is not all of them.
     #[must_use]
-    pub fn request(&self, log_records: Vec<LogRecord>) -> ExportLogsServiceRequest {
-        let scope_logs = ScopeLogs {
-            scope: Some(self.scope.clone()),
-            log_records,
-            schema_url: String::new(),
-        };
-        ExportLogsServiceRequest {
-            resource_logs: vec![ResourceLogs {
-                resource: Some(self.resource.clone()),
-                scope_logs: vec![scope_logs],
-                schema_url: String::new(),
-            }],
-        }
+    pub const fn with_sampling(mut self, ratio: Option<f64>) -> Self {
+        self.sampling_ratio = ratio;
+        self
     }
 
-    /// The log record of one event.
+    /// Begins a request of at most `max_bytes`, with room for about `expected_records`.
     #[must_use]
-    pub fn record(&self, numbered: &NumberedEvent) -> LogRecord {
-        let mut attributes = Vec::with_capacity(40);
-        self.push_identity(&mut attributes, numbered.sequence);
-        let (event_name, time_unix_nano) = match &numbered.content {
-            Content::Flow {
-                event,
-                executable,
-                own,
-            } => {
-                push_state(&mut attributes, event, *own);
-                push_traffic(&mut attributes, event);
-                self.push_endpoints(&mut attributes, &event.record);
-                self.push_process(&mut attributes, &event.record.owner, executable.as_deref());
-                (names::EVENT_NAME, event.time_unix_ns)
-            }
+    pub fn request(&self, expected_records: usize, max_bytes: usize) -> RequestWriter<'_> {
+        RequestWriter::new(self, expected_records, max_bytes)
+    }
+
+    /// `ResourceLogs.resource`, as a field.
+    pub(super) fn resource(&self) -> &[u8] {
+        &self.resource
+    }
+
+    /// `ScopeLogs.scope`, as a field.
+    pub(super) fn scope(&self) -> &[u8] {
+        &self.scope
+    }
+
+    /// Writes the fields of one event's `LogRecord`.
+    pub(super) fn write(
+        &self,
+        numbered: &NumberedEvent,
+        bytes: &mut Vec<u8>,
+        printed: &mut String,
+    ) {
+        let (event_name, time_unix_ns) = match &numbered.content {
+            Content::Flow { event, .. } => (names::EVENT_NAME, event.time_unix_ns),
             Content::Heartbeat => (heartbeat::EVENT_NAME, numbered.observed_unix_ns),
         };
-        LogRecord {
-            time_unix_nano,
-            observed_time_unix_nano: numbered.observed_unix_ns,
-            severity_number: SeverityNumber::Info as i32,
-            severity_text: "INFO".to_owned(),
-            event_name: event_name.to_owned(),
-            attributes,
-            ..LogRecord::default()
+        wire::put_fixed64(bytes, field::TIME, time_unix_ns);
+        wire::put_integer(bytes, field::SEVERITY_NUMBER, SeverityNumber::Info as u64);
+        wire::put_bytes(bytes, field::SEVERITY_TEXT, b"INFO");
+        let mut attributes = Attributes::new(bytes, printed);
+        self.push_identity(&mut attributes, numbered.sequence);
+        if let Content::Flow { event, owner, own } = &numbered.content {
+            push_state(&mut attributes, event, *own);
+            if let Some(ratio) = self.sampling_ratio {
+                attributes.double(names::SAMPLING_RATIO, ratio);
+            }
+            push_traffic(&mut attributes, event);
+            self.push_endpoints(&mut attributes, &event.record);
+            owner::push(
+                &mut attributes,
+                &event.record.owner,
+                owner,
+                &self.identity.started,
+            );
         }
+        wire::put_fixed64(bytes, field::OBSERVED_TIME, numbered.observed_unix_ns);
+        wire::put_bytes(bytes, field::EVENT_NAME, event_name.as_bytes());
     }
 
     /// What every record has.
-    fn push_identity(&self, attributes: &mut Vec<KeyValue>, sequence: u64) {
-        attributes.push(text(
-            exporter_record::EXPORTER_ID,
-            &self.identity.exporter_id,
-        ));
-        attributes.push(unsigned(exporter_record::EXPORTER_SEQUENCE, sequence));
+    fn push_identity(&self, attributes: &mut Attributes<'_>, sequence: u64) {
+        attributes.text(exporter_record::EXPORTER_ID, &self.identity.exporter_id);
+        attributes.unsigned(exporter_record::EXPORTER_SEQUENCE, sequence);
     }
 
-    fn push_endpoints(&self, attributes: &mut Vec<KeyValue>, record: &FlowRecord) {
+    fn push_endpoints(&self, attributes: &mut Attributes<'_>, record: &FlowRecord) {
         let local = (address(record.local_address), record.local_port);
         let remote = (address(record.remote_address), record.remote_port);
         let (source, destination) = if is_client(record) {
@@ -168,82 +203,45 @@ impl LogEncoder {
         } else {
             (remote, local)
         };
-        attributes.push(string(names::SOURCE_ADDRESS, source.0.to_string()));
-        attributes.push(unsigned(names::SOURCE_PORT, u64::from(source.1)));
-        attributes.push(string(
-            names::DESTINATION_ADDRESS,
-            destination.0.to_string(),
-        ));
-        attributes.push(unsigned(names::DESTINATION_PORT, u64::from(destination.1)));
-        attributes.push(text(names::TRANSPORT, transport(record)));
-        attributes.push(text(names::NETWORK_TYPE, network_type(record)));
+        attributes.display(names::SOURCE_ADDRESS, source.0);
+        attributes.unsigned(names::SOURCE_PORT, u64::from(source.1));
+        attributes.display(names::DESTINATION_ADDRESS, destination.0);
+        attributes.unsigned(names::DESTINATION_PORT, u64::from(destination.1));
+        attributes.text(names::TRANSPORT, transport(record));
+        attributes.text(names::NETWORK_TYPE, network_type(record));
         if record.netns_cookie != 0 {
-            let namespace = if record.netns_cookie == self.identity.own_namespace {
-                "host".to_owned()
+            if record.netns_cookie == self.identity.own_namespace {
+                attributes.text(names::NETWORK_NAMESPACE, "host");
             } else {
-                record.netns_cookie.to_string()
-            };
-            attributes.push(string(names::NETWORK_NAMESPACE, namespace));
-        }
-    }
-
-    fn push_process(
-        &self,
-        attributes: &mut Vec<KeyValue>,
-        owner: &Owner,
-        executable: Option<&str>,
-    ) {
-        if owner.cgroup_id != 0 {
-            attributes.push(unsigned(names::CGROUP_ID, owner.cgroup_id));
-        }
-        if owner.pid == 0 {
-            return;
-        }
-        attributes.push(unsigned(names::PROCESS_PID, u64::from(owner.pid)));
-        attributes.push(unsigned(names::PROCESS_REAL_USER_ID, u64::from(owner.uid)));
-        let name = owner
-            .comm
-            .split(|&byte| byte == 0)
-            .next()
-            .unwrap_or_default();
-        if !name.is_empty() {
-            let name = String::from_utf8_lossy(name).into_owned();
-            attributes.push(string(names::PROCESS_EXECUTABLE_NAME, name));
-        }
-        if let Some(path) = executable {
-            attributes.push(text(names::PROCESS_EXECUTABLE_PATH, path));
-        }
-        if owner.process_start_ns != 0
-            && let Some(time) = rfc3339(self.identity.started.unix_of(owner.process_start_ns))
-        {
-            attributes.push(string(names::PROCESS_CREATION_TIME, time));
+                attributes.display(names::NETWORK_NAMESPACE, record.netns_cookie);
+            }
         }
     }
 }
 
-fn push_state(attributes: &mut Vec<KeyValue>, event: &FlowEvent, own: bool) {
+fn push_state(attributes: &mut Attributes<'_>, event: &FlowEvent, own: bool) {
     let record = &event.record;
-    attributes.push(string(names::FLOW_ID, event.id.to_string()));
-    attributes.push(text(names::EVENT, event_name(event.kind)));
-    attributes.push(unsigned(names::RECORD_NUMBER, u64::from(event.number)));
+    attributes.display(names::FLOW_ID, event.id);
+    attributes.text(names::EVENT, event_name(event.kind));
+    attributes.unsigned(names::RECORD_NUMBER, u64::from(event.number));
     let role = if is_client(record) {
         names::ROLE_CLIENT
     } else {
         names::ROLE_SERVER
     };
-    attributes.push(text(names::ROLE, role));
+    attributes.text(names::ROLE, role);
     if own {
-        attributes.push(boolean(names::OWN, true));
+        attributes.boolean(names::OWN, true);
     }
-    attributes.push(unsigned(names::START_TIME, event.start_unix_ns));
+    attributes.unsigned(names::START_TIME, event.start_unix_ns);
     if record.flags & FLAG_START_INFERRED != 0 {
-        attributes.push(boolean(names::START_INFERRED, true));
+        attributes.boolean(names::START_INFERRED, true);
     }
-    attributes.push(boolean(names::ESTABLISHED, record.established != 0));
+    attributes.boolean(names::ESTABLISHED, record.established != 0);
     if event.kind == FlowEventKind::End {
-        attributes.push(unsigned(names::END_TIME, event.time_unix_ns));
+        attributes.unsigned(names::END_TIME, event.time_unix_ns);
         if let Some(reason) = close_reason(record.close_reason) {
-            attributes.push(text(names::CLOSE_REASON, reason));
+            attributes.text(names::CLOSE_REASON, reason);
         }
     }
 }
@@ -270,40 +268,31 @@ fn directions(counters: CounterSet, client: bool) -> (Direction, Direction) {
     }
 }
 
-fn push_traffic(attributes: &mut Vec<KeyValue>, event: &FlowEvent) {
+fn push_traffic(attributes: &mut Attributes<'_>, event: &FlowEvent) {
     let record = &event.record;
     let client = is_client(record);
     let (source, destination) = directions(record.counters, client);
     let (source_delta, destination_delta) = directions(event.delta, client);
-    attributes.push(unsigned(names::SOURCE_BYTES, source.bytes));
-    attributes.push(unsigned(names::SOURCE_BYTES_DELTA, source_delta.bytes));
-    attributes.push(unsigned(names::SOURCE_PACKETS, source.packets));
-    attributes.push(unsigned(names::SOURCE_PACKETS_DELTA, source_delta.packets));
-    attributes.push(unsigned(names::DESTINATION_BYTES, destination.bytes));
-    attributes.push(unsigned(
-        names::DESTINATION_BYTES_DELTA,
-        destination_delta.bytes,
-    ));
-    attributes.push(unsigned(names::DESTINATION_PACKETS, destination.packets));
-    attributes.push(unsigned(
-        names::DESTINATION_PACKETS_DELTA,
-        destination_delta.packets,
-    ));
+    attributes.unsigned(names::SOURCE_BYTES, source.bytes);
+    attributes.unsigned(names::SOURCE_BYTES_DELTA, source_delta.bytes);
+    attributes.unsigned(names::SOURCE_PACKETS, source.packets);
+    attributes.unsigned(names::SOURCE_PACKETS_DELTA, source_delta.packets);
+    attributes.unsigned(names::DESTINATION_BYTES, destination.bytes);
+    attributes.unsigned(names::DESTINATION_BYTES_DELTA, destination_delta.bytes);
+    attributes.unsigned(names::DESTINATION_PACKETS, destination.packets);
+    attributes.unsigned(names::DESTINATION_PACKETS_DELTA, destination_delta.packets);
     if record.flags & FLAG_TCP_TOTALS != 0 {
         let (source, destination) = if client {
             (record.payload_sent, record.payload_received)
         } else {
             (record.payload_received, record.payload_sent)
         };
-        attributes.push(unsigned(names::SOURCE_PAYLOAD_BYTES, source));
-        attributes.push(unsigned(names::DESTINATION_PAYLOAD_BYTES, destination));
-        attributes.push(unsigned(names::RETRANSMITS, u64::from(record.retransmits)));
+        attributes.unsigned(names::SOURCE_PAYLOAD_BYTES, source);
+        attributes.unsigned(names::DESTINATION_PAYLOAD_BYTES, destination);
+        attributes.unsigned(names::RETRANSMITS, u64::from(record.retransmits));
     }
     if record.smoothed_rtt_us != 0 {
-        attributes.push(unsigned(
-            names::SMOOTHED_RTT,
-            u64::from(record.smoothed_rtt_us),
-        ));
+        attributes.unsigned(names::SMOOTHED_RTT, u64::from(record.smoothed_rtt_us));
     }
 }
 
@@ -362,37 +351,25 @@ fn close_reason(value: u8) -> Option<&'static str> {
     .find_map(|(reason, name)| (reason as u8 == value).then_some(name))
 }
 
-/// RFC 3339 in UTC; `None` beyond year 9999.
-fn rfc3339(unix_ns: u64) -> Option<String> {
-    jiff::Timestamp::from_nanosecond(i128::from(unix_ns))
-        .ok()
-        .map(|time| time.to_string())
+/// An instant that displays itself by RFC 3339, in UTC; `None` beyond year 9999.
+fn rfc3339(unix_ns: u64) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_nanosecond(i128::from(unix_ns)).ok()
 }
 
-fn attribute(key: &'static str, value: Value) -> KeyValue {
+/// An attribute of the resource.
+fn resource_attribute(key: &'static str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue(value.to_owned())),
+        }),
         ..KeyValue::default()
     }
 }
 
-fn text(key: &'static str, value: &str) -> KeyValue {
-    attribute(key, Value::StringValue(value.to_owned()))
-}
-
-fn string(key: &'static str, value: String) -> KeyValue {
-    attribute(key, Value::StringValue(value))
-}
-
-/// OTLP has signed integers only; what does not fit is written as the largest.
-fn unsigned(key: &'static str, value: u64) -> KeyValue {
-    attribute(
-        key,
-        Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX)),
-    )
-}
-
-fn boolean(key: &'static str, value: bool) -> KeyValue {
-    attribute(key, Value::BoolValue(value))
+/// Field 1, as both the resource and the scope are of what they stand in.
+fn first_field(message: &impl Message) -> Vec<u8> {
+    let mut field = Vec::new();
+    wire::put_bytes(&mut field, 1, &message.encode_to_vec());
+    field
 }

@@ -1,30 +1,36 @@
-//! The exporter's own metrics, by the OpenTelemetry SDK.
+//! Metrics of the traffic and of the exporter itself, by the OpenTelemetry SDK: sent over OTLP, or scraped, or both,
+//! from the same instruments.
 //!
-//! Every instrument is observable: the SDK reads [`Telemetry`] when it exports, so that counting costs
-//! nothing on the way of a record. Attribute values come from fixed sets.
+//! A metric has a bounded number of attribute sets; past that the SDK counts in one with the attribute
+//! `otel.metric.overflow`.
 //!
 //! For HTTP the SDK gets a client over this crate's own HTTP library; for gRPC a channel made as for logs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{Request, Response};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry_http::{HttpClient, HttpError, ResponseBodyTooLarge};
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
+    Compression as Packing, ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
 };
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
 use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::client::{ConnectError, grpc, http as http_client};
+use super::client::{ConnectError, grpc, http as http_client, pack};
 use super::connection::{Compression, Connection, Protocol};
 use super::logs::Identity;
-use crate::telemetry::{LossPlace, Telemetry};
+use crate::telemetry::scrape::{self, Scraped};
+use crate::telemetry::{Telemetry, instruments};
 
 /// Why metrics cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -32,43 +38,76 @@ pub enum MetricsError {
     /// No client.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// Metrics cannot be scraped.
+    #[error("cannot listen on {address} for metrics: {source}")]
+    Listen {
+        /// Where to listen.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The SDK refused the settings (it also reads `OTEL_*` variables itself).
     #[error("cannot make the OTLP metrics exporter: {0}")]
     Exporter(#[from] ExporterBuildError),
 }
 
-/// Sends metrics until it is shut down.
+/// Where metrics go, and how many there are at most.
+#[derive(Clone, Debug)]
+pub struct MetricsSettings {
+    /// Over OTLP: where, and how often.
+    pub otlp: Option<(Connection, Duration)>,
+    /// Where they may be scraped.
+    pub listen: Option<SocketAddr>,
+    /// Attribute sets of one metric at most.
+    pub max_attribute_sets: usize,
+    /// Records that the queue in memory can hold.
+    pub queue_capacity: usize,
+}
+
+/// Sends metrics, or lets them be scraped, until it is stopped.
 #[derive(Debug)]
 pub struct Metrics {
     provider: SdkMeterProvider,
+    scraping: Option<AbortOnDropHandle<()>>,
 }
 
 impl Metrics {
-    /// Starts to send. Must be called inside a Tokio runtime.
+    /// Starts. Must be called inside a Tokio runtime.
     pub fn start(
-        connection: &Connection,
-        interval: Duration,
+        settings: &MetricsSettings,
         identity: &Identity,
         telemetry: &Arc<Telemetry>,
-        queue_capacity: usize,
     ) -> Result<Self, MetricsError> {
-        let reader = PeriodicReader::builder(exporter(connection)?)
-            .with_interval(interval)
-            .build();
-        let provider = SdkMeterProvider::builder()
+        let max_attribute_sets = settings.max_attribute_sets;
+        let mut builder = SdkMeterProvider::builder()
             .with_resource(resource(identity))
-            .with_reader(reader)
-            .build();
+            .with_view(move |_: &Instrument| {
+                let stream = Stream::builder().with_cardinality_limit(max_attribute_sets);
+                stream.build().ok()
+            });
+        if let Some((connection, interval)) = &settings.otlp {
+            let reader = PeriodicReader::builder(exporter(connection)?).with_interval(*interval);
+            builder = builder.with_reader(reader.build());
+        }
+        let mut scraping = None;
+        if let Some(address) = settings.listen {
+            let listener = scrape::listen(address)
+                .map_err(|source| MetricsError::Listen { address, source })?;
+            let scraped = Scraped::new();
+            builder = builder.with_reader(scraped.clone());
+            let serving = tokio::spawn(scrape::serve(listener, scraped));
+            scraping = Some(AbortOnDropHandle::new(serving));
+        }
+        let provider = builder.build();
         let meter = provider.meter("beaconwatch-exporter");
-        observe_records(&meter, telemetry);
-        observe_queue(&meter, telemetry, queue_capacity as u64);
-        observe_flows(&meter, telemetry);
-        observe_traffic(&meter, telemetry);
-        Ok(Self { provider })
+        let capacity = settings.queue_capacity;
+        instruments::register(&meter, telemetry, capacity, max_attribute_sets);
+        Ok(Self { provider, scraping })
     }
 
     /// Sends a last time, within `deadline`.
     pub async fn stop(self, deadline: Duration) {
+        drop(self.scraping);
         // The SDK blocks its caller until its own thread has sent.
         let stopped =
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(deadline));
@@ -81,7 +120,7 @@ impl Metrics {
 }
 
 fn exporter(connection: &Connection) -> Result<MetricExporter, MetricsError> {
-    let endpoint = connection.endpoint.to_string();
+    let endpoint = connection.endpoint.url().to_string();
     Ok(match connection.protocol {
         Protocol::Grpc => {
             let mut builder = MetricExporter::builder()
@@ -89,158 +128,42 @@ fn exporter(connection: &Connection) -> Result<MetricExporter, MetricsError> {
                 .with_channel(grpc::channel(connection)?)
                 .with_metadata(grpc::metadata(connection))
                 .with_timeout(connection.timeout);
-            if connection.compression == Compression::Gzip {
-                builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
-            }
+            builder = match connection.compression {
+                Compression::None => builder,
+                Compression::Gzip => builder.with_compression(Packing::Gzip),
+                Compression::Zstd => builder.with_compression(Packing::Zstd),
+            };
             builder.build()?
         }
         Protocol::HttpProtobuf => {
             let client = RuntimeClient {
                 client: http_client::client(connection)?,
+                compression: connection.compression,
                 runtime: Handle::current(),
             };
-            let mut builder = MetricExporter::builder()
+            let builder = MetricExporter::builder()
                 .with_http()
                 .with_http_client(client)
                 .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
                 .with_endpoint(endpoint)
                 .with_timeout(connection.timeout);
-            if connection.compression == Compression::Gzip {
-                builder = builder.with_compression(opentelemetry_otlp::Compression::Gzip);
-            }
             builder.build()?
         }
     })
 }
 
 fn resource(identity: &Identity) -> Resource {
-    use beaconwatch_schema::flow as names;
+    let attributes = identity.resource();
     Resource::builder_empty()
-        .with_attributes([
-            KeyValue::new(names::HOST_ID, identity.host_id.clone()),
-            KeyValue::new(names::HOST_NAME, identity.host_name.clone()),
-            KeyValue::new(names::SERVICE_NAME, "beaconwatch-exporter"),
-            KeyValue::new(names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
-            KeyValue::new(names::SERVICE_INSTANCE_ID, identity.exporter_id.clone()),
-        ])
+        .with_attributes(attributes.map(|(key, value)| KeyValue::new(key, value.to_owned())))
         .build()
-}
-
-fn observe_records(meter: &Meter, telemetry: &Arc<Telemetry>) {
-    let counter = |name: &'static str, description: &'static str, read: fn(&Telemetry) -> u64| {
-        let telemetry = Arc::clone(telemetry);
-        meter
-            .u64_observable_counter(name)
-            .with_unit("{record}")
-            .with_description(description)
-            .with_callback(move |observer| observer.observe(read(&telemetry), &[]))
-            .build();
-    };
-    counter(
-        "beaconwatch.exporter.records",
-        "Flow records made.",
-        Telemetry::made,
-    );
-    counter(
-        "beaconwatch.exporter.records.delivered",
-        "Flow records that the receiver took.",
-        Telemetry::delivered,
-    );
-    counter(
-        "beaconwatch.exporter.retries",
-        "Requests that failed and were sent again.",
-        Telemetry::retries,
-    );
-    let telemetry = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.exporter.lost")
-        .with_description("What was lost, by the place that lost it.")
-        .with_callback(move |observer| {
-            for place in LossPlace::ALL {
-                let attributes = [KeyValue::new("beaconwatch.exporter.place", place.name())];
-                observer.observe(telemetry.lost(place), &attributes);
-            }
-        })
-        .build();
-}
-
-fn observe_queue(meter: &Meter, telemetry: &Arc<Telemetry>, capacity: u64) {
-    let telemetry = Arc::clone(telemetry);
-    meter
-        .u64_observable_gauge("beaconwatch.exporter.queue.records")
-        .with_unit("{record}")
-        .with_description("Flow records that wait to be sent.")
-        .with_callback(move |observer| observer.observe(telemetry.queued(), &[]))
-        .build();
-    meter
-        .u64_observable_gauge("beaconwatch.exporter.queue.capacity")
-        .with_unit("{record}")
-        .with_description("Flow records that can wait.")
-        .with_callback(move |observer| observer.observe(capacity, &[]))
-        .build();
-}
-
-fn observe_flows(meter: &Meter, telemetry: &Arc<Telemetry>) {
-    let active = Arc::clone(telemetry);
-    meter
-        .u64_observable_gauge("beaconwatch.network.flow.active")
-        .with_unit("{flow}")
-        .with_description("Flows that live.")
-        .with_callback(move |observer| observer.observe(active.flows_active(), &[]))
-        .build();
-    let seen = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.network.flow.count")
-        .with_unit("{flow}")
-        .with_description("Flows seen.")
-        .with_callback(move |observer| observer.observe(seen.flows(), &[]))
-        .build();
-}
-
-fn observe_traffic(meter: &Meter, telemetry: &Arc<Telemetry>) {
-    let bytes = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.network.flow.io")
-        .with_unit("By")
-        .with_description("IP-layer bytes of all flows.")
-        .with_callback(move |observer| {
-            for (key, counters) in bytes.traffic() {
-                observer.observe(counters.bytes_sent, &traffic_attributes(key, "transmit"));
-                observer.observe(counters.bytes_received, &traffic_attributes(key, "receive"));
-            }
-        })
-        .build();
-    let packets = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.network.flow.packets")
-        .with_unit("{packet}")
-        .with_description("IP packets of all flows.")
-        .with_callback(move |observer| {
-            for (key, counters) in packets.traffic() {
-                observer.observe(counters.packets_sent, &traffic_attributes(key, "transmit"));
-                observer.observe(
-                    counters.packets_received,
-                    &traffic_attributes(key, "receive"),
-                );
-            }
-        })
-        .build();
-}
-
-fn traffic_attributes(key: crate::telemetry::TrafficKey, direction: &'static str) -> [KeyValue; 4] {
-    use beaconwatch_schema::flow as names;
-    [
-        KeyValue::new("network.io.direction", direction),
-        KeyValue::new(names::ROLE, key.role),
-        KeyValue::new(names::TRANSPORT, key.transport),
-        KeyValue::new(names::NETWORK_TYPE, key.network_type),
-    ]
 }
 
 /// The SDK exports from a thread of its own, where no runtime is; requests run on the exporter's.
 #[derive(Debug)]
 struct RuntimeClient {
     client: reqwest::Client,
+    compression: Compression,
     runtime: Handle,
 }
 
@@ -248,6 +171,12 @@ struct RuntimeClient {
 impl HttpClient for RuntimeClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
+        let (mut head, body) = request.into_parts();
+        let (body, encoding) = pack(body, self.compression)?;
+        if let Some(encoding) = encoding {
+            head.headers.insert(CONTENT_ENCODING, encoding);
+        }
+        let request = Request::from_parts(head, body);
         self.runtime.spawn(send(client, request)).await?
     }
 }

@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 
 /// A receiver of OTLP logs: over the network, or in the same process.
 #[async_trait]
 pub trait LogsTarget: Send + Sync {
-    /// Hands over one request. `Ok` means that the receiver took it; the response may reject single records.
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError>;
+    /// Hands over one encoded `ExportLogsServiceRequest`. `Ok` means that the receiver took it; the response
+    /// may reject single records.
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError>;
 }
 
 /// Why a request was not taken.

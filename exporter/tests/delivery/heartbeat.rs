@@ -11,9 +11,11 @@ use beaconwatch_exporter::otlp::{ExportError, LogsTarget};
 use beaconwatch_exporter::{Counters, Exporter, RunError, Telemetry};
 use beaconwatch_records::{FlowRecord, LOSS_COUNTERS};
 use beaconwatch_schema::{flow, heartbeat};
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -33,14 +35,12 @@ struct Target {
 
 #[async_trait]
 impl LogsTarget for Target {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
         if self.refuses.load(Ordering::Relaxed) {
             return Err(ExportError::retryable("busy", None));
         }
-        self.taken.send(request.clone()).expect("the test");
+        let request = ExportLogsServiceRequest::decode(request).expect("an OTLP request");
+        self.taken.send(request).expect("the test");
         Ok(ExportLogsServiceResponse::default())
     }
 }

@@ -12,7 +12,6 @@ use axum::serve::Listener;
 use beaconwatch_exporter::config::Config;
 use beaconwatch_exporter::otlp::connection::Protocol;
 use beaconwatch_exporter::otlp::{ExportError, client};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::LogsServiceServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -130,10 +129,7 @@ async fn http(authority: &Authority) -> SocketAddr {
 async fn export(config: &Config) -> Result<(), ExportError> {
     let connection = config.otlp.logs_connection().expect("settings");
     let target = client::connect(&connection).expect("a client");
-    target
-        .export(&ExportLogsServiceRequest::default())
-        .await
-        .map(|_| ())
+    target.export(bytes::Bytes::new()).await.map(|_| ())
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What one accepted request says, in the form that the journal keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use beaconwatch_detector::{Observation, Timestamp};
+use beaconwatch_detector::{Observation, Owner, Timestamp};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -55,9 +55,15 @@ struct Written {
     /// Fingerprints of clients, by the index of their record.
     #[serde(deserialize_with = "or_none")]
     fingerprints: Vec<(u32, Arc<str>)>,
+    /// Owners, each once.
+    #[serde(deserialize_with = "or_none")]
+    owners: Vec<Arc<Owner>>,
+    /// Indices of a record and of its owner.
+    #[serde(deserialize_with = "or_none")]
+    owned: Vec<(u32, u32)>,
 }
 
-/// The journal's values end where an older version, which knew no heartbeats or no fingerprints, ended them.
+/// The journal's values end where an older version, which knew no heartbeats, no fingerprints or no owners, ended them.
 #[expect(clippy::unnecessary_wraps, reason = "serde calls it")]
 fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
@@ -69,11 +75,15 @@ impl From<Written> for Batch {
     fn from(written: Written) -> Self {
         let mut records = written.records;
         for (index, fingerprint) in written.fingerprints {
-            let record = usize::try_from(index)
-                .ok()
-                .and_then(|it| records.get_mut(it));
-            if let Some(observation) = record.and_then(|it| it.observation.as_mut()) {
+            if let Some(observation) = observation_at(&mut records, index) {
                 observation.client_fingerprint = Some(fingerprint);
+            }
+        }
+        for (index, owner) in written.owned {
+            let owner = usize::try_from(owner).ok();
+            let owner = owner.and_then(|it| written.owners.get(it));
+            if let Some(observation) = observation_at(&mut records, index) {
+                observation.owner = owner.map(Arc::clone);
             }
         }
         Self {
@@ -85,6 +95,30 @@ impl From<Written> for Batch {
     }
 }
 
+fn observation_at(records: &mut [Record], index: u32) -> Option<&mut Observation> {
+    let record = records.get_mut(usize::try_from(index).ok()?)?;
+    record.observation.as_mut()
+}
+
+/// Owners, each once, and the indices of a record and of its owner. Records of one process share one value.
+fn owners(records: &[Record]) -> (Vec<&Arc<Owner>>, Vec<(u32, u32)>) {
+    let mut places: HashMap<*const Owner, u32> = HashMap::new();
+    let (mut owners, mut indices) = (Vec::new(), Vec::new());
+    for (index, record) in (0..).zip(records) {
+        let observation = record.observation.as_ref();
+        let Some(owner) = observation.and_then(|it| it.owner.as_ref()) else {
+            continue;
+        };
+        let next = u32::try_from(owners.len()).unwrap_or(u32::MAX);
+        let place = *places.entry(Arc::as_ptr(owner)).or_insert(next);
+        if place == next {
+            owners.push(owner);
+        }
+        indices.push((index, place));
+    }
+    (owners, indices)
+}
+
 impl Serialize for Batch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let fingerprint = |record: &Record| record.observation.as_ref()?.client_fingerprint.clone();
@@ -92,12 +126,15 @@ impl Serialize for Batch {
             .zip(&self.records)
             .filter_map(|(index, record)| Some((index, fingerprint(record)?)))
             .collect();
-        let mut written = serializer.serialize_struct("Batch", 5)?;
+        let (owners, owned) = owners(&self.records);
+        let mut written = serializer.serialize_struct("Batch", 7)?;
         written.serialize_field("received", &self.received)?;
         written.serialize_field("exporters", &self.exporters)?;
         written.serialize_field("records", &self.records)?;
         written.serialize_field("places", &self.places)?;
         written.serialize_field("fingerprints", &fingerprints)?;
+        written.serialize_field("owners", &owners)?;
+        written.serialize_field("owned", &owned)?;
         written.end()
     }
 }

@@ -16,7 +16,7 @@ use std::net::{AddrParseError, IpAddr};
 use std::sync::Arc;
 
 use beaconwatch_detector::{
-    ConnectionId, Observation, Phase, Process, SeriesKey, Side, Timestamp, Transport,
+    ConnectionId, Observation, Owner, Phase, Process, SeriesKey, Side, Timestamp, Transport,
 };
 use beaconwatch_schema::{flow, heartbeat};
 
@@ -74,7 +74,38 @@ keys!(
     PROCESS_EXECUTABLE_PATH,
     PROCESS_CREATION_TIME,
     PROCESS_REAL_USER_ID,
+    PROCESS_REAL_USER_NAME,
+    PROCESS_COMMAND_LINE,
+    PROCESS_HASH,
+    PARENT_PID,
+    PARENT_NAME,
+    PARENT_EXECUTABLE,
+    CONTAINER_ID,
+    CONTAINER_RUNTIME,
+    SYSTEMD_UNIT,
+    SYSTEMD_USER_UNIT,
+    K8S_POD_UID,
+    K8S_POD_NAME,
+    K8S_NAMESPACE_NAME,
+    K8S_CONTAINER_NAME,
 );
+
+/// Texts of [`OwnerAttributes`], in their order.
+const OWNER_TEXTS: [Key; 13] = [
+    Key::PROCESS_REAL_USER_NAME,
+    Key::PROCESS_COMMAND_LINE,
+    Key::PROCESS_HASH,
+    Key::PARENT_NAME,
+    Key::PARENT_EXECUTABLE,
+    Key::CONTAINER_ID,
+    Key::CONTAINER_RUNTIME,
+    Key::SYSTEMD_UNIT,
+    Key::SYSTEMD_USER_UNIT,
+    Key::K8S_POD_UID,
+    Key::K8S_POD_NAME,
+    Key::K8S_NAMESPACE_NAME,
+    Key::K8S_CONTAINER_NAME,
+];
 
 const fn rejection(fault: Fault, field: &'static str) -> Rejection {
     Rejection { fault, field }
@@ -85,6 +116,16 @@ pub(super) struct Strings<'a> {
     limit: usize,
     shared: HashMap<&'a [u8], Arc<str>>,
     processes: HashMap<ProcessAttributes<'a>, Arc<Process>>,
+    owners: HashMap<OwnerAttributes<'a>, Arc<Owner>>,
+    /// The owner of the record before: often of this one, too, and cheaper to compare with than to look up.
+    last_owner: Option<(OwnerAttributes<'a>, Arc<Owner>)>,
+}
+
+/// Who runs a process as the record has it.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct OwnerAttributes<'a> {
+    parent_pid: Option<u32>,
+    texts: [Option<&'a [u8]>; OWNER_TEXTS.len()],
 }
 
 /// A process as the record has it.
@@ -103,6 +144,8 @@ impl<'a> Strings<'a> {
             limit,
             shared: HashMap::new(),
             processes: HashMap::new(),
+            owners: HashMap::new(),
+            last_owner: None,
         }
     }
 
@@ -146,6 +189,60 @@ impl<'a> Strings<'a> {
         });
         self.processes.insert(attributes, Arc::clone(&process));
         Ok(process)
+    }
+
+    fn owner(&mut self, attributes: OwnerAttributes<'a>) -> Result<Arc<Owner>, Rejection> {
+        if let Some((last, owner)) = &self.last_owner
+            && *last == attributes
+        {
+            return Ok(Arc::clone(owner));
+        }
+        let owner = match self.owners.get(&attributes) {
+            Some(owner) => Arc::clone(owner),
+            None => self.new_owner(attributes)?,
+        };
+        self.last_owner = Some((attributes, Arc::clone(&owner)));
+        Ok(owner)
+    }
+
+    fn new_owner(&mut self, attributes: OwnerAttributes<'a>) -> Result<Arc<Owner>, Rejection> {
+        let mut texts = [const { None }; OWNER_TEXTS.len()];
+        for ((text, bytes), key) in texts.iter_mut().zip(attributes.texts).zip(OWNER_TEXTS) {
+            *text = self.share_optional(bytes, key.name())?;
+        }
+        let [
+            user_name,
+            command_line,
+            executable_sha256,
+            parent_name,
+            parent_executable,
+            container_id,
+            container_runtime,
+            unit,
+            user_unit,
+            pod_uid,
+            pod_name,
+            pod_namespace,
+            pod_container,
+        ] = texts;
+        let owner = Arc::new(Owner {
+            user_name,
+            command_line,
+            executable_sha256,
+            parent_pid: attributes.parent_pid,
+            parent_name,
+            parent_executable,
+            container_id,
+            container_runtime,
+            unit,
+            user_unit,
+            pod_uid,
+            pod_name,
+            pod_namespace,
+            pod_container,
+        });
+        self.owners.insert(attributes, Arc::clone(&owner));
+        Ok(owner)
     }
 }
 
@@ -264,6 +361,7 @@ impl<'a> EventRecord<'a> {
                 .share_optional(self.string(Key::SERVER_ADDRESS)?, flow::SERVER_ADDRESS)?,
             process: self.process(strings)?,
             client_fingerprint: None,
+            owner: self.owner(strings)?,
             bytes_out: self.unsigned(Key::SOURCE_BYTES)?,
             bytes_in: self.unsigned(Key::DESTINATION_BYTES)?,
             duration: end.map(|end| end.saturating_since(start)),
@@ -347,20 +445,35 @@ impl<'a> EventRecord<'a> {
         let Some(pid) = self.unsigned(Key::PROCESS_PID)? else {
             return Ok(None);
         };
-        let small = |value: u64, key: Key| {
-            u32::try_from(value).map_err(|_over| rejection(Fault::BadValue, key.name()))
-        };
         let attributes = ProcessAttributes {
             pid: small(pid, Key::PROCESS_PID)?,
-            user_id: self
-                .unsigned(Key::PROCESS_REAL_USER_ID)?
-                .map(|id| small(id, Key::PROCESS_REAL_USER_ID))
-                .transpose()?,
+            user_id: self.small(Key::PROCESS_REAL_USER_ID)?,
             started: self.string(Key::PROCESS_CREATION_TIME)?,
             name: self.string(Key::PROCESS_EXECUTABLE_NAME)?,
             executable: self.string(Key::PROCESS_EXECUTABLE_PATH)?,
         };
         strings.process(attributes).map(Some)
+    }
+
+    /// Who runs the process. None of it is needed to judge a flow: a text that is too long is left out.
+    fn owner(&self, strings: &mut Strings<'a>) -> Result<Option<Arc<Owner>>, Rejection> {
+        let mut attributes = OwnerAttributes {
+            parent_pid: self.small(Key::PARENT_PID)?,
+            ..OwnerAttributes::default()
+        };
+        for (text, key) in attributes.texts.iter_mut().zip(OWNER_TEXTS) {
+            let fits = |text: &&[u8]| text.len() <= strings.limit;
+            *text = self.string(key)?.filter(fits);
+        }
+        if attributes == OwnerAttributes::default() {
+            return Ok(None);
+        }
+        strings.owner(attributes).map(Some)
+    }
+
+    /// A number of 32 bits.
+    fn small(&self, key: Key) -> Result<Option<u32>, Rejection> {
+        self.unsigned(key)?.map(|it| small(it, key)).transpose()
     }
 
     fn string(&self, key: Key) -> Result<Option<&'a [u8]>, Rejection> {
@@ -415,6 +528,10 @@ impl<'a> EventRecord<'a> {
             Some(_) => Err(rejection(Fault::WrongType, key.name())),
         }
     }
+}
+
+fn small(value: u64, key: Key) -> Result<u32, Rejection> {
+    u32::try_from(value).map_err(|_over| rejection(Fault::BadValue, key.name()))
 }
 
 /// A string that is there and not empty.

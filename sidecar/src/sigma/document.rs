@@ -167,8 +167,15 @@ fn completing_tags(completing: &Value) -> Value {
 }
 
 /// Fields that a document of a flow rule has from its flow.
-const OF_FLOW: [&str; 13] = [
+const OF_FLOW: [&str; 20] = [
     field::FLOW_ID,
+    field::CONTAINER_ID,
+    field::ORCHESTRATOR_NAMESPACE,
+    field::ORCHESTRATOR_RESOURCE_NAME,
+    field::PROCESS_PARENT_EXECUTABLE,
+    field::PROCESS_PARENT_NAME,
+    field::PROCESS_REAL_USER_NAME,
+    field::SYSTEMD_UNIT,
     field::DESTINATION_DOMAIN,
     field::DESTINATION_IP,
     field::DESTINATION_PORT,

@@ -64,6 +64,7 @@ pub(super) fn body(observation: &Observation) -> Value {
     describe_ends(&mut fields, observation);
     describe_life(&mut fields, observation);
     describe_process(&mut fields, observation);
+    describe_owner(&mut fields, observation);
     Value::Object(fields.0)
 }
 
@@ -137,6 +138,30 @@ fn describe_process(fields: &mut Fields, observation: &Observation) {
     fields.known(flow::PROCESS_REAL_USER_ID, user);
 }
 
+fn describe_owner(fields: &mut Fields, observation: &Observation) {
+    let Some(owner) = &observation.owner else {
+        return;
+    };
+    fields.known(flow::PARENT_PID, owner.parent_pid);
+    for (name, value) in [
+        (flow::PROCESS_REAL_USER_NAME, &owner.user_name),
+        (flow::PROCESS_COMMAND_LINE, &owner.command_line),
+        (flow::PROCESS_HASH, &owner.executable_sha256),
+        (flow::PARENT_NAME, &owner.parent_name),
+        (flow::PARENT_EXECUTABLE, &owner.parent_executable),
+        (flow::CONTAINER_ID, &owner.container_id),
+        (flow::CONTAINER_RUNTIME, &owner.container_runtime),
+        (flow::SYSTEMD_UNIT, &owner.unit),
+        (flow::SYSTEMD_USER_UNIT, &owner.user_unit),
+        (flow::K8S_POD_UID, &owner.pod_uid),
+        (flow::K8S_POD_NAME, &owner.pod_name),
+        (flow::K8S_NAMESPACE_NAME, &owner.pod_namespace),
+        (flow::K8S_CONTAINER_NAME, &owner.pod_container),
+    ] {
+        fields.known(name, value.as_deref());
+    }
+}
+
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -172,7 +197,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use beaconwatch_detector::{Process, SeriesKey, Transport};
+    use beaconwatch_detector::{Owner, Process, SeriesKey, Transport};
 
     use super::*;
 
@@ -196,6 +221,22 @@ mod tests {
                 name: Some(Arc::from("curl")),
                 executable: Some(Arc::from("/usr/bin/curl")),
                 user_id: Some(1000),
+            })),
+            owner: Some(Arc::new(Owner {
+                user_name: Some(Arc::from("alice")),
+                command_line: Some(Arc::from("curl -s")),
+                executable_sha256: Some(Arc::from("ab")),
+                parent_pid: Some(4700),
+                parent_name: Some(Arc::from("bash")),
+                parent_executable: Some(Arc::from("/bin/bash")),
+                container_id: Some(Arc::from("8f2a")),
+                container_runtime: Some(Arc::from("podman")),
+                unit: Some(Arc::from("web.service")),
+                user_unit: Some(Arc::from("a.service")),
+                pod_uid: Some(Arc::from("a1b2")),
+                pod_name: Some(Arc::from("web-x2x7k")),
+                pod_namespace: Some(Arc::from("shop")),
+                pod_container: Some(Arc::from("nginx")),
             })),
             bytes_out: Some(512),
             bytes_in: Some(2048),
@@ -229,6 +270,22 @@ mod tests {
         assert_eq!(times(Phase::Whole), [at(5), at(7)]);
         assert_eq!(times(Phase::Closed), [at(3), at(5)]);
         assert_eq!(times(Phase::Active), ["-", "-"]);
+    }
+
+    #[test]
+    fn the_owner_has_the_names_of_the_elastic_common_schema_where_it_has_some() {
+        let body = body(&observation(Phase::Opened));
+        for (name, value) in [
+            ("process.real_user.name", json!("alice")),
+            ("process.hash.sha256", json!("ab")),
+            ("process.parent.pid", json!(4700)),
+            ("process.parent.executable", json!("/bin/bash")),
+            ("container.id", json!("8f2a")),
+            ("orchestrator.resource.name", json!("web-x2x7k")),
+            ("beaconwatch.systemd.unit", json!("web.service")),
+        ] {
+            assert_eq!(body[name], value, "{name}");
+        }
     }
 
     #[test]

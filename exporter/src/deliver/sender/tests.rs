@@ -3,8 +3,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use beaconwatch_records::{CounterSet, FlowRecord};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use prost::Message;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::*;
 use crate::flow::{BootId, FlowEvent, FlowEventKind, FlowId, Moment};
@@ -22,10 +23,8 @@ struct Scripted {
 
 #[async_trait]
 impl LogsTarget for Scripted {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
+        let request = ExportLogsServiceRequest::decode(request).expect("an OTLP request");
         let began = *self.began.lock().unwrap().get_or_insert_with(Instant::now);
         let count = request.resource_logs[0].scope_logs[0].log_records.len();
         self.attempts.lock().unwrap().push((began.elapsed(), count));
@@ -53,6 +52,7 @@ fn start(target: Scripted, capacity: usize, max_records: usize) -> Bench {
     let abandon = CancellationToken::new();
     let sender = Sender {
         queue: Arc::clone(&queue),
+        disk: None,
         target: Arc::clone(&target) as Arc<dyn LogsTarget>,
         encoder: LogEncoder::new(Identity {
             exporter_id: "e".to_owned(),
@@ -105,7 +105,7 @@ fn event(sequence: u64) -> NumberedEvent {
                 delta: CounterSet::default(),
                 record,
             },
-            executable: None,
+            owner: Arc::default(),
             own: false,
         },
     }

@@ -1,7 +1,7 @@
 //! OTLP/gRPC.
 //!
-//! The generated client takes a request by value; a request that may be repeated would be copied for every
-//! attempt, attribute by attribute. So the call is made here, with a codec that takes encoded bytes.
+//! Requests come encoded, and the generated client takes none of these. So the call is made here, with a
+//! codec that hands bytes through.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,9 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes};
 use http::uri::PathAndQuery;
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -35,11 +33,14 @@ pub struct GrpcTarget {
 impl GrpcTarget {
     /// Makes the client; connects with the first request. Must be called inside a Tokio runtime.
     pub fn new(connection: &Connection) -> Result<Self, ConnectError> {
-        let mut client =
-            Grpc::new(channel(connection)?).accept_compressed(CompressionEncoding::Gzip);
-        if connection.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
-        }
+        let mut client = Grpc::new(channel(connection)?)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd);
+        client = match connection.compression {
+            Compression::None => client,
+            Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+            Compression::Zstd => client.send_compressed(CompressionEncoding::Zstd),
+        };
         Ok(Self {
             client,
             metadata: metadata(connection),
@@ -50,11 +51,8 @@ impl GrpcTarget {
 
 #[async_trait]
 impl LogsTarget for GrpcTarget {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
-        let mut message = Request::new(Bytes::from(request.encode_to_vec()));
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
+        let mut message = Request::new(request);
         *message.metadata_mut() = self.metadata.clone();
         message.set_timeout(self.timeout);
         match tokio::time::timeout(self.timeout, call(self.client.clone(), message)).await {
@@ -128,16 +126,22 @@ impl Decoder for EncodedCodec {
 
 /// A channel that connects when it is first used.
 pub(in crate::otlp) fn channel(connection: &Connection) -> Result<Channel, ConnectError> {
-    let mut endpoint = Endpoint::from(connection.endpoint.clone())
+    let failed = |error: tonic::transport::Error| ConnectError::client(connection, &error);
+    let url = connection.endpoint.url().clone();
+    let mut endpoint = match connection.endpoint.socket() {
+        None => Endpoint::from(url),
+        Some(path) => Endpoint::from_shared(format!("unix:{path}"))
+            .map_err(failed)?
+            .origin(url),
+    };
+    endpoint = endpoint
         .user_agent(USER_AGENT)
-        .map_err(|error| ConnectError::client(connection, &error))?
+        .map_err(failed)?
         .connect_timeout(connection.timeout)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_while_idle(false);
-    if connection.is_tls() {
-        endpoint = endpoint
-            .tls_config(tls(connection)?)
-            .map_err(|error| ConnectError::client(connection, &error))?;
+    if connection.endpoint.is_tls() {
+        endpoint = endpoint.tls_config(tls(connection)?).map_err(failed)?;
     }
     Ok(endpoint.connect_lazy())
 }

@@ -1,21 +1,16 @@
 //! OTLP/HTTP with protobuf bodies.
 
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use flate2::Compression as GzipLevel;
-use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use reqwest::redirect::Policy;
 
-use super::{ConnectError, USER_AGENT, chain, read_pem};
+use super::{ConnectError, USER_AGENT, chain, pack, read_pem};
 use crate::otlp::connection::{Compression, Connection};
 use crate::otlp::{ExportError, LogsTarget};
 
@@ -27,7 +22,7 @@ pub(in crate::otlp) const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub struct HttpTarget {
     client: reqwest::Client,
     url: String,
-    gzip: bool,
+    compression: Compression,
 }
 
 impl HttpTarget {
@@ -35,30 +30,25 @@ impl HttpTarget {
     pub fn new(connection: &Connection) -> Result<Self, ConnectError> {
         Ok(Self {
             client: client(connection)?,
-            url: connection.endpoint.to_string(),
-            gzip: connection.compression == Compression::Gzip,
+            url: connection.endpoint.url().to_string(),
+            compression: connection.compression,
         })
     }
 }
 
 #[async_trait]
 impl LogsTarget for HttpTarget {
-    async fn export(
-        &self,
-        request: &ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, ExportError> {
+    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
         let mut post = self
             .client
             .post(&self.url)
             .header(CONTENT_TYPE, "application/x-protobuf");
-        let body = request.encode_to_vec();
-        post = if self.gzip {
-            let packed = gzip(&body)
-                .map_err(|error| ExportError::permanent(format!("cannot compress: {error}")))?;
-            post.header(CONTENT_ENCODING, "gzip").body(packed)
-        } else {
-            post.body(body)
-        };
+        let (body, encoding) = pack(request, self.compression)
+            .map_err(|error| ExportError::permanent(format!("cannot compress: {error}")))?;
+        if let Some(encoding) = encoding {
+            post = post.header(CONTENT_ENCODING, encoding);
+        }
+        post = post.body(body);
         let mut response = post.send().await.map_err(|error| broken(&error))?;
         let status = response.status();
         if status.is_success() {
@@ -87,6 +77,9 @@ pub(in crate::otlp) fn client(connection: &Connection) -> Result<reqwest::Client
         .timeout(connection.timeout)
         .redirect(Policy::none())
         .default_headers(headers(connection));
+    if let Some(path) = connection.endpoint.socket() {
+        builder = builder.unix_socket(path);
+    }
     let files = &connection.tls;
     if let Some(path) = &files.certificate {
         builder = builder.tls_built_in_root_certs(false);
@@ -114,12 +107,6 @@ fn headers(connection: &Connection) -> HeaderMap {
         }
     }
     headers
-}
-
-fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), GzipLevel::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
 }
 
 /// The answer's body; `None` when it is longer than [`MAX_ANSWER_BYTES`].

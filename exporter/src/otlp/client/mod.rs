@@ -2,10 +2,12 @@
 //!
 //! - [`grpc`]: over gRPC
 //! - [`http`]: over HTTP, with protobuf bodies
+//! - `body`: what these bodies are packed by
 //!
 //! Which failures may be repeated follows the OTLP specification; a connection that cannot be made or
 //! breaks, and an attempt that takes too long, may be repeated too.
 
+mod body;
 pub mod grpc;
 pub mod http;
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use super::LogsTarget;
 use super::connection::{Connection, Protocol};
+pub(super) use body::pack;
 
 /// Why a client cannot be made. Nothing was sent.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use beaconwatch_records::{FLAG_TCP_TOTALS, Owner, RecordKind};
 use beaconwatch_schema::exporter_record::in_resource;
 use beaconwatch_schema::{Field, Level, flow};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use proptest::prelude::*;
 
 use super::*;
+use crate::enrich::hash::FileHash;
+use crate::enrich::kubernetes::{Pod, PodContainer, PodPlace};
+use crate::enrich::workload::{Container, Workload};
+use crate::enrich::{Attribution, Parent};
 use crate::flow::{BootId, FlowId};
 
 const STARTED: Moment = Moment {
@@ -20,6 +27,7 @@ fn encoder() -> LogEncoder {
         own_namespace: 77,
         started: STARTED,
     })
+    .with_sampling(Some(0.25))
 }
 
 fn flow_record() -> FlowRecord {
@@ -66,6 +74,51 @@ fn flow_record() -> FlowRecord {
     }
 }
 
+const CONTAINER: &str = "8f2a1d3c4b5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8";
+const POD: &str = "a1b2c3d4-e5f6-4711-8899-aabbccddeeff";
+
+/// Everything that can be known of an owner.
+fn attribution(owner: &Owner) -> Attribution {
+    let pod = Pod {
+        name: "web-7d4b9c6f5-x2x7k".to_owned(),
+        namespace: "shop".to_owned(),
+        node: Some("node-3".to_owned()),
+        labels: vec![("k8s.pod.label.app".to_owned(), "web".to_owned())],
+        containers: vec![PodContainer {
+            id: CONTAINER.to_owned(),
+            name: "nginx".to_owned(),
+            runtime: "containerd".to_owned(),
+        }],
+    };
+    let name = String::from_utf8_lossy(&owner.comm).replace('\0', "");
+    Attribution {
+        name: Some(name.into()),
+        user_id: Some(owner.uid),
+        user_name: Some("alice".into()),
+        executable: Some("/usr/bin/curl".into()),
+        executable_hash: Some(Arc::new(FileHash::of(&"ab".repeat(32)))),
+        command_line: Some("curl -s https://updates.example.org/".into()),
+        parent: Some(Arc::new(Parent {
+            pid: 4700,
+            name: Some("bash".into()),
+            executable: Some("/usr/bin/bash".into()),
+            start_ns: 40_000_000_000,
+        })),
+        workload: Some(Arc::new(Workload {
+            container: Some(Container {
+                id: CONTAINER.into(),
+                runtime: None,
+            }),
+            pod: Some(Arc::new(PodPlace::of(POD, pod))),
+            unit: Some("web.service".into()),
+            user_unit: Some("a.service".into()),
+            slice: Some("system.slice".into()),
+            ..Workload::default()
+        })),
+        own: false,
+    }
+}
+
 fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
     NumberedEvent {
         sequence: 42,
@@ -80,14 +133,30 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
                 delta: record.counters,
                 record,
             },
-            executable: Some("/usr/bin/curl".into()),
+            owner: Arc::new(attribution(&record.owner)),
             own: true,
         },
     }
 }
 
 fn encoded(record: FlowRecord, kind: FlowEventKind) -> BTreeMap<String, Value> {
-    attributes(encoder().record(&numbered(record, kind)))
+    attributes(decoded(&numbered(record, kind)))
+}
+
+/// What a receiver reads of a request with these events.
+fn received(events: &[NumberedEvent]) -> ExportLogsServiceRequest {
+    let encoder = encoder();
+    let mut request = encoder.request(events.len(), usize::MAX);
+    for event in events {
+        assert!(request.push(event));
+    }
+    assert_eq!(request.count(), events.len());
+    ExportLogsServiceRequest::decode(request.finish()).unwrap()
+}
+
+fn decoded(event: &NumberedEvent) -> LogRecord {
+    let mut request = received(std::slice::from_ref(event));
+    request.resource_logs[0].scope_logs[0].log_records.remove(0)
 }
 
 fn attributes(log: LogRecord) -> BTreeMap<String, Value> {
@@ -120,7 +189,8 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
     ] {
         let attributes = encoded(flow_record(), kind);
         for name in attributes.keys() {
-            assert!(known.contains(name.as_str()), "{name}");
+            let label = name.starts_with(flow::K8S_POD_LABEL_PREFIX);
+            assert!(label || known.contains(name.as_str()), "{name}");
         }
         let required = fields().filter(|field| field.level == Level::Required);
         for field in required.filter(|field| !in_resource(field.name)) {
@@ -131,12 +201,7 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
             );
         }
     }
-    let resource = encoder()
-        .request(Vec::new())
-        .resource_logs
-        .remove(0)
-        .resource
-        .unwrap();
+    let resource = received(&[]).resource_logs.remove(0).resource.unwrap();
     let names: BTreeSet<&str> = resource
         .attributes
         .iter()
@@ -161,7 +226,7 @@ fn an_end_carries_every_field_but_the_servers_name() {
 
 #[test]
 fn a_heartbeat_has_its_number_and_says_nothing_of_a_flow() {
-    let record = encoder().record(&NumberedEvent {
+    let record = decoded(&NumberedEvent {
         sequence: 43,
         observed_unix_ns: STARTED.unix_ns,
         content: Content::Heartbeat,
@@ -226,8 +291,16 @@ fn what_is_unknown_is_absent() {
         close_reason: CloseReason::None as u8,
         ..flow_record()
     };
-    let attributes = encoded(unknown, FlowEventKind::End);
+    let mut unknown = numbered(unknown, FlowEventKind::End);
+    if let Content::Flow { owner, .. } = &mut unknown.content {
+        *owner = Arc::default();
+    }
+    let attributes = attributes(decoded(&unknown));
     for name in [
+        flow::CONTAINER_ID,
+        flow::SYSTEMD_UNIT,
+        flow::K8S_POD_UID,
+        flow::PARENT_PID,
         flow::NETWORK_NAMESPACE,
         flow::PROCESS_PID,
         flow::PROCESS_REAL_USER_ID,
@@ -244,6 +317,15 @@ fn what_is_unknown_is_absent() {
     }
     let start = encoded(flow_record(), FlowEventKind::Start);
     assert!(!start.contains_key(flow::END_TIME));
+}
+
+#[test]
+fn a_sampling_ratio_is_stated_when_there_is_one() {
+    let mut event = numbered(flow_record(), FlowEventKind::End);
+    let stated = attributes(decoded(&event));
+    assert_eq!(stated[flow::SAMPLING_RATIO], Value::DoubleValue(0.25));
+    event.content = Content::Heartbeat;
+    assert!(!attributes(decoded(&event)).contains_key(flow::SAMPLING_RATIO));
 }
 
 #[test]
@@ -273,10 +355,158 @@ fn numbers_beyond_the_signed_range_and_names_that_are_no_text_are_survived() {
 }
 
 #[test]
+fn a_pod_that_the_kubelet_told_of_names_what_the_cgroup_does_not() {
+    let attributes = encoded(flow_record(), FlowEventKind::End);
+    for (name, value) in [
+        (flow::CONTAINER_ID, CONTAINER),
+        (flow::CONTAINER_RUNTIME, "containerd"),
+        (flow::K8S_POD_UID, POD),
+        (flow::K8S_CONTAINER_NAME, "nginx"),
+        ("k8s.pod.label.app", "web"),
+        (flow::PARENT_START, "2023-11-14T22:12:20Z"),
+    ] {
+        assert_eq!(attributes[name], text(value), "{name}");
+    }
+}
+
+#[test]
+fn a_host_without_a_name_has_no_attribute_of_it() {
+    let identity = Identity {
+        host_name: String::new(),
+        ..encoder().identity
+    };
+    let request = LogEncoder::new(identity).request(0, 1000).finish();
+    let request = ExportLogsServiceRequest::decode(request).unwrap();
+    let resource = request.resource_logs[0].resource.as_ref().unwrap();
+    let names: Vec<&str> = resource
+        .attributes
+        .iter()
+        .map(|it| it.key.as_str())
+        .collect();
+    assert!(names.contains(&flow::HOST_ID) && !names.contains(&flow::HOST_NAME));
+}
+
+#[test]
 fn a_process_start_is_an_instant_in_utc() {
     let attributes = encoded(flow_record(), FlowEventKind::End);
     assert_eq!(
         attributes[flow::PROCESS_CREATION_TIME],
         text("2023-11-14T22:12:30Z")
     );
+}
+
+/// Any record whatever, sensible or not.
+fn any_record() -> impl Strategy<Value = FlowRecord> {
+    let numbers = prop::array::uniform12(prop_oneof![Just(0), Just(77), any::<u64>()]);
+    let small = prop::array::uniform4(any::<u32>());
+    let bytes = prop::array::uniform4(0u8..9);
+    let texts = (any::<[u8; 16]>(), any::<[u8; 16]>(), any::<[u8; 16]>());
+    (numbers, small, bytes, texts).prop_map(|(number, small, byte, texts)| FlowRecord {
+        netns_cookie: number[0],
+        start_ns: number[1],
+        time_ns: number[2],
+        counters: CounterSet {
+            bytes_sent: number[3],
+            bytes_received: number[4],
+            packets_sent: number[5],
+            packets_received: number[6],
+        },
+        payload_sent: number[7],
+        payload_received: number[8],
+        owner: Owner {
+            process_start_ns: number[9],
+            cgroup_id: number[10],
+            pid: small[0],
+            uid: small[1],
+            comm: texts.0,
+        },
+        local_address: texts.1,
+        remote_address: texts.2,
+        smoothed_rtt_us: small[2],
+        retransmits: small[3],
+        local_port: byte[0].into(),
+        remote_port: u16::MAX - u16::from(byte[1]),
+        role: byte[0],
+        protocol: byte[1],
+        close_reason: byte[2],
+        flags: byte[3],
+        established: byte[2],
+        ..flow_record()
+    })
+}
+
+fn any_event() -> impl Strategy<Value = NumberedEvent> {
+    let kind = prop_oneof![
+        Just(FlowEventKind::Start),
+        Just(FlowEventKind::Update),
+        Just(FlowEventKind::End)
+    ];
+    (
+        any_record(),
+        kind,
+        any::<u64>(),
+        "\\PC{0,300}",
+        any::<bool>(),
+    )
+        .prop_map(|(record, kind, sequence, path, own)| {
+            let mut event = numbered(record, kind);
+            event.sequence = sequence;
+            event.observed_unix_ns = sequence.rotate_left(7);
+            if let Content::Flow {
+                owner, own: is_own, ..
+            } = &mut event.content
+            {
+                *owner = Arc::new(Attribution {
+                    executable: own.then(|| path.into()),
+                    ..Attribution::clone(owner)
+                });
+                *is_own = own;
+            }
+            event
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_what_the_generated_types_read_and_write(
+        events in prop::collection::vec(any_event(), 0..12),
+    ) {
+        let encoder = encoder();
+        let mut request = encoder.request(0, usize::MAX);
+        for event in &events {
+            prop_assert!(request.push(event));
+        }
+        let bytes = request.finish();
+        let read = ExportLogsServiceRequest::decode(bytes.clone()).unwrap();
+        prop_assert_eq!(&bytes, &read.encode_to_vec());
+        let records = &read.resource_logs[0].scope_logs[0].log_records;
+        prop_assert_eq!(records.len(), events.len());
+        for (record, event) in records.iter().zip(&events) {
+            prop_assert_eq!(record.observed_time_unix_nano, event.observed_unix_ns);
+            let attributes = attributes(record.clone());
+            let sequence = i64::try_from(event.sequence).unwrap_or(i64::MAX);
+            prop_assert_eq!(
+                &attributes[exporter_record::EXPORTER_SEQUENCE],
+                &Value::IntValue(sequence)
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_keeps_its_limit_and_leaves_no_room_for_another_record(
+        events in prop::collection::vec(any_event(), 1..30),
+        max_bytes in 0usize..20_000,
+    ) {
+        let encoder = encoder();
+        let mut request = encoder.request(events.len(), max_bytes);
+        let fitting = events.iter().take_while(|event| request.push(event)).count();
+        prop_assert!(fitting >= 1);
+        prop_assert_eq!(request.count(), fitting);
+        let bytes = request.finish();
+        prop_assert!(fitting == 1 || bytes.len() <= max_bytes);
+        if let Some(next) = events.get(fitting) {
+            let more = received(std::slice::from_ref(next)).encoded_len() + bytes.len();
+            prop_assert!(more > max_bytes, "{more} fit into {max_bytes}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
@@ -39,9 +40,7 @@ impl GrpcPeer {
             script: Arc::new(Mutex::new(script.into())),
             ..Self::default()
         };
-        let service = LogsServiceServer::new(peer.clone())
-            .accept_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Gzip);
+        let service = peer.service();
         tokio::spawn(async move {
             for _ in 0..resets {
                 let (connection, _) = listener.accept().await.expect("a connection");
@@ -55,6 +54,28 @@ impl GrpcPeer {
                 .await
         });
         (peer, address)
+    }
+
+    /// Listens on a socket.
+    pub(crate) fn start_at(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).expect("a socket");
+        let peer = Self::default();
+        let service = peer.service();
+        tokio::spawn(async move {
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(UnixListenerStream::new(listener))
+                .await
+        });
+        peer
+    }
+
+    fn service(&self) -> LogsServiceServer<Self> {
+        LogsServiceServer::new(self.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .send_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd)
     }
 
     /// Requests that were taken.

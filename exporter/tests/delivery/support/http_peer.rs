@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -15,7 +16,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
 use prost::Message;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::Answer;
 
@@ -51,6 +52,15 @@ impl HttpPeer {
         (peer, address)
     }
 
+    /// Listens on a socket.
+    pub(crate) fn start_at(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).expect("a socket");
+        let peer = Self::default();
+        let router = Router::new().fallback(answer).with_state(peer.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        peer
+    }
+
     /// Logs requests that were taken.
     pub(crate) fn taken(&self) -> Vec<ExportLogsServiceRequest> {
         let requests = self.requests.lock().expect("no panic");
@@ -64,19 +74,23 @@ impl HttpPeer {
 }
 
 fn decode(headers: &HeaderMap, body: &Bytes) -> ExportLogsServiceRequest {
-    let plain = if headers
-        .get("content-encoding")
-        .is_some_and(|encoding| encoding == "gzip")
-    {
-        let mut plain = Vec::new();
-        GzDecoder::new(body.as_ref())
-            .read_to_end(&mut plain)
-            .expect("gzip");
-        plain
-    } else {
-        body.to_vec()
-    };
-    ExportLogsServiceRequest::decode(plain.as_slice()).expect("an OTLP request")
+    ExportLogsServiceRequest::decode(plain(headers, body).as_slice()).expect("an OTLP request")
+}
+
+/// The body as it was before it was packed.
+pub(crate) fn plain(headers: &HeaderMap, body: &Bytes) -> Vec<u8> {
+    let encoding = headers.get("content-encoding");
+    match encoding.map(|name| name.to_str().expect("text")) {
+        None => body.to_vec(),
+        Some("gzip") => {
+            let mut plain = Vec::new();
+            let mut reader = GzDecoder::new(body.as_ref());
+            reader.read_to_end(&mut plain).expect("gzip");
+            plain
+        }
+        Some("zstd") => zstd::decode_all(body.as_ref()).expect("zstd"),
+        Some(other) => unreachable!("{other}"),
+    }
 }
 
 async fn answer(

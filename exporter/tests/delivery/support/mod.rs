@@ -2,6 +2,7 @@
 
 pub(crate) mod grpc_peer;
 pub(crate) mod http_peer;
+pub(crate) mod running;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The decoder against requests that the generated types encode: an oracle of its own reads the fields
 //! from the generated types.
 
-use beaconwatch_detector::{Phase, Side, Timestamp, Transport};
+use beaconwatch_detector::{Owner, Phase, Side, Timestamp, Transport};
 use beaconwatch_schema::{Field, exporter_record, flow};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -63,6 +63,10 @@ pub(super) fn record(event: &str, number_of_record: i64) -> LogRecord {
             number(flow::PROCESS_PID, 4711),
             text(flow::PROCESS_EXECUTABLE_NAME, "curl"),
             text(flow::PROCESS_CREATION_TIME, "1970-01-01T00:00:01.5Z"),
+            text(flow::PROCESS_REAL_USER_NAME, "alice"),
+            text(flow::CONTAINER_ID, "8f2a"),
+            text(flow::SYSTEMD_UNIT, "web.service"),
+            number(flow::PARENT_PID, 4700),
         ],
         ..LogRecord::default()
     }
@@ -183,6 +187,42 @@ fn every_field_arrives() {
     let process = observation.process.as_ref().unwrap();
     assert_eq!((process.pid, process.name.as_deref()), (4711, Some("curl")));
     assert_eq!(process.started.unwrap().unix_nanos(), 1_500_000_000);
+    let expected = Owner {
+        user_name: Some("alice".into()),
+        container_id: Some("8f2a".into()),
+        unit: Some("web.service".into()),
+        parent_pid: Some(4700),
+        ..Owner::default()
+    };
+    assert_eq!(observation.owner.as_deref(), Some(&expected));
+}
+
+#[test]
+fn a_flow_is_not_refused_for_a_command_line_that_is_too_long() {
+    let long = Value::StringValue("x".repeat(257));
+    assert_eq!(fate(flow::PROCESS_COMMAND_LINE, Some(long.clone())), None);
+    let record = with(
+        record(flow::EVENT_END, 0),
+        flow::PROCESS_COMMAND_LINE,
+        Some(long),
+    );
+    let decoded = decoded(vec![record]);
+    let observation = decoded.batch.records[0].observation.as_ref().unwrap();
+    let owner = observation.owner.as_ref().unwrap();
+    assert_eq!((&owner.command_line, owner.parent_pid), (&None, Some(4700)));
+}
+
+#[test]
+fn records_of_one_owner_share_one_value() {
+    let decoded = decoded(vec![
+        record(flow::EVENT_START, 0),
+        record(flow::EVENT_END, 1),
+    ]);
+    let owner = |index: usize| {
+        let observation = decoded.batch.records[index].observation.clone().unwrap();
+        observation.owner.unwrap()
+    };
+    assert!(std::sync::Arc::ptr_eq(&owner(0), &owner(1)));
 }
 
 /// Every attribute that a flow record or its resource may have.

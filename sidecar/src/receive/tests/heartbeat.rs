@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beaconwatch_detector::{Observation, Phase, SeriesKey, Timestamp, Transport};
+use beaconwatch_detector::{Observation, Owner, Phase, SeriesKey, Timestamp, Transport};
 use beaconwatch_schema::{exporter_record, flow, heartbeat};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -103,7 +103,7 @@ struct OldBatch {
 }
 
 #[test]
-fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_places_and_fingerprints() {
+fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_places_fingerprints_and_owners() {
     let records = vec![Record {
         exporter: 0,
         sequence: 7,
@@ -128,7 +128,19 @@ fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_places_and_fingerpri
     };
     let mut seen = Observation::new(NOW, Phase::Opened, key);
     seen.client_fingerprint = Some("t13d1516h2_8daaf6152771_b186095e22b6".into());
-    for observation in [None, Some(seen)] {
+    let owner = |unit: &str| {
+        Some(Arc::new(Owner {
+            unit: Some(unit.into()),
+            ..Owner::default()
+        }))
+    };
+    let (first, second) = (owner("a.service"), owner("b.service"));
+    let of_processes = [&first, &second, &first, &None].map(|owner| {
+        let mut of_process = seen.clone();
+        of_process.owner.clone_from(owner);
+        Some(of_process)
+    });
+    for observation in [None, Some(seen)].into_iter().chain(of_processes) {
         batch.records.push(Record {
             exporter: 0,
             sequence: 8,
@@ -137,4 +149,15 @@ fn a_batch_of_an_older_journal_is_read_and_one_of_now_keeps_places_and_fingerpri
     }
     let again: Batch = stored("batch", &encode("batch", &batch).unwrap()).unwrap();
     assert_eq!(again, batch);
+    let owner = |record: usize| again.records[record].observation.clone().unwrap().owner;
+    assert!(Arc::ptr_eq(&owner(3).unwrap(), &owner(5).unwrap()));
+    // What a version without owners wrote: the same, but for the two lists at its end.
+    for record in &mut batch.records {
+        if let Some(observation) = &mut record.observation {
+            observation.owner = None;
+        }
+    }
+    let mut before = encode("batch", &batch).unwrap();
+    assert_eq!(before.split_off(before.len() - 2), [0, 0]);
+    assert_eq!(stored::<Batch>("batch", &before).unwrap(), batch);
 }

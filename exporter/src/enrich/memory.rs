@@ -1,0 +1,64 @@
+//! [`Memory`]: a bounded map that keeps what is asked for.
+//!
+//! Two generations: when the newer one is full it becomes the older one, which is dropped. What is still asked for moves over.
+//! So a value is found by one look-up while it is in use, and nothing needs a list of ages.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+#[derive(Debug)]
+pub(super) struct Memory<K, V> {
+    newer: HashMap<K, V>,
+    older: HashMap<K, V>,
+    max_generation: usize,
+}
+
+impl<K: Eq + Hash, V: Clone> Memory<K, V> {
+    /// Remembers at most twice `max_generation` values.
+    pub(super) fn new(max_generation: usize) -> Self {
+        Self {
+            newer: HashMap::new(),
+            older: HashMap::new(),
+            max_generation: max_generation.max(1),
+        }
+    }
+
+    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+        if let Some(value) = self.newer.get(key) {
+            return Some(value.clone());
+        }
+        let (key, value) = self.older.remove_entry(key)?;
+        self.insert(key, value.clone());
+        Some(value)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        if self.newer.len() >= self.max_generation && !self.newer.contains_key(&key) {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(key, value);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.newer.len() + self.older.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_and_keeps_what_is_asked_for() {
+        let mut memory = Memory::new(4);
+        memory.insert(0, "kept");
+        for key in 1..1000 {
+            memory.insert(key, "seen once");
+            assert_eq!(memory.get(&0), Some("kept"));
+            assert!(memory.len() <= 8);
+        }
+        assert_eq!(memory.get(&1), None);
+        assert_eq!(memory.get(&999), Some("seen once"));
+    }
+}
