@@ -3,6 +3,7 @@
 //! Contract: pure; the same model gives the same bytes. `./x generate` writes the files and `./x lint` fails
 //! when one of them differs.
 
+mod metrics;
 pub mod sigma;
 
 use std::fmt::Write as _;
@@ -17,6 +18,7 @@ use crate::{
 pub fn generated_files() -> Vec<(&'static str, String)> {
     let mut files = vec![
         ("docs/fields.md", field_reference()),
+        ("docs/metrics.md", metrics::reference()),
         (
             "integrations/elasticsearch/sidecar-template/detection.json",
             format!("{:#}\n", template::index_template()),

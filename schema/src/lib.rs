@@ -5,7 +5,7 @@
 //! [`exporter_record::FIELDS`] those of every record, [`heartbeat`]s too.
 //! [`detection::FIELDS`] lists the fields of a detection document (Elastic Common Schema
 //! [`ECS_VERSION`] where it has a name, `beaconwatch.*` else), and [`sensor::FIELDS`] those of a document
-//! about a sensor, and [`rule_match::FIELDS`] those of a document about a match of a Sigma rule. [`flow_document`] says what a flow record is as a document of a store. Constants of the same module carry the names,
+//! about a sensor, and [`rule_match::FIELDS`] those of a document about a match of a Sigma rule. [`metric::METRICS`] lists the exporter's metrics. [`flow_document`] says what a flow record is as a document of a store. Constants of the same module carry the names,
 //! so that no other crate spells one. Mappings, templates and reference tables are generated from the
 //! tables ([`generated_files`], `./x generate`).
 //!
@@ -19,6 +19,7 @@ pub mod flow_document;
 mod generate;
 pub mod heartbeat;
 pub mod ingest;
+pub mod metric;
 pub mod rule_match;
 pub mod sensor;
 pub mod template;

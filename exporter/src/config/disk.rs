@@ -14,8 +14,7 @@ pub struct DiskConfig {
     /// Directory of the queue, for this exporter alone; made when it is not there. Nothing is kept on disk
     /// when absent.
     pub directory: Option<PathBuf>,
-    /// Bytes of files at most, packed; past that the oldest records go. Unpacked they are about ten times as
-    /// many.
+    /// Bytes of packed files at most; past that the oldest records go.
     pub max_bytes: u64,
 }
 

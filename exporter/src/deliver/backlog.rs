@@ -52,13 +52,21 @@ impl Backlog {
         Instant::now() >= self.usable_from
     }
 
-    /// The oldest request and its records.
+    /// The oldest request and its records. Waits while the disk cannot be read: what is in memory is newer.
     pub(super) async fn first(&self) -> Option<(Bytes, usize)> {
         // Only the sender changes the queue: this lock is free.
         if self.disk.lock().is_ok_and(|disk| disk.is_empty()) {
             return None;
         }
-        self.work(DiskQueue::first).await.flatten()
+        loop {
+            match self.work(DiskQueue::first).await? {
+                Ok(first) => return first,
+                Err(error) => {
+                    tracing::error!(%error, "the queue on disk cannot be read");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
     }
 
     /// The oldest request is settled.

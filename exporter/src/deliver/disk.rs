@@ -173,21 +173,22 @@ impl DiskQueue {
     }
 
     /// The oldest request and its records; it stays until [`DiskQueue::remove_first`]. Files that hold none any more
-    /// are removed and their records counted.
-    pub fn first(&mut self) -> Option<(Bytes, usize)> {
+    /// are removed and their records counted. An error is one that passes, such as too many open files.
+    pub fn first(&mut self) -> io::Result<Option<(Bytes, usize)>> {
         while let Some(batch) = self.batches.front().copied() {
             match self.read(batch) {
                 Ok(request) => {
                     self.first_is_out = true;
-                    return Some((request, batch.records as usize));
+                    return Ok(Some((request, batch.records as usize)));
                 }
+                Err(error) if passes(&error) => return Err(error),
                 Err(error) => {
                     tracing::error!(number = batch.number, %error, "a request on disk is damaged");
                     self.drop_at(0, Some(LossPlace::DiskDamaged));
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// The oldest request is settled.
@@ -270,6 +271,13 @@ fn private() -> OpenOptions {
     options
 }
 
+/// Whether a failed reading says nothing of the file.
+fn passes(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, OutOfMemory, PermissionDenied};
+    [Interrupted, OutOfMemory, PermissionDenied].contains(&error.kind())
+        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn remove(path: &Path) {
     match std::fs::remove_file(path) {
         Ok(()) => {}
@@ -347,7 +355,8 @@ fn decode(content: &[u8]) -> io::Result<Bytes> {
     if length > MAX_REQUEST_BYTES {
         return Err(wrong("longer than any request"));
     }
-    let request = zstd::bulk::decompress(packed, length)?;
+    let unpacked = zstd::bulk::decompress(packed, length);
+    let request = unpacked.map_err(|_error| wrong("it cannot be unpacked"))?;
     if request.len() == length {
         Ok(request.into())
     } else {

@@ -123,14 +123,19 @@ impl Sending {
         if self.abandon.is_cancelled() {
             return None;
         }
-        if let Some(backlog) = &self.backlog
-            && let Some((bytes, records)) = backlog.first().await
-        {
-            return Some(Request {
-                bytes,
-                records,
-                on_disk: true,
-            });
+        if let Some(backlog) = &self.backlog {
+            let first = tokio::select! {
+                biased;
+                () = self.abandon.cancelled() => return None,
+                first = backlog.first() => first,
+            };
+            if let Some((bytes, records)) = first {
+                return Some(Request {
+                    bytes,
+                    records,
+                    on_disk: true,
+                });
+            }
         }
         let sender = &self.sender;
         let mut events = tokio::select! {

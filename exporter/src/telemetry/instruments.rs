@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use beaconwatch_records::CounterSet;
 use beaconwatch_schema::flow as names;
+use beaconwatch_schema::metric::{self, Metric};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 
@@ -53,87 +54,80 @@ pub(crate) fn register(
     queue(meter, telemetry, queue_capacity as u64);
     flows(meter, telemetry);
     traffic(meter, telemetry, max_attribute_sets);
-    let histogram = |name: &'static str, description: &'static str, bounds: &[f64]| {
-        meter
-            .f64_histogram(name)
-            .with_unit("s")
-            .with_description(description)
-            .with_boundaries(bounds.to_vec())
-            .build()
-    };
     telemetry.set_histograms(Histograms {
-        rtt: histogram(
-            "beaconwatch.network.tcp.rtt",
-            "Smoothed round-trip time of each TCP connection when it ended.",
-            &RTT_BOUNDS_S,
-        ),
-        duration: histogram(
-            "beaconwatch.network.connection.duration",
-            "How long each flow lived whose start was seen.",
-            &DURATION_BOUNDS_S,
-        ),
+        rtt: histogram(meter, metric::TCP_RTT, &RTT_BOUNDS_S),
+        duration: histogram(meter, metric::CONNECTION_DURATION, &DURATION_BOUNDS_S),
     });
 }
 
+fn histogram(meter: &Meter, metric: Metric, bounds: &[f64]) -> Histogram<f64> {
+    meter
+        .f64_histogram(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_boundaries(bounds.to_vec())
+        .build()
+}
+
+/// A counter that is read when somebody exports.
 fn counter(
     meter: &Meter,
-    telemetry: &Arc<Telemetry>,
-    (name, unit, description): (&'static str, &'static str, &'static str),
-    read: fn(&Telemetry) -> u64,
+    metric: Metric,
+    read: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static,
 ) {
-    let telemetry = Arc::clone(telemetry);
     meter
-        .u64_observable_counter(name)
-        .with_unit(unit)
-        .with_description(description)
-        .with_callback(move |observer| observer.observe(read(&telemetry), &[]))
+        .u64_observable_counter(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(read)
         .build();
 }
 
+/// A gauge that is read when somebody exports.
 fn gauge(
     meter: &Meter,
-    telemetry: &Arc<Telemetry>,
-    (name, unit, description): (&'static str, &'static str, &'static str),
-    read: fn(&Telemetry) -> u64,
+    metric: Metric,
+    read: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static,
 ) {
-    let telemetry = Arc::clone(telemetry);
     meter
-        .u64_observable_gauge(name)
-        .with_unit(unit)
-        .with_description(description)
-        .with_callback(move |observer| observer.observe(read(&telemetry), &[]))
+        .u64_observable_gauge(metric.name)
+        .with_unit(metric.unit)
+        .with_description(metric.description)
+        .with_callback(read)
         .build();
 }
 
-#[rustfmt::skip]
+/// Observes one number of the telemetry, without attributes.
+fn number(
+    telemetry: &Arc<Telemetry>,
+    read: fn(&Telemetry) -> u64,
+) -> impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static {
+    let telemetry = Arc::clone(telemetry);
+    move |observer| observer.observe(read(&telemetry), &[])
+}
+
 fn records(meter: &Meter, telemetry: &Arc<Telemetry>) {
-    counter(meter, telemetry, ("beaconwatch.exporter.records", "{record}",
-        "Flow records and heartbeats made."), Telemetry::made);
-    counter(meter, telemetry, ("beaconwatch.exporter.records.sampled_out", "{record}",
-        "Records that sampling left out."), Telemetry::sampled_out);
-    counter(meter, telemetry, ("beaconwatch.exporter.records.delivered", "{record}",
-        "Records that the receiver took."), Telemetry::delivered);
-    counter(meter, telemetry, ("beaconwatch.exporter.records.restored", "{record}",
-        "Records that an earlier run had left on disk."), Telemetry::restored);
-    counter(meter, telemetry, ("beaconwatch.exporter.requests", "{request}",
-        "Requests that the receiver took."), Telemetry::requests);
-    counter(meter, telemetry, ("beaconwatch.exporter.retries", "{request}",
-        "Requests that failed and were sent again."), Telemetry::retries);
+    for (metric, read) in [
+        (metric::RECORDS, Telemetry::made as fn(&Telemetry) -> u64),
+        (metric::RECORDS_SAMPLED_OUT, Telemetry::sampled_out),
+        (metric::RECORDS_DELIVERED, Telemetry::delivered),
+        (metric::RECORDS_RESTORED, Telemetry::restored),
+        (metric::REQUESTS, Telemetry::requests),
+        (metric::RETRIES, Telemetry::retries),
+    ] {
+        counter(meter, metric, number(telemetry, read));
+    }
 }
 
 fn losses(meter: &Meter, telemetry: &Arc<Telemetry>, max_sets: usize) {
     let telemetry = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.exporter.lost")
-        .with_description("What was lost, by the place that lost it.")
-        .with_callback(move |observer| {
-            let by_place = LossPlace::ALL.map(|place| {
-                let attribute = KeyValue::new("beaconwatch.exporter.place", place.name());
-                (vec![attribute], telemetry.lost(place))
-            });
-            observe_bounded(observer, by_place, max_sets);
-        })
-        .build();
+    counter(meter, metric::LOST, move |observer| {
+        let by_place = LossPlace::ALL.map(|place| {
+            let attribute = KeyValue::new(metric::PLACE, place.name());
+            (vec![attribute], telemetry.lost(place))
+        });
+        observe_bounded(observer, by_place, max_sets);
+    });
 }
 
 /// Observes the first `max_sets` sets, and the sum of all others as the SDK names it: of what is observed it would
@@ -152,51 +146,51 @@ fn observe_bounded(
     }
 }
 
-#[rustfmt::skip]
 fn queue(meter: &Meter, telemetry: &Arc<Telemetry>, capacity: u64) {
-    gauge(meter, telemetry, ("beaconwatch.exporter.queue.records", "{record}",
-        "Records that wait in memory to be sent."), Telemetry::queued);
-    gauge(meter, telemetry, ("beaconwatch.exporter.queue.disk.records", "{record}",
-        "Records that wait on disk to be sent."), Telemetry::stored);
-    gauge(meter, telemetry, ("beaconwatch.exporter.queue.disk.size", "By",
-        "Size of the files of the queue on disk."), Telemetry::disk_bytes);
-    meter
-        .u64_observable_gauge("beaconwatch.exporter.queue.capacity")
-        .with_unit("{record}")
-        .with_description("Records that can wait in memory.")
-        .with_callback(move |observer| observer.observe(capacity, &[]))
-        .build();
+    gauge(
+        meter,
+        metric::QUEUE_RECORDS,
+        number(telemetry, Telemetry::queued),
+    );
+    gauge(meter, metric::QUEUE_CAPACITY, move |observer| {
+        observer.observe(capacity, &[]);
+    });
+    gauge(
+        meter,
+        metric::DISK_RECORDS,
+        number(telemetry, Telemetry::stored),
+    );
+    gauge(
+        meter,
+        metric::DISK_SIZE,
+        number(telemetry, Telemetry::disk_bytes),
+    );
 }
 
-#[rustfmt::skip]
 fn flows(meter: &Meter, telemetry: &Arc<Telemetry>) {
-    gauge(meter, telemetry, ("beaconwatch.network.flow.active", "{flow}",
-        "Flows that live."), Telemetry::flows_active);
-    counter(meter, telemetry, ("beaconwatch.network.flow.count", "{flow}",
-        "Flows seen."), Telemetry::flows);
+    gauge(
+        meter,
+        metric::FLOW_ACTIVE,
+        number(telemetry, Telemetry::flows_active),
+    );
+    counter(
+        meter,
+        metric::FLOW_COUNT,
+        number(telemetry, Telemetry::flows),
+    );
 }
 
 fn traffic(meter: &Meter, telemetry: &Arc<Telemetry>, max_sets: usize) {
     let bytes = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.network.flow.io")
-        .with_unit("By")
-        .with_description("IP-layer bytes of all flows.")
-        .with_callback(move |observer| {
-            let values = by_direction(&bytes, |both| (both.bytes_sent, both.bytes_received));
-            observe_bounded(observer, values, max_sets);
-        })
-        .build();
+    counter(meter, metric::FLOW_IO, move |observer| {
+        let values = by_direction(&bytes, |both| (both.bytes_sent, both.bytes_received));
+        observe_bounded(observer, values, max_sets);
+    });
     let packets = Arc::clone(telemetry);
-    meter
-        .u64_observable_counter("beaconwatch.network.flow.packets")
-        .with_unit("{packet}")
-        .with_description("IP packets of all flows.")
-        .with_callback(move |observer| {
-            let values = by_direction(&packets, |both| (both.packets_sent, both.packets_received));
-            observe_bounded(observer, values, max_sets);
-        })
-        .build();
+    counter(meter, metric::FLOW_PACKETS, move |observer| {
+        let values = by_direction(&packets, |both| (both.packets_sent, both.packets_received));
+        observe_bounded(observer, values, max_sets);
+    });
 }
 
 fn by_direction(
@@ -222,7 +216,7 @@ fn flow_attributes(key: TrafficKey) -> [KeyValue; 3] {
 }
 
 fn traffic_attributes(key: TrafficKey, direction: &'static str) -> Vec<KeyValue> {
-    let mut attributes = vec![KeyValue::new("network.io.direction", direction)];
+    let mut attributes = vec![KeyValue::new(metric::DIRECTION, direction)];
     attributes.extend(flow_attributes(key));
     attributes
 }

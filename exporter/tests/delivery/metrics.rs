@@ -1,12 +1,13 @@
 //! Metrics by the names and units that dashboards use, over OTLP and scraped: from the same instruments, and with a
 //! bounded number of attribute sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use beaconwatch_exporter::Config;
 use beaconwatch_exporter::otlp::connection::Protocol;
 use beaconwatch_records::{FLAG_START_INFERRED, FlowRecord, Role};
+use beaconwatch_schema::metric::{Instrument, METRICS};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, number_data_point};
@@ -112,28 +113,20 @@ async fn metrics_have_the_names_units_and_values_of_what_happened() {
     config.metrics.enabled = Some(true);
     exported(config).await;
     let metrics = metrics(&peer);
-    let units = [
-        ("beaconwatch.network.flow.io", "By"),
-        ("beaconwatch.network.flow.packets", "{packet}"),
-        ("beaconwatch.network.flow.active", "{flow}"),
-        ("beaconwatch.network.flow.count", "{flow}"),
-        ("beaconwatch.network.tcp.rtt", "s"),
-        ("beaconwatch.network.connection.duration", "s"),
-        ("beaconwatch.exporter.records", "{record}"),
-        ("beaconwatch.exporter.records.sampled_out", "{record}"),
-        ("beaconwatch.exporter.records.delivered", "{record}"),
-        ("beaconwatch.exporter.records.restored", "{record}"),
-        ("beaconwatch.exporter.requests", "{request}"),
-        ("beaconwatch.exporter.retries", "{request}"),
-        ("beaconwatch.exporter.lost", ""),
-        ("beaconwatch.exporter.queue.records", "{record}"),
-        ("beaconwatch.exporter.queue.capacity", "{record}"),
-        ("beaconwatch.exporter.queue.disk.records", "{record}"),
-        ("beaconwatch.exporter.queue.disk.size", "By"),
-    ];
-    for (name, unit) in units {
-        assert_eq!(metrics[name].unit, unit, "{name}");
-        assert!(metrics[name].description.ends_with('.'), "{name}");
+    let sent: Vec<&str> = metrics.keys().map(String::as_str).collect();
+    let mut documented: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    documented.sort_unstable();
+    assert_eq!(sent, documented);
+    for metric in METRICS {
+        let sent = &metrics[metric.name];
+        assert_eq!(
+            (sent.unit.as_str(), sent.description.as_str()),
+            (metric.unit, metric.description)
+        );
+        let (kind, attributes) = shape(sent);
+        assert_eq!(kind, metric.instrument, "{}", metric.name);
+        let expected: BTreeSet<&str> = metric.attributes.iter().copied().collect();
+        assert_eq!(attributes, expected, "{}", metric.name);
     }
     let io = numbers(&metrics["beaconwatch.network.flow.io"]);
     assert_eq!(io["client ipv4 tcp transmit"], 200);
@@ -188,6 +181,38 @@ async fn attribute_sets_past_the_bound_are_counted_together() {
     let duration = histogram(&metrics["beaconwatch.network.connection.duration"]);
     assert_eq!(duration.len(), 3);
     assert_eq!(duration["otel.metric.overflow"].count, 1);
+}
+
+/// Kind of a metric, and the names of its attributes.
+fn shape(metric: &Metric) -> (Instrument, BTreeSet<&str>) {
+    let (kind, attributes): (_, Vec<_>) = match metric.data.as_ref().expect("data") {
+        Data::Sum(sum) => (
+            Instrument::Counter,
+            sum.data_points
+                .iter()
+                .flat_map(|one| &one.attributes)
+                .collect(),
+        ),
+        Data::Gauge(gauge) => (
+            Instrument::Gauge,
+            gauge
+                .data_points
+                .iter()
+                .flat_map(|one| &one.attributes)
+                .collect(),
+        ),
+        Data::Histogram(histogram) => (
+            Instrument::Histogram,
+            histogram
+                .data_points
+                .iter()
+                .flat_map(|one| &one.attributes)
+                .collect(),
+        ),
+        other => unreachable!("{other:?}"),
+    };
+    let names = attributes.into_iter().map(|pair| pair.key.as_str());
+    (kind, names.collect())
 }
 
 async fn ask(address: SocketAddr, request: &str) -> (String, String) {
@@ -245,6 +270,13 @@ async fn metrics_can_be_scraped_and_nothing_else() {
     .into();
     for line in lines {
         assert!(body.lines().any(|one| one == line), "{line} in {body}");
+    }
+    for metric in METRICS {
+        let name = metric.scraped_name();
+        let scraped = |line: &str| {
+            line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name}_count{{"))
+        };
+        assert!(body.lines().any(scraped), "{name} in {body}");
     }
     assert!(body.contains("host_name=\"web \\\"3\\\"\""), "{body}");
     assert!(body.ends_with("# EOF\n"));

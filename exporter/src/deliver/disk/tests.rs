@@ -32,7 +32,7 @@ fn noise(seed: u8, length: usize) -> Vec<u8> {
 
 fn drain(queue: &mut DiskQueue) -> Vec<(Vec<u8>, usize)> {
     let mut all = Vec::new();
-    while let Some((request, records)) = queue.first() {
+    while let Some((request, records)) = queue.first().expect("readable") {
         all.push((request.to_vec(), records));
         queue.remove_first();
     }
@@ -96,7 +96,7 @@ fn past_the_bound_the_oldest_go_and_are_counted_but_not_the_one_that_is_being_se
         queue.append(&noise(seed, 1000), 10).unwrap();
     }
     assert_eq!(telemetry.lost(LossPlace::Disk), 0);
-    assert_eq!(queue.first().unwrap().0, noise(0, 1000));
+    assert_eq!(queue.first().unwrap().unwrap().0, noise(0, 1000));
     queue.append(&noise(3, 1000), 10).unwrap();
     assert_eq!(telemetry.lost(LossPlace::Disk), 10);
     assert!(queue.file_bytes() <= 3500);
@@ -220,7 +220,7 @@ proptest! {
                     model.push_front((noise(seed, 50), seed.into()));
                 }
                 Step::First => {
-                    let first = queue.first().map(|(request, records)| (request.to_vec(), records));
+                    let first = queue.first().unwrap().map(|(request, records)| (request.to_vec(), records));
                     prop_assert_eq!(first.as_ref(), model.front());
                 }
                 Step::Remove => {
