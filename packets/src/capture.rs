@@ -1,19 +1,16 @@
 //! Capture files: pcap in both byte orders, with micro- and nanoseconds, and pcapng with several
 //! interfaces and sections.
+//!
+//! # Limits
+//! A packet or block is at most 32 MiB long, a section has at most 4096 interfaces. What a file tells before it
+//! breaks off is told.
 
-use std::io::{self, BufRead, Read};
-use std::path::Path;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
 
-use beaconwatch_detector::Timestamp;
 use pcap_parser::pcapng::{EnhancedPacketBlock, InterfaceDescriptionBlock};
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
-
-use super::fragments::Fragments;
-use super::link::{self, Frame};
-use super::table::{Connection, Counters, Moment, Table};
-use crate::join::Joiner;
-use crate::report::{Problem, Reason, Report};
 
 /// First size of the buffer, and the largest packet or block that is read.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -23,7 +20,8 @@ const INTERFACES_MAX: usize = 4096;
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// Whether a file that begins so is a capture.
-pub(crate) fn is_capture(beginning: &[u8]) -> bool {
+#[must_use]
+pub fn is_capture(beginning: &[u8]) -> bool {
     const MAGICS: [[u8; 4]; 6] = [
         [0xa1, 0xb2, 0xc3, 0xd4],
         [0xd4, 0xc3, 0xb2, 0xa1],
@@ -68,7 +66,7 @@ impl Interface {
         }
     }
 
-    fn time(&self, block: &EnhancedPacketBlock<'_>) -> Option<Timestamp> {
+    fn time_ns(&self, block: &EnhancedPacketBlock<'_>) -> Option<i64> {
         let ticks = (u128::from(block.ts_high) << 32) | u128::from(block.ts_low);
         // 2^64 ticks times 10^9 fit in 128 bits.
         let nanos = (ticks * NANOS_PER_SECOND.unsigned_abs()).checked_div(self.ticks)?;
@@ -77,75 +75,63 @@ impl Interface {
     }
 }
 
-fn plausible(nanos: i128) -> Option<Timestamp> {
+fn plausible(nanos: i128) -> Option<i64> {
     const LATEST: i128 = 7_258_118_400 * NANOS_PER_SECOND;
-    let nanos = i64::try_from(nanos).ok()?;
     (0..=LATEST)
-        .contains(&i128::from(nanos))
-        .then(|| Timestamp::from_unix_nanos(nanos))
+        .contains(&nanos)
+        .then(|| i64::try_from(nanos).ok())?
 }
 
-/// All captures of one reading: a connection may begin in one file and end in the next.
-#[derive(Debug)]
-pub(crate) struct Captures {
-    table: Table,
-    fragments: Fragments,
-    latest: Option<Timestamp>,
+/// One packet of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Captured<'a> {
+    /// Its number in the file, from 1.
+    pub number: u64,
+    /// Link layer, by the numbers of <https://www.tcpdump.org/linktypes.html>; `None` when its interface was
+    /// not described before.
+    pub link: Option<i32>,
+    /// When it was captured, in nanoseconds since 1970; `None` when that is not told, or not from 1970 to 2200.
+    pub time_ns: Option<i64>,
+    /// What of it was captured.
+    pub frame: &'a [u8],
 }
 
-impl Captures {
-    pub(crate) fn new(connections_max: usize) -> Self {
-        Self {
-            table: Table::new(connections_max),
-            fragments: Fragments::default(),
-            latest: None,
-        }
-    }
-
-    /// Reads a capture to its end.
-    pub(crate) fn read(
-        &mut self,
-        path: &Path,
-        input: Box<dyn BufRead + Send>,
-        joiner: &mut Joiner,
-        report: &mut Report,
-    ) -> Result<(), CaptureError> {
-        let reader = create_reader(BUFFER_BYTES, Whole(input)).map_err(|error| of(&error, 0))?;
-        let mut file = File {
-            path,
-            captures: self,
-            joiner,
-            report,
-            interfaces: Vec::new(),
-            packets: 0,
-        };
-        file.read(reader)
-    }
-
-    /// Ends what is still open.
-    pub(crate) fn finish(&mut self, joiner: &mut Joiner) {
-        self.table
-            .finish(&mut |moment, connection| add(joiner, moment, connection));
-        self.latest = None;
-    }
-
-    pub(crate) fn counters(&self) -> Counters {
-        self.table.counters()
-    }
-}
-
-fn add(joiner: &mut Joiner, moment: Moment, connection: &Connection) {
-    if moment != Moment::Opened {
-        joiner.add(&connection.record(moment));
-    }
+/// Reads a capture to its end, or until `take` breaks off; gives the number of packets.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// // A pcap file of Ethernet with no packet in it.
+/// let file = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0\x01\0\0\0";
+/// let packets = beaconwatch_packets::capture::read(&file[..], |captured| {
+///     println!("{:?}: {} bytes", captured.time_ns, captured.frame.len());
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(packets, 0);
+/// # Ok::<(), beaconwatch_packets::capture::CaptureError>(())
+/// ```
+pub fn read(
+    input: impl Read + Send,
+    take: impl FnMut(Captured<'_>) -> ControlFlow<()>,
+) -> Result<u64, CaptureError> {
+    let reader = create_reader(BUFFER_BYTES, Whole(input)).map_err(|error| of(&error, 0))?;
+    let mut file = File {
+        take,
+        interfaces: Vec::new(),
+        packets: 0,
+    };
+    file.read(reader)?;
+    Ok(file.packets)
 }
 
 /// Why reading a capture ended before the file did.
 #[derive(Debug, thiserror::Error)]
 #[error("reading stopped after packet {after_packet}: {reason}")]
-pub(crate) struct CaptureError {
-    after_packet: u64,
-    reason: &'static str,
+pub struct CaptureError {
+    /// Packets that were read before.
+    pub after_packet: u64,
+    /// Why.
+    pub reason: &'static str,
 }
 
 fn of(error: &PcapError<&[u8]>, after_packet: u64) -> CaptureError {
@@ -184,16 +170,13 @@ impl<R: Read> Read for Whole<R> {
     }
 }
 
-struct File<'a> {
-    path: &'a Path,
-    captures: &'a mut Captures,
-    joiner: &'a mut Joiner,
-    report: &'a mut Report,
+struct File<F> {
+    take: F,
     interfaces: Vec<Interface>,
     packets: u64,
 }
 
-impl File<'_> {
+impl<F: FnMut(Captured<'_>) -> ControlFlow<()>> File<F> {
     fn read(
         &mut self,
         mut reader: Box<dyn PcapReaderIterator + Send + '_>,
@@ -209,7 +192,9 @@ impl File<'_> {
             }
             let used = match reader.next() {
                 Ok((used, block)) => {
-                    self.block(&block);
+                    if self.block(&block).is_break() {
+                        return Ok(());
+                    }
                     used
                 }
                 Err(PcapError::Eof) => return Ok(()),
@@ -229,7 +214,7 @@ impl File<'_> {
         }
     }
 
-    fn block(&mut self, block: &PcapBlockOwned<'_>) {
+    fn block(&mut self, block: &PcapBlockOwned<'_>) -> ControlFlow<()> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 let nanoseconds = header.is_nanosecond_precision();
@@ -251,7 +236,7 @@ impl File<'_> {
                         / i128::try_from(interface.ticks).ok()?;
                     plausible(i128::from(packet.ts_sec) * NANOS_PER_SECOND + parts)
                 });
-                self.packet(interface, time, packet.data);
+                return self.packet(interface, time, packet.data);
             }
             PcapBlockOwned::NG(Block::SectionHeader(_)) => self.interfaces.clear(),
             PcapBlockOwned::NG(Block::InterfaceDescription(block)) => {
@@ -263,62 +248,31 @@ impl File<'_> {
                 let interface = usize::try_from(block.if_id)
                     .ok()
                     .and_then(|index| self.interfaces.get(index).copied());
-                let time = interface.and_then(|it| it.time(block));
+                let time = interface.and_then(|it| it.time_ns(block));
                 let captured = usize::try_from(block.caplen).unwrap_or(usize::MAX);
                 let data = block.data.get(..captured).unwrap_or(block.data);
-                self.packet(interface, time, data);
+                return self.packet(interface, time, data);
             }
             PcapBlockOwned::NG(Block::SimplePacket(_)) => {
-                self.packet(self.interfaces.first().copied(), None, &[]);
+                return self.packet(self.interfaces.first().copied(), None, &[]);
             }
             PcapBlockOwned::NG(_) => {}
         }
+        ControlFlow::Continue(())
     }
 
-    fn packet(&mut self, interface: Option<Interface>, time: Option<Timestamp>, frame: &[u8]) {
+    fn packet(
+        &mut self,
+        interface: Option<Interface>,
+        time_ns: Option<i64>,
+        frame: &[u8],
+    ) -> ControlFlow<()> {
         self.packets += 1;
-        self.report.lines += 1;
-        let Some(interface) = interface else {
-            return self.skip("interface", "one that was described before", "another");
-        };
-        let Some(time) = time else {
-            return self.skip("time", "a time from 1970 to 2200", "none or another");
-        };
-        self.begin(time);
-        match link::read(interface.link, time, frame, &mut self.captures.fragments) {
-            Frame::Packet(packet) => {
-                self.report.records += 1;
-                let joiner = &mut *self.joiner;
-                self.captures
-                    .table
-                    .take(&packet, &mut |moment, connection| {
-                        add(joiner, moment, connection);
-                    });
-            }
-            Frame::Other => self.report.other_records += 1,
-            Frame::Broken(what) => self.skip("packet", "whole headers", what),
-            Frame::UnknownLink => {
-                let got = format!("link type {}", interface.link);
-                self.skip("link type", "Ethernet, Linux cooked, loopback or IP", &got);
-            }
-        }
-    }
-
-    /// A file that is older than the one before, or the same once more, continues nothing.
-    fn begin(&mut self, time: Timestamp) {
-        if self.packets == 1 && self.captures.latest.is_some_and(|latest| time < latest) {
-            self.captures.finish(self.joiner);
-        }
-        self.captures.latest = self.captures.latest.max(Some(time));
-    }
-
-    fn skip(&mut self, field: &str, expected: &str, got: &str) {
-        let problem = Problem {
-            reason: Reason::UnusablePacket,
-            field: Some(field.to_owned()),
-            expected: expected.to_owned(),
-            got: got.to_owned(),
-        };
-        self.report.skip(self.path, self.packets, problem);
+        (self.take)(Captured {
+            number: self.packets,
+            link: interface.map(|it| it.link),
+            time_ns,
+            frame,
+        })
     }
 }

@@ -17,22 +17,31 @@ pub(crate) struct FragmentId {
     pub(crate) protocol: u8,
 }
 
-/// Ports by packet.
+/// What the first fragment of a packet was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// Sender's and receiver's port.
+    Ports((u16, u16)),
+    /// The beginning of a packet in a tunnel.
+    Tunnel,
+}
+
+/// First fragments by packet. Between 4096 and twice as many are remembered.
 #[derive(Debug, Default)]
-pub(crate) struct Fragments {
-    young: HashMap<FragmentId, (u16, u16)>,
-    old: HashMap<FragmentId, (u16, u16)>,
+pub struct Fragments {
+    young: HashMap<FragmentId, First>,
+    old: HashMap<FragmentId, First>,
 }
 
 impl Fragments {
-    pub(crate) fn remember(&mut self, id: FragmentId, ports: (u16, u16)) {
+    pub(crate) fn remember(&mut self, id: FragmentId, first: First) {
         if self.young.len() >= FRAGMENTED_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(id, ports);
+        self.young.insert(id, first);
     }
 
-    pub(crate) fn ports(&self, id: &FragmentId) -> Option<(u16, u16)> {
+    pub(crate) fn first(&self, id: &FragmentId) -> Option<First> {
         self.young.get(id).or_else(|| self.old.get(id)).copied()
     }
 }

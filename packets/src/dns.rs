@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::is_host_name;
+use crate::host::is_host_name;
 
 const HEADER_BYTES: usize = 12;
 /// Records of an answer that are read.
@@ -14,15 +14,16 @@ const TYPE_AAAA: u16 = 28;
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Message {
+pub struct Message {
     /// The name asked for, in lower case.
-    pub(crate) name: String,
+    pub name: String,
     /// Addresses in the answer, whatever aliases lie between.
-    pub(crate) addresses: Vec<IpAddr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Reads a message with exactly one question; `None` when it is none.
-pub(crate) fn parse(message: &[u8]) -> Option<Message> {
+#[must_use]
+pub fn parse(message: &[u8]) -> Option<Message> {
     let questions = short(message, 4)?;
     let answers = usize::from(short(message, 6)?);
     if questions != 1 {

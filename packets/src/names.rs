@@ -4,17 +4,11 @@
 //! The first [`HEAD_BYTES_MAX`] bytes of a connection are looked at, of at most [`HEADS_MAX`] connections at
 //! a time; between [`RESOLVED_MAX`] and twice as many pairs of client and address resolved are known.
 
-pub(crate) mod dns;
-pub(crate) mod http;
-pub(crate) mod tls;
-
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use beaconwatch_detector::Transport;
-
-use super::{End, Packet};
+use crate::{End, Packet, Transport, dns, http, tls};
 
 /// Longest beginning of a connection that is kept to find a name in it.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -28,7 +22,7 @@ const DNS_PORT: u16 = 53;
 
 /// What came of looking for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum Found {
     /// It is there.
     Name(String),
     /// It may come with more bytes.
@@ -48,7 +42,7 @@ struct Head {
 
 /// What names are known.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub struct Names {
     heads: HashMap<(End, End), Head>,
     /// Names by client and address, in two generations: when the young one is full it becomes the old one.
     resolved: HashMap<(IpAddr, IpAddr), Arc<str>>,
@@ -57,14 +51,15 @@ pub(crate) struct Names {
 
 impl Names {
     /// The name whose DNS answer gave this client this address last.
-    pub(crate) fn resolved(&self, client: IpAddr, server: IpAddr) -> Option<Arc<str>> {
+    #[must_use]
+    pub fn resolved(&self, client: IpAddr, server: IpAddr) -> Option<Arc<str>> {
         let pair = (client, server);
         let young = self.resolved.get(&pair);
         young.or_else(|| self.resolved_before.get(&pair)).cloned()
     }
 
     /// The name of the server that a packet tells; `first` when the initiator sent no payload before.
-    pub(crate) fn of_packet(
+    pub fn of_packet(
         &mut self,
         packet: &Packet<'_>,
         (source, destination): (End, End),
@@ -168,56 +163,22 @@ impl Names {
     }
 
     /// Drops what is kept of a connection.
-    pub(crate) fn forget(&mut self, ends: (End, End)) {
+    pub fn forget(&mut self, ends: (End, End)) {
         self.heads.remove(&ends);
     }
 
     /// Drops everything.
-    pub(crate) fn forget_all(&mut self) {
+    pub fn forget_all(&mut self) {
         *self = Self::default();
     }
 }
 
 /// The name in the first bytes of a connection's initiator.
-pub(crate) fn name_of(bytes: &[u8]) -> Found {
+#[must_use]
+pub fn name_of(bytes: &[u8]) -> Found {
     if bytes.first() == Some(&0x16) {
         tls::server_name(bytes)
     } else {
         http::host(bytes)
     }
-}
-
-/// Reads big-endian numbers and slices from the front; `None` when too little is left.
-#[derive(Clone, Copy, Debug)]
-struct Cursor<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*byte)
-    }
-
-    fn short(&mut self) -> Option<u16> {
-        let (bytes, rest) = self.rest.split_first_chunk::<2>()?;
-        self.rest = rest;
-        Some(u16::from_be_bytes(*bytes))
-    }
-}
-
-/// Whether a name has only characters that host names have in practice.
-fn is_host_name(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name.len() <= 253
-        && name
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(byte))
 }

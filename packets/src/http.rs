@@ -1,7 +1,7 @@
 //! The `Host` header of a plain HTTP/1 request (RFC 9112).
 
-use super::{Found, is_host_name};
-use crate::record::host_name;
+use crate::host::{host_name, is_host_name};
+use crate::names::Found;
 
 /// Methods of requests that name a host.
 const METHODS: [&[u8]; 9] = [
@@ -17,7 +17,8 @@ const METHODS: [&[u8]; 9] = [
 ];
 
 /// The host that the request names.
-pub(crate) fn host(bytes: &[u8]) -> Found {
+#[must_use]
+pub fn host(bytes: &[u8]) -> Found {
     if !METHODS.iter().any(|method| begins(bytes, method)) {
         return Found::Nothing;
     }

@@ -1,6 +1,8 @@
 //! The server name of a TLS `ClientHello` (RFC 8446, RFC 6066), over several records when need be.
 
-use super::{Cursor, Found, is_host_name};
+use crate::cursor::Cursor;
+use crate::host::is_host_name;
+use crate::names::Found;
 
 /// Type of a handshake record, and of a `ClientHello` in it.
 const HANDSHAKE: u8 = 22;
@@ -11,7 +13,8 @@ const SERVER_NAME_EXTENSION: u16 = 0;
 const HOST_NAME: u8 = 0;
 
 /// The name that the client asks for.
-pub(crate) fn server_name(bytes: &[u8]) -> Found {
+#[must_use]
+pub fn server_name(bytes: &[u8]) -> Found {
     let Some(handshake) = handshake(bytes) else {
         return Found::Nothing;
     };
@@ -36,7 +39,7 @@ pub(crate) fn server_name(bytes: &[u8]) -> Found {
 
 /// What the records carry, as far as they are there; `None` when they are no handshake.
 fn handshake(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut cursor = Cursor { rest: bytes };
+    let mut cursor = Cursor::new(bytes);
     let mut carried = Vec::new();
     while !cursor.rest.is_empty() {
         let (Some(kind), Some(version)) = (cursor.byte(), cursor.short()) else {
@@ -59,7 +62,7 @@ fn handshake(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn name_in_hello(hello: &[u8]) -> Option<&[u8]> {
-    let mut cursor = Cursor { rest: hello };
+    let mut cursor = Cursor::new(hello);
     cursor.take(2 + 32)?;
     let session = cursor.byte()?;
     cursor.take(session.into())?;
@@ -68,15 +71,13 @@ fn name_in_hello(hello: &[u8]) -> Option<&[u8]> {
     let compressions = cursor.byte()?;
     cursor.take(compressions.into())?;
     let length = cursor.short()?;
-    let mut extensions = Cursor {
-        rest: cursor.take(length.into())?,
-    };
+    let mut extensions = Cursor::new(cursor.take(length.into())?);
     while !extensions.rest.is_empty() {
         let kind = extensions.short()?;
         let length = extensions.short()?;
         let body = extensions.take(length.into())?;
         if kind == SERVER_NAME_EXTENSION {
-            let mut list = Cursor { rest: body };
+            let mut list = Cursor::new(body);
             list.short()?;
             if list.byte()? != HOST_NAME {
                 return None;
