@@ -24,6 +24,7 @@ pub(crate) fn record(connection: &Connection, moment: Moment) -> Record {
         id: Some(id(connection)),
         source_port: source.port,
         server_name: connection.name.as_deref().map(str::to_owned),
+        client_fingerprint: connection.carried.as_ref().and_then(|it| it.ja4.clone()),
         duration: over.then(|| connection.duration()),
         bytes_out: bytes.map(|it| it.0),
         bytes_in: bytes.map(|it| it.1),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::names::Carried;
 use crate::table::{DATAGRAM_IDLE, QUIET};
 use crate::{End, Packet, Segment, Transport};
 
@@ -65,6 +66,8 @@ pub struct Connection {
     pub icmp: Option<(u8, u8)>,
     /// The server's name: what the connection carried, else what DNS told before it.
     pub name: Option<Arc<str>>,
+    /// What else its first bytes told.
+    pub carried: Option<Box<Carried>>,
     pub(crate) key: Key,
     /// The initiator's first sequence number.
     pub(crate) initial: Option<u32>,
@@ -93,6 +96,7 @@ impl Connection {
             reset: false,
             icmp: packet.icmp,
             name: None,
+            carried: None,
             key: key(packet),
             initial: packet.tcp.and_then(initial),
             number,
@@ -170,6 +174,14 @@ impl Connection {
         }
         let before = self.last_payload_ns.replace(packet.time_ns);
         before.is_some_and(|before| since(packet.time_ns, before) > QUIET)
+    }
+
+    /// Takes over what its first bytes told.
+    pub(crate) fn describe(&mut self, carried: Carried) {
+        if let Some(name) = &carried.server_name {
+            self.name = Some(Arc::clone(name));
+        }
+        self.carried = Some(Box::new(carried));
     }
 
     /// Whether both ends talked, as far as it can be told: `None` where only the end of a connection was

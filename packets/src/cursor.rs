@@ -28,4 +28,22 @@ impl<'a> Cursor<'a> {
         self.rest = rest;
         Some(u16::from_be_bytes(*bytes))
     }
+
+    pub(crate) fn long(&mut self) -> Option<u32> {
+        let (bytes, rest) = self.rest.split_first_chunk::<4>()?;
+        self.rest = rest;
+        Some(u32::from_be_bytes(*bytes))
+    }
+
+    /// A slice behind its length in one byte.
+    pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
+        let length = self.byte()?;
+        self.take(length.into())
+    }
+
+    /// A slice behind its length in two bytes.
+    pub(crate) fn counted_short(&mut self) -> Option<&'a [u8]> {
+        let length = self.short()?;
+        self.take(length.into())
+    }
 }

@@ -5,7 +5,10 @@
 //! | [`capture`] | pcap and pcapng: frames with their times |
 //! | [`link`] | a frame: link layers, tags and tunnels, IPv4 and IPv6, down to a [`Packet`] |
 //! | [`table`] | packets: the connections that they belong to |
-//! | [`names`] | connections: the server's name |
+//! | [`names`] | connections: the server's name, and what else their first bytes tell |
+//! | [`classify`] | the first bytes of one direction: TLS, QUIC, HTTP or DNS, and when to stop looking |
+//! | [`tls`], [`quic`], [`http`], [`dns`] | what a client says first; JA3 and JA4; what DNS answers |
+//! | [`community`] | the flow's name that other tools know |
 //!
 //! # Rules
 //! - **TCP**: a SYN begins a connection; another initial sequence number on the same addresses and ports
@@ -20,10 +23,13 @@
 //! - **Bytes** are the payload above TCP, UDP or ICMP, each way, as the headers state them: a packet cut by
 //!   the capture counts whole, a retransmitted segment counts again.
 //! - **Activity**: payload after [`table::QUIET`] without any, inside a connection.
-//! - **Names**: the TLS `ClientHello`, the HTTP `Host` header, or the question of a DNS query; else the name
-//!   whose DNS answer gave this client the server's address.
+//! - **Names**: the `ClientHello` of TLS and QUIC, the HTTP `Host` header, or the question of a DNS query; else
+//!   the name whose DNS answer gave this client the server's address.
 
+pub mod assembly;
 pub mod capture;
+pub mod classify;
+pub mod community;
 mod connection;
 mod cursor;
 pub mod dns;
@@ -32,12 +38,35 @@ pub mod host;
 pub mod http;
 pub mod link;
 pub mod names;
+pub mod quic;
 pub mod table;
 pub mod tls;
 
 use std::net::IpAddr;
 
 pub use fragments::Fragments;
+
+/// What came of looking for something in the beginning of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<T> {
+    /// It is there.
+    Found(T),
+    /// It may come with more bytes.
+    NeedsMore,
+    /// It is not there.
+    Nothing,
+}
+
+impl<T> Verdict<T> {
+    /// The same verdict of what is found, made another thing.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Verdict<U> {
+        match self {
+            Self::Found(found) => Verdict::Found(make(found)),
+            Self::NeedsMore => Verdict::NeedsMore,
+            Self::Nothing => Verdict::Nothing,
+        }
+    }
+}
 
 /// What carries a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,3 +140,6 @@ pub struct Segment {
     /// Sequence and acknowledged number, when known.
     pub numbers: Option<(u32, u32)>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,6 @@ impl Table {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
-        let ends = (connection.source, connection.destination);
         let first = connection.bytes_out == 0;
         let before = connection.over();
         let active = connection.take(packet);
@@ -87,8 +86,8 @@ impl Table {
             let entry = (connection.due_ns(), connection.number, key);
             self.due.push(Reverse(entry));
         }
-        if let Some(name) = self.names.of_packet(packet, ends, first) {
-            connection.name = Some(name);
+        if let Some(carried) = self.names.of_packet(packet, connection, first) {
+            connection.describe(carried);
         }
         if active {
             tell(Moment::Active, connection);
@@ -150,9 +149,10 @@ impl Table {
     }
 
     fn close(&mut self, key: &Key, tell: &mut dyn FnMut(Moment, &Connection)) {
-        if let Some(connection) = self.connections.remove(key) {
-            self.names
-                .forget((connection.source, connection.destination));
+        if let Some(mut connection) = self.connections.remove(key) {
+            if let Some(carried) = self.names.forget(&connection) {
+                connection.describe(carried);
+            }
             tell(Moment::Closed, &connection);
         }
     }
@@ -182,10 +182,13 @@ impl Table {
     pub fn finish(&mut self, tell: &mut dyn FnMut(Moment, &Connection)) {
         let mut connections: Vec<Connection> = self.connections.drain().map(|(_, it)| it).collect();
         connections.sort_by_key(|it| (it.first_ns, it.key));
-        for connection in &connections {
+        for connection in &mut connections {
+            if let Some(carried) = self.names.forget(connection) {
+                connection.describe(carried);
+            }
             tell(Moment::Closed, connection);
         }
         self.due.clear();
-        self.names.forget_all();
+        self.names = Names::default();
     }
 }

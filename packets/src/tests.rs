@@ -1,0 +1,5 @@
+//! Tests over several modules: real captures, and what must hold for any bytes.
+
+mod captures;
+mod properties;
+mod tshark;

@@ -1,0 +1,146 @@
+//! JA3 and JA4 of a `ClientHello`.
+//!
+//! JA4 as `technical_details/JA4.md` of `FoxIO-LLC/ja4` has it: client fingerprints only. JA3 as
+//! `salesforce/ja3` has it. Both pass over GREASE (RFC 8701).
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::{APPLICATION_PROTOCOLS, Carrier, ClientHello, SERVER_NAME};
+
+/// What JA4 puts where there is nothing to hash.
+const NOTHING: &str = "000000000000";
+
+impl ClientHello {
+    /// JA4; `None` when the hello was not whole.
+    #[must_use]
+    pub fn ja4(&self) -> Option<String> {
+        let hashed = |text: &str| {
+            if text.is_empty() {
+                return NOTHING.to_owned();
+            }
+            let mut hash = hex::encode(Sha256::digest(text.as_bytes()));
+            hash.truncate(NOTHING.len());
+            hash
+        };
+        let (ciphers, extensions) = (self.ja4_ciphers(), self.ja4_extensions());
+        self.whole.then(|| {
+            let (first, ciphers, extensions) =
+                (self.ja4_first(), hashed(&ciphers), hashed(&extensions));
+            format!("{first}_{ciphers}_{extensions}")
+        })
+    }
+
+    /// JA4 before hashing (`JA4_r`); `None` when the hello was not whole.
+    #[must_use]
+    pub fn ja4_raw(&self) -> Option<String> {
+        self.whole.then(|| {
+            let (ciphers, extensions) = (self.ja4_ciphers(), self.ja4_extensions());
+            format!("{}_{ciphers}_{extensions}", self.ja4_first())
+        })
+    }
+
+    /// JA3: MD5 in hexadecimal digits; `None` when the hello was not whole.
+    #[must_use]
+    pub fn ja3(&self) -> Option<String> {
+        self.ja3_raw()
+            .map(|text| hex::encode(Md5::digest(text.as_bytes())))
+    }
+
+    /// JA3 before hashing; `None` when the hello was not whole.
+    #[must_use]
+    pub fn ja3_raw(&self) -> Option<String> {
+        self.whole.then(|| {
+            let formats = self.point_formats.iter().map(|it| u16::from(*it));
+            let lists = [
+                dashed(meaningful(&self.ciphers)),
+                dashed(meaningful(&self.extensions)),
+                dashed(meaningful(&self.groups)),
+                dashed(formats),
+            ];
+            format!("{},{}", self.version, lists.join(","))
+        })
+    }
+
+    /// The readable part: carrier, version, whether a domain is asked for, counts, first protocol.
+    fn ja4_first(&self) -> String {
+        let carrier = match self.carrier {
+            Carrier::Tcp => 't',
+            Carrier::Quic => 'q',
+        };
+        let version = version(meaningful(&self.versions).max().unwrap_or(self.version));
+        let domain = if self.extensions.contains(&SERVER_NAME) {
+            'd'
+        } else {
+            'i'
+        };
+        let count = |list: &[u16]| meaningful(list).count().min(99);
+        let (ciphers, extensions) = (count(&self.ciphers), count(&self.extensions));
+        let [first, last] = self.first_protocol.unwrap_or(['0', '0']);
+        format!("{carrier}{version}{domain}{ciphers:02}{extensions:02}{first}{last}")
+    }
+
+    fn ja4_ciphers(&self) -> String {
+        let mut ciphers: Vec<u16> = meaningful(&self.ciphers).collect();
+        ciphers.sort_unstable();
+        listed(&ciphers)
+    }
+
+    fn ja4_extensions(&self) -> String {
+        let mut extensions: Vec<u16> = meaningful(&self.extensions)
+            .filter(|it| !matches!(*it, SERVER_NAME | APPLICATION_PROTOCOLS))
+            .collect();
+        if extensions.is_empty() {
+            return String::new();
+        }
+        extensions.sort_unstable();
+        let algorithms: Vec<u16> = meaningful(&self.signature_algorithms).collect();
+        let mut text = listed(&extensions);
+        if !algorithms.is_empty() {
+            text.push('_');
+            text.push_str(&listed(&algorithms));
+        }
+        text
+    }
+}
+
+/// First and last character of a protocol's name; of its hexadecimal digits when one of them is neither letter nor
+/// digit. `None` of an empty name.
+pub(super) fn first_and_last(protocol: &[u8]) -> Option<[char; 2]> {
+    let (&first, &last) = (protocol.first()?, protocol.last()?);
+    if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
+        return Some([first.into(), last.into()]);
+    }
+    let digit = |value: u8| char::from_digit(value.into(), 16);
+    Some([digit(first >> 4)?, digit(last & 0xf)?])
+}
+
+const fn version(version: u16) -> &'static str {
+    match version {
+        0x0304 => "13",
+        0x0303 => "12",
+        0x0302 => "11",
+        0x0301 => "10",
+        0x0300 => "s3",
+        0x0002 => "s2",
+        _ => "00",
+    }
+}
+
+/// A list without GREASE.
+fn meaningful(list: &[u16]) -> impl Iterator<Item = u16> {
+    list.iter().copied().filter(|it| {
+        let [high, low] = it.to_be_bytes();
+        !(high == low && low & 0x0f == 0x0a)
+    })
+}
+
+fn dashed(list: impl Iterator<Item = u16>) -> String {
+    let texts: Vec<String> = list.map(|it| it.to_string()).collect();
+    texts.join("-")
+}
+
+fn listed(list: &[u16]) -> String {
+    let texts: Vec<String> = list.iter().map(|it| format!("{it:04x}")).collect();
+    texts.join(",")
+}
