@@ -144,3 +144,87 @@ fn listed(list: &[u16]) -> String {
     let texts: Vec<String> = list.iter().map(|it| format!("{it:04x}")).collect();
     texts.join(",")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of `technical_details/JA4.md`, with GREASE as clients mix it in.
+    fn published() -> ClientHello {
+        let numbers = |text: &str| {
+            let number = |it| u16::from_str_radix(it, 16).unwrap();
+            text.split(',').map(number).collect()
+        };
+        ClientHello {
+            version: 0x0303,
+            versions: vec![0x5a5a, 0x0304, 0x0303],
+            ciphers: numbers(
+                "2a2a,1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035",
+            ),
+            extensions: numbers(
+                "dada,001b,0000,0033,0010,4469,0017,002d,000d,0005,0023,0012,002b,ff01,000b,000a,0015,caca",
+            ),
+            signature_algorithms: numbers("0403,0804,0401,0503,0805,0501,0806,0601"),
+            first_protocol: first_and_last(b"h2"),
+            whole: true,
+            ..ClientHello::default()
+        }
+    }
+
+    #[test]
+    fn the_published_example_has_its_fingerprint() {
+        let hello = published();
+        let ja4 = hello.ja4().unwrap();
+        assert_eq!(ja4, "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        let raw = "t13d1516h2_002f,0035,009c,009d,1301,1302,1303,c013,c014,c02b,c02c,c02f,c030,cca8,cca9\
+             _0005,000a,000b,000d,0012,0015,0017,001b,0023,002b,002d,0033,4469,ff01\
+             _0403,0804,0401,0503,0805,0501,0806,0601";
+        assert_eq!(hello.ja4_raw().unwrap(), raw);
+        let quic = ClientHello {
+            carrier: Carrier::Quic,
+            signature_algorithms: Vec::new(),
+            ..hello
+        };
+        assert_eq!(quic.ja4().unwrap(), "q13d1516h2_8daaf6152771_6d807ffa2a79");
+    }
+
+    #[test]
+    fn what_is_missing_has_the_published_stand_ins() {
+        let hello = ClientHello {
+            version: 0x0002,
+            whole: true,
+            ..ClientHello::default()
+        };
+        let ja4 = hello.ja4().unwrap();
+        assert_eq!(ja4, "ts2i000000_000000000000_000000000000");
+        let many = ClientHello {
+            ciphers: (0..120).collect(),
+            extensions: vec![SERVER_NAME, APPLICATION_PROTOCOLS],
+            version: 0x7f1c,
+            ..hello
+        };
+        let ja4 = many.ja4().unwrap();
+        assert!(ja4.starts_with("t00d990200_") && ja4.ends_with("_000000000000"));
+    }
+
+    #[test]
+    fn protocols_have_the_published_characters() {
+        for (protocol, expected) in [
+            (&b"h2"[..], "h2"),
+            (b"http/1.1", "h1"),
+            (b"x", "xx"),
+            (b"\xab", "ab"),
+            (b"\x20", "20"),
+            (b"\xab\xcd", "ad"),
+            (b"\x20\x61", "21"),
+            (b"\x30\xab", "3b"),
+            (b"\x61\x20", "60"),
+            (b"\x30\x31\xab\xcd", "3d"),
+            (b"\x30\xab\xcd\x31", "01"),
+        ] {
+            let ours = first_and_last(protocol).unwrap();
+            assert_eq!(String::from_iter(ours), expected, "{protocol:?}");
+        }
+        assert_eq!(first_and_last(b""), None);
+    }
+}
