@@ -4,7 +4,7 @@
 //! Where pieces overlap, the one that came first stays.
 //!
 //! # Limits
-//! [`BYTES_MAX`] bytes are kept, and at most [`RANGES_MAX`] stretches that do not touch; what goes past is
+//! [`BYTES_MAX`] bytes are kept, and at most 64 stretches that do not touch; what goes past is
 //! dropped.
 
 /// Longest beginning of a stream that is kept.

@@ -34,6 +34,8 @@ mod connection;
 mod cursor;
 pub mod dns;
 mod fragments;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod host;
 pub mod http;
 pub mod link;

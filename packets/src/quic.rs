@@ -10,7 +10,7 @@
 //! - Versions 1 and 2 are read.
 //!
 //! # Limits
-//! [`DATAGRAMS_MAX`] datagrams are looked at, [`PACKETS_MAX`] packets in each, 16 KiB of hello.
+//! [`DATAGRAMS_MAX`] datagrams are looked at, 8 packets in each, 16 KiB of hello.
 
 mod keys;
 
@@ -245,6 +245,13 @@ fn frames(payload: &[u8], mut take: impl FnMut(usize, &[u8])) -> Option<()> {
         }
     }
     Some(())
+}
+
+#[cfg(feature = "fuzzing")]
+pub(crate) fn hello_in_frames(payload: &[u8]) -> Verdict<ClientHello> {
+    let mut hello = Assembly::default();
+    let _rest_is_unknown = frames(payload, |offset, data| hello.insert(offset, data));
+    tls::client_hello_message(hello.prefix(), Carrier::Quic)
 }
 
 #[cfg(test)]
