@@ -312,6 +312,7 @@ impl Connections {
                 transport: transport_of_packet(event.transport),
                 tcp: event.tcp,
                 icmp: None,
+                network_bytes: event.bytes,
                 payload_bytes: event.bytes,
                 payload: &[],
             };

@@ -28,6 +28,23 @@ pub enum Moment {
     Closed,
 }
 
+/// How a connection ended, as far as its packets tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Both ends of TCP were done, the initiator first.
+    SourceClosed,
+    /// Both ends of TCP were done, the other one first.
+    DestinationClosed,
+    /// A reset broke TCP off.
+    Reset,
+    /// A reset answered the SYN.
+    Refused,
+    /// Only one end was heard.
+    Unanswered,
+    /// It fell silent, or what was captured ended.
+    Silent,
+}
+
 /// Both ends in order, so that both directions find the same connection.
 pub(crate) type Key = (End, End, Transport);
 
@@ -56,6 +73,10 @@ pub struct Connection {
     pub packets_out: u64,
     /// Packets to the initiator.
     pub packets_in: u64,
+    /// Bytes of IP packets from the initiator.
+    pub network_bytes_out: u64,
+    /// Bytes of IP packets to the initiator.
+    pub network_bytes_in: u64,
     /// Payload out and in since the last moment that was told.
     pub untold: (u64, u64),
     /// Whether it is TCP and its SYN was not seen.
@@ -76,6 +97,8 @@ pub struct Connection {
     last_payload_ns: Option<i64>,
     fin_out: bool,
     fin_in: bool,
+    /// Whether the initiator was the first to say that it is done.
+    out_was_first: bool,
 }
 
 impl Connection {
@@ -91,6 +114,8 @@ impl Connection {
             bytes_in: 0,
             packets_out: 0,
             packets_in: 0,
+            network_bytes_out: 0,
+            network_bytes_in: 0,
             untold: (0, 0),
             mid_stream: packet.tcp.is_some_and(|it| !it.syn),
             reset: false,
@@ -103,6 +128,7 @@ impl Connection {
             last_payload_ns: None,
             fin_out: false,
             fin_in: false,
+            out_was_first: false,
         }
     }
 
@@ -157,15 +183,18 @@ impl Connection {
         let bytes = packet.payload_bytes;
         if outward {
             self.packets_out += 1;
+            self.network_bytes_out = self.network_bytes_out.saturating_add(packet.network_bytes);
             self.bytes_out = self.bytes_out.saturating_add(bytes);
             self.untold.0 = self.untold.0.saturating_add(bytes);
         } else {
             self.packets_in += 1;
+            self.network_bytes_in = self.network_bytes_in.saturating_add(packet.network_bytes);
             self.bytes_in = self.bytes_in.saturating_add(bytes);
             self.untold.1 = self.untold.1.saturating_add(bytes);
         }
         if let Some(segment) = packet.tcp {
             self.reset |= segment.reset;
+            self.out_was_first |= segment.fin && outward && !self.fin_in;
             self.fin_out |= segment.fin && outward;
             self.fin_in |= segment.fin && !outward;
         }
@@ -196,6 +225,20 @@ impl Connection {
             }
             Transport::Tcp if self.mid_stream => both.then_some(true),
             _ => Some(both),
+        }
+    }
+
+    /// How it ended; of a living connection how it would have.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        let payload = self.bytes_out.saturating_add(self.bytes_in);
+        match (self.fin_out, self.fin_in) {
+            (true, true) if self.out_was_first => Ending::SourceClosed,
+            (true, true) => Ending::DestinationClosed,
+            (false, false) if self.reset && payload == 0 && !self.mid_stream => Ending::Refused,
+            _ if self.reset => Ending::Reset,
+            _ if !self.answered() => Ending::Unanswered,
+            _ => Ending::Silent,
         }
     }
 

@@ -112,6 +112,8 @@ pub struct Packet<'a> {
     pub tcp: Option<Segment>,
     /// Type and code of ICMP or `ICMPv6`.
     pub icmp: Option<(u8, u8)>,
+    /// Bytes of the innermost IP packet, as its header states them; of a fragment those of the fragment.
+    pub network_bytes: u64,
     /// Bytes above the transport header, as the headers state them.
     pub payload_bytes: u64,
     /// What of them was captured.

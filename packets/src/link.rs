@@ -181,6 +181,7 @@ impl Reader<'_> {
             transport,
             tcp: (transport == Transport::Tcp).then(Segment::default),
             icmp: None,
+            network_bytes: network.packet_bytes,
             payload_bytes: network.bytes,
             payload: &[],
         })

@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use crate::Packet;
-pub use crate::connection::{Connection, Moment};
+pub use crate::connection::{Connection, Ending, Moment};
 use crate::connection::{Key, key};
 use crate::names::Names;
 
@@ -53,6 +53,11 @@ impl Table {
             limit: limit.max(1),
             counters: Counters::default(),
         }
+    }
+
+    /// The living connections, in no order.
+    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.values()
     }
 
     /// What was counted so far.

@@ -3,4 +3,5 @@
 mod captures;
 mod link;
 mod properties;
+mod table;
 mod tshark;

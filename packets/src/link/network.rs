@@ -11,6 +11,8 @@ pub(super) struct Network<'a> {
     pub(super) payload: LaxIpPayloadSlice<'a>,
     /// Bytes above the network layer, as its header states them.
     pub(super) bytes: u64,
+    /// Bytes of the whole packet.
+    pub(super) packet_bytes: u64,
     /// Of a fragment its identity, and whether it is the first.
     pub(super) fragment: Option<(u32, bool)>,
 }
@@ -23,10 +25,12 @@ pub(super) fn network<'a>(net: &LaxNetSlice<'a>) -> Option<Network<'a>> {
             let above = ip.payload();
             let extensions = ip.extensions().auth.map_or(0, |it| it.slice().len());
             let headers = header.slice().len() + extensions;
+            let bytes = stated(header.total_len().into(), headers, above);
             Some(Network {
                 sender: canonical(header.source_addr()),
                 receiver: canonical(header.destination_addr()),
-                bytes: stated(header.total_len().into(), headers, above),
+                bytes,
+                packet_bytes: bytes + headers as u64,
                 fragment: above.fragmented.then(|| {
                     let first = header.fragments_offset().value() == 0;
                     (header.identification().into(), first)
@@ -39,10 +43,13 @@ pub(super) fn network<'a>(net: &LaxNetSlice<'a>) -> Option<Network<'a>> {
             let above = ip.payload();
             let extensions = ip.extensions().slice().len();
             let fragment = fragment_header(header.next_header(), ip.extensions().slice());
+            let bytes = stated(header.payload_length().into(), extensions, above);
+            let headers = header.slice().len() + extensions;
             Some(Network {
                 sender: canonical(header.source_addr()),
                 receiver: canonical(header.destination_addr()),
-                bytes: stated(header.payload_length().into(), extensions, above),
+                bytes,
+                packet_bytes: bytes + headers as u64,
                 fragment: fragment.filter(|_| above.fragmented),
                 payload: above.clone(),
             })

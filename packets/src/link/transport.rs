@@ -76,6 +76,7 @@ fn packet<'a>(network: &Network<'a>, time_ns: i64, ports: (u16, u16), header: u6
         transport: transport(network.payload.ip_number),
         tcp: None,
         icmp: None,
+        network_bytes: network.packet_bytes,
         payload_bytes: network.bytes.saturating_sub(header),
         payload: &[],
     }

@@ -145,20 +145,31 @@ impl Row {
         (end("src"), end("dst"), transport)
     }
 
-    /// Sender's and receiver's address in the innermost of several headers.
-    pub(super) fn innermost(&self) -> (IpAddr, IpAddr) {
+    /// `ip` or `ipv6`, whichever header is the innermost.
+    fn family(&self) -> &'static str {
         let protocols = self.one("frame.protocols").unwrap();
         let last = protocols
             .rsplit(':')
-            .find(|it| matches!(*it, "ip" | "ipv6"))
-            .unwrap_or("ip");
-        let family = match (self.all("ip.src").len(), self.all("ipv6.src").len()) {
+            .find(|it| matches!(*it, "ip" | "ipv6"));
+        match (self.all("ip.src").len(), self.all("ipv6.src").len()) {
             (0, _) => "ipv6",
             (_, 0) => "ip",
-            _ => last,
-        };
+            _ if last == Some("ipv6") => "ipv6",
+            _ => "ip",
+        }
+    }
+
+    /// A field of the innermost header, when it has it.
+    pub(super) fn number_in_innermost(&self, field: &str) -> Option<u64> {
+        let (family, _) = field.split_once('.').unwrap();
+        let of_family = (family == self.family()).then(|| self.numbers(field));
+        of_family.and_then(|it| it.last().copied())
+    }
+
+    /// Sender's and receiver's address in the innermost of several headers.
+    pub(super) fn innermost(&self) -> (IpAddr, IpAddr) {
         let address = |which: &str| -> IpAddr {
-            let all = self.all(&format!("{family}.{which}"));
+            let all = self.all(&format!("{}.{which}", self.family()));
             all.last().unwrap().parse().unwrap()
         };
         (address("src"), address("dst"))

@@ -265,6 +265,9 @@ fn tunnels_and_tags_are_taken_off_down_to_the_ends_that_tshark_sees_inside() {
             return;
         };
         packets += 1;
+        let total = row.number_in_innermost("ip.len");
+        let above = row.number_in_innermost("ipv6.plen").map(|it| it + 40);
+        assert_eq!(total.or(above), Some(packet.network_bytes), "{protocols}");
         let (sender, receiver) = row.innermost();
         assert_eq!(packet.sender.address, sender.to_canonical(), "{protocols}");
         assert_eq!(

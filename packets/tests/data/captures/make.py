@@ -415,7 +415,7 @@ FIELDS = {
         "tls.handshake.ja3", "tls.handshake.ja3_full", "tls.handshake.ja4", "tls.handshake.ja4_r", "quic.version"]),
     "http": ("http.request", ["http.request.method", "http.request.uri", "http.host", "http.user_agent"]),
     "tunnels": ("frame", ["ip.src", "ipv6.src", "ip.dst", "ipv6.dst", "tcp.srcport", "tcp.dstport", "udp.srcport",
-                          "udp.dstport", "tcp.len", "udp.length", "frame.protocols"]),
+                          "udp.dstport", "tcp.len", "udp.length", "ip.len", "ipv6.plen", "frame.protocols"]),
     "dns": ("dns", [
         "dns.id", "dns.flags.response", "dns.flags.truncated", "dns.flags.rcode", "dns.qry.name", "dns.qry.type", "dns.count.answers",
         "dns.resp.name", "dns.resp.type", "dns.resp.ttl", "dns.a", "dns.aaaa", "dns.cname", "dns.svcb.svcpriority",
