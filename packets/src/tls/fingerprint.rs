@@ -3,6 +3,8 @@
 //! JA4 as `technical_details/JA4.md` of `FoxIO-LLC/ja4` has it: client fingerprints only. JA3 as
 //! `salesforce/ja3` has it. Both pass over GREASE (RFC 8701).
 
+use std::fmt::Write as _;
+
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
@@ -135,14 +137,30 @@ fn meaningful(list: &[u16]) -> impl Iterator<Item = u16> {
     })
 }
 
+/// Decimal numbers with dashes between, written piece by piece: a hello has a hundred numbers.
 fn dashed(list: impl Iterator<Item = u16>) -> String {
-    let texts: Vec<String> = list.map(|it| it.to_string()).collect();
-    texts.join("-")
+    let mut text = String::new();
+    for number in list {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        // Writing to a string does not fail.
+        drop(write!(text, "{number}"));
+    }
+    text
 }
 
+/// Hexadecimal numbers with commas between.
 fn listed(list: &[u16]) -> String {
-    let texts: Vec<String> = list.iter().map(|it| format!("{it:04x}")).collect();
-    texts.join(",")
+    let mut text = String::with_capacity(5 * list.len());
+    for number in list {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        let nibbles = [12, 8, 4, 0].map(|shift| u32::from(number >> shift) & 0xf);
+        text.extend(nibbles.iter().filter_map(|it| char::from_digit(*it, 16)));
+    }
+    text
 }
 
 #[cfg(test)]
