@@ -3,6 +3,8 @@
 use super::captures::{Way, payloads};
 use crate::classify::{Classifier, Protocol, classify};
 use crate::link;
+use crate::quic::Initials;
+use crate::tls::ClientHello;
 use crate::{Fragments, Transport, Verdict, assembly::Assembly, dns, http, tls};
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -20,6 +22,28 @@ static STREAMS: LazyLock<Vec<(Way, Vec<u8>)>> = LazyLock::new(|| {
             (way, stream.prefix().to_vec())
         })
         .filter(|(way, stream)| matches!(of(*way, stream), Verdict::Found(_)))
+        .collect()
+});
+
+/// The datagrams of each QUIC client to the identity that it gave its server first, and their hello.
+static CLIENTS: LazyLock<Vec<(Vec<Vec<u8>>, ClientHello)>> = LazyLock::new(|| {
+    let ways = payloads("clients").into_iter();
+    let clients = ways.filter(|(way, _)| way.2 == Transport::Udp && way.1.port % 1000 == 443);
+    clients
+        .map(|(_, pieces)| {
+            let identity = pieces[0].1[1..14].to_vec();
+            let datagrams = pieces.into_iter().map(|it| it.1);
+            datagrams.filter(|it| it[1..14] == identity).collect()
+        })
+        .filter_map(|datagrams: Vec<Vec<u8>>| {
+            let mut initials = Initials::default();
+            let mut verdicts = datagrams.iter().map(|it| initials.take(it));
+            let found = verdicts.find_map(|it| match it {
+                Verdict::Found(hello) => Some(hello),
+                _ => None,
+            });
+            found.map(|it| (datagrams, it))
+        })
         .collect()
 });
 
@@ -47,6 +71,23 @@ proptest! {
         let found = verdicts.into_iter().find(|it| *it != Verdict::NeedsMore);
         // A request is found as soon as it names host and agent, a hello when it is whole.
         prop_assert_eq!(found, Some(of(*way, stream)));
+    }
+
+    #[test]
+    fn any_order_of_the_datagrams_of_a_real_quic_client_gives_the_same(
+        which in any::<prop::sample::Index>(),
+        order in any::<u64>(),
+        repeated in any::<prop::sample::Index>(),
+    ) {
+        let (datagrams, hello) = which.get(&CLIENTS);
+        let mut numbered: Vec<(usize, &Vec<u8>)> = datagrams.iter().enumerate().collect();
+        numbered.push((datagrams.len(), repeated.get(datagrams)));
+        numbered.sort_by_key(|it| (it.0 as u64 ^ order).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut initials = Initials::default();
+        let verdicts = numbered.iter().map(|it| initials.take(it.1));
+        let found = verdicts.into_iter().find(|it| *it != Verdict::NeedsMore);
+        prop_assert_eq!(found, Some(Verdict::Found(hello.clone())));
+        prop_assert!(CLIENTS.len() >= 7 && CLIENTS.iter().any(|it| it.0.len() > 1));
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn dashed(list: impl Iterator<Item = u16>) -> String {
             text.push('-');
         }
         // Writing to a string does not fail.
-        drop(write!(text, "{number}"));
+        let _infallible = write!(text, "{number}");
     }
     text
 }
