@@ -17,6 +17,7 @@ import gzip
 import json
 import os
 import shlex
+import shutil
 import socket
 import socketserver
 import ssl
@@ -347,6 +348,7 @@ def capture_clients():
             server.kill()
     for name in (CLIENT, SERVER):
         run("ip", "netns", "del", name)
+    shutil.rmtree(f"/etc/netns/{CLIENT}")
 
 
 def tunnels():
