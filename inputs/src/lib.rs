@@ -6,7 +6,7 @@
 //! | Zeek | `conn`, `http`, `ssl`, `quic` and `dns` logs, tab-separated with header lines or as JSON lines, also of open connections |
 //! | Suricata EVE | `flow` and `netflow` events are connections (sizes with headers, as Suricata counts them); `tls`, `quic`, `http` and `dns` name the server of their `flow_id`, `tls` and `quic` the client's fingerprint (JA4, else JA3) |
 //! | tables | CSV with a header line (also `;`, tab or `|`) that names time, source, destination, port and protocol, by any of their usual names; a lone `bytes` counts as sent; times without an offset are UTC. BeaconHunter's tables too, with host and process |
-//! | captures | pcap and pcapng: see the rules in `packets` |
+//! | captures | pcap and pcapng: see the rules in [`beaconwatch_packets`]; the `ClientHello` of TLS and QUIC gives the client's fingerprint (JA4) |
 //! | telemetry | batches of packets, see [`telemetry`] |
 //!
 //! Each may be gzip-compressed; folders are read recursively, `-` is standard input. The format is told by
@@ -27,15 +27,14 @@
 //! Lines are at most [`Settings::line_bytes_max`] long. All observations are held in memory, because
 //! names and duplicates are joined over all files: about 300 bytes a connection.
 
+mod captures;
 mod column;
+mod connections;
 mod decoder;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod join;
 mod json;
 mod lines;
 mod observation;
-mod packets;
 mod record;
 mod report;
 mod row;
@@ -53,10 +52,10 @@ use serde::{Deserialize, Serialize};
 pub use report::{FileProblem, Reason, Report, Skip};
 pub use source::open_plain;
 
+use captures::Captures;
 use decoder::LineDecoder;
 use join::Joiner;
 use lines::{Line, LineReader, Stopped};
-use packets::capture::Captures;
 use record::Classified;
 use report::Problem;
 use source::Content;

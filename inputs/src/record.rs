@@ -7,13 +7,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use beaconwatch_detector::{ConnectionId, Timestamp, Transport};
+use beaconwatch_packets::{End, Segment};
 
 use super::report::Problem;
 use super::row::{Column, Hint, Row};
-use crate::packets::{End, Segment};
 use crate::telemetry::Event;
 use fields::Fields;
-pub(crate) use value::host_name;
 
 /// Whose names the fields have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use beaconwatch_packets::capture;
 use flate2::bufread::MultiGzDecoder;
 
 use super::decoder::{self, LineDecoder};
 use super::lines::LineReader;
-use super::packets::capture;
 use super::record::Kind;
 use super::report::{Report, quoted};
 use super::{Format, Settings};

@@ -20,14 +20,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use beaconwatch_detector::{Observation, Phase, Timestamp, Transport};
+use beaconwatch_packets::table::{Connection, Moment, Table};
+use beaconwatch_packets::{End, Packet, Segment};
 use serde::Deserializer;
 use serde::de::{Deserialize, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
+use crate::connections::{record as record_of, transport_of_packet};
 use crate::json::Rows;
 use crate::observation::Observations;
-use crate::packets::table::{Connection, Moment, Table};
-use crate::packets::{End, Packet, Segment};
 use crate::record::{Dialect, Record, packet_of_telemetry};
 
 /// Batch ids of one node that are remembered.
@@ -305,11 +306,13 @@ impl Connections {
         let out = &mut taken.observations;
         for event in &batch.events {
             let packet = Packet {
-                time: event.time,
+                time_ns: event.time.unix_nanos(),
                 sender: event.sender,
                 receiver: event.receiver,
-                transport: event.transport,
+                transport: transport_of_packet(event.transport),
                 tcp: event.tcp,
+                icmp: None,
+                network_bytes: event.bytes,
                 payload_bytes: event.bytes,
                 payload: &[],
             };
@@ -325,9 +328,10 @@ impl Connections {
         let mut out = Vec::new();
         let observations = &mut self.observations;
         for (node_id, node) in &mut self.nodes {
-            node.table.expire(now, &mut |moment, connection| {
-                out.push(observe(observations, node_id, moment, connection));
-            });
+            node.table
+                .expire(now.unix_nanos(), &mut |moment, connection| {
+                    out.push(observe(observations, node_id, moment, connection));
+                });
         }
         out
     }
@@ -353,8 +357,7 @@ fn observe(
     moment: Moment,
     connection: &Connection,
 ) -> Observation {
-    let record = connection.record(moment);
-    let (last, bytes_out, bytes_in) = connection.totals();
+    let record = record_of(connection, moment);
     let mut record = Record {
         sensor: Some(node_id.to_owned()),
         ..record
@@ -362,11 +365,12 @@ fn observe(
     let phase = match moment {
         Moment::Opened => Phase::Opened,
         Moment::Active => {
-            (record.bytes_out, record.bytes_in) = (Some(bytes_out), Some(bytes_in));
+            (record.bytes_out, record.bytes_in) =
+                (Some(connection.bytes_out), Some(connection.bytes_in));
             Phase::Activity
         }
         Moment::Closed => {
-            record.time = last;
+            record.time = Timestamp::from_unix_nanos(connection.last_ns);
             Phase::Closed
         }
     };

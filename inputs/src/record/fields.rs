@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use beaconwatch_detector::{ConnectionId, Timestamp, Transport};
+use beaconwatch_packets::host::host_name;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::value::{
-    TIME_MAX_S, host_name, is_plausible, number, port, text_time, transport, whole,
-};
+use super::value::{TIME_MAX_S, is_plausible, number, port, text_time, transport, whole};
 use super::{Dialect, Log};
 use crate::report::Problem;
 use crate::row::{Column, Row, Scalar};

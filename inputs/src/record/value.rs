@@ -97,17 +97,3 @@ pub(super) fn transport(value: &Scalar<'_>) -> Option<Transport> {
         other => Transport::Other(other),
     })
 }
-
-/// A host's name from a header such as `Www.Example.com:8080` or `[2001:db8::1]:80`.
-pub(crate) fn host_name(text: &str) -> String {
-    let text = text.trim();
-    let host = if let Some(rest) = text.strip_prefix('[') {
-        rest.split_once(']').map_or(rest, |(address, _)| address)
-    } else {
-        match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => host,
-            _ => text,
-        }
-    };
-    host.trim_end_matches('.').to_ascii_lowercase()
-}

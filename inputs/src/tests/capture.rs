@@ -417,3 +417,30 @@ fn a_block_shorter_than_its_own_frame_ends_the_file_with_a_problem() {
         "{problem}"
     );
 }
+
+/// The capture and what tshark says of its hellos are those of the crate that reads them.
+#[test]
+fn connections_in_a_capture_have_the_fingerprint_and_the_name_that_tshark_sees() {
+    let capture = include_bytes!("../../../packets/tests/data/captures/clients.pcap.gz");
+    let told = include_str!("../../../packets/tests/data/captures/tls.json");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(told).unwrap();
+    let reading = read_bytes(capture, &Settings::default()).unwrap();
+    assert!(rows.len() >= 20);
+    for row in rows {
+        let field = |name: &str| row[name][0].as_str();
+        let port = field("tcp.srcport").or(field("udp.srcport")).unwrap();
+        let one = reading
+            .observations
+            .iter()
+            .find(|it| it.source_port.to_string() == port && it.key.destination_port % 1000 == 443)
+            .unwrap();
+        let fingerprint = one.client_fingerprint.as_deref();
+        assert_eq!(fingerprint, field("tls.handshake.ja4"));
+        if let Some(name) = field("tls.handshake.extensions_server_name") {
+            assert_eq!(
+                one.server_name.as_deref(),
+                Some(name.to_lowercase().as_str())
+            );
+        }
+    }
+}
