@@ -72,9 +72,11 @@ pub fn looks_factor(beats: u64) -> f64 {
     5.0 + 1.6 * doublings + beyond_the_ring / 64.0
 }
 
-/// The same for the newest sixteen gaps, which are new ones much sooner. Measured as above, of fourteen kinds the
-/// largest ratio was about 7, 8, 15, 25, 48 and 70 at 16, 32, ... 512 beats, and near 100, which is certainty at
-/// 0.01, beyond.
+/// The same for the newest sixteen gaps, which are new ones much sooner. Measured as above on 2,000 series of each of
+/// the fourteen kinds, the largest ratio was 4.1, 6.6, 13, 25, 45, 68, 89 and 98 at 16, 32, ... 2048 beats, with a standard
+/// error of at most 1.2. It cannot exceed 100, so that at many beats the rate of false alarms is told by `-ln(1 - P)`, for which it
+/// is 4.1, 6.8, 14, 29, 60, 115, 220 and 407 hundredths. The factor is 8.6, 14, 25, 46, 89, 174, 345 and 686: 1.5 to 2.1 times as much.
+/// The run is looked at from 24 gaps on only, the simulation from 3 and at the clock as well.
 pub(super) fn looks_factor_of_run(beats: u64) -> f64 {
     let beats = f64::from(u32::try_from(beats).unwrap_or(u32::MAX));
     looks_factor(16) + 2.0 + (beats - 16.0).max(0.0) / 3.0
