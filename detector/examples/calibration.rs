@@ -128,12 +128,12 @@ fn repeated(
     kind: usize,
     series: usize,
     (gaps, growth): (usize, f64),
-    make: impl Fn(&mut StdRng) -> Option<Vec<f64>>,
+    beats_of: impl Fn(&mut StdRng) -> Option<Vec<f64>>,
 ) -> Vec<f64> {
     let mut rng = StdRng::seed_from_u64(SEED + 1000 + kind as u64);
     let mut meter = CadenceMeter::default();
     let (mut made, mut passed) = ([0_u64; HORIZONS.len()], [0_u64; HORIZONS.len()]);
-    for beats in (0..series).filter_map(|_| make(&mut rng)) {
+    for beats in (0..series).filter_map(|_| beats_of(&mut rng)) {
         let mut smallest = 1.0_f64;
         let (mut horizon, mut next) = (0, 0.0);
         for count in 4..=beats.len().min(MOST_BEATS) {

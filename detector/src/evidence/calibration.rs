@@ -18,6 +18,11 @@
 //! 4, 6, 7, 8, 9, 13, 18, 24 and 35 at 8, 16, ... 2048 beats. [`looks_factor`] lies above all of them, so that
 //! the p-value times the factor holds at any of these looks: a bound proven by simulation, not a
 //! martingale. It grows in proportion once the ring of gaps is full: new gaps are new chances.
+//!
+//! A view takes the same factor for the starts of all its members. Measured on 1,680 sources of these kinds whose 2 to 40
+//! destinations are laid over each other (`superposition 120`), the mean ratio was 1.5, 2.0, 2.4, 2.7, 2.9, 3.0, 3.3, 5.2 and 11 at 8, 16,
+//! ... 2048 beats and the largest of a kind 3.4, 4.2, 4.3, 4.9, 6.5, 7.7, 6.9, 12 and 27 (standard errors of these up to 4 at 256 beats; beyond,
+//! few sources of a kind are so long, and of the mean about 1 at 512 and 2 at 2048): below the factor of 5, 6.6, 8.2, 9.8, 11, 15, 21, 30 and 48.
 
 use super::beats::MOST_GAPS;
 use super::cadence::Cadence;
