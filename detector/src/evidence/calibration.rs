@@ -23,6 +23,9 @@
 //! destinations are laid over each other (`superposition 120`), the mean ratio was 1.5, 2.0, 2.4, 2.7, 2.9, 3.0, 3.3, 5.2 and 11 at 8, 16,
 //! ... 2048 beats and the largest of a kind 3.4, 4.2, 4.3, 4.9, 6.5, 7.7, 6.9, 12 and 27 (standard errors of these up to 4 at 256 beats; beyond,
 //! few sources of a kind are so long, and of the mean about 1 at 512 and 2 at 2048): below the factor of 5, 6.6, 8.2, 9.8, 11, 15, 21, 30 and 48.
+//! With what a view pays for being chosen none of 3,640 such sources had one with p at most 0.01 at any look (`views-looks 260`;
+//! so the ratio is below 0.1, or 1.2 of one kind, at 95 %). These looks come whenever the starts grew by 2 %, which in the table
+//! of `superposition` loses nothing up to 256 beats, a tenth at 512, a quarter at 1024 and a third at 2048.
 
 use super::beats::MOST_GAPS;
 use super::cadence::Cadence;
