@@ -45,6 +45,9 @@ pub(crate) enum Error {
     /// A model of BeaconHunter's features, and data without them.
     #[error("the model was trained on BeaconHunter's events: expected --input beaconhunter")]
     EventModel,
+    /// A share of false ones, and nothing that has p-values.
+    #[error("--fdr is for series and the method evidence, found {0}")]
+    NoFalseDiscoveryRate(&'static str),
     /// A row that the model does not take.
     #[error("model: {0}")]
     Row(#[from] beaconwatch_learning::RowError),

@@ -315,6 +315,12 @@ impl Detector {
         }
     }
 
+    /// Series that can be tested, and sources, whose views can be: so many tests share the permitted false alerts.
+    #[must_use]
+    pub fn tests(&self) -> u64 {
+        self.table.testable() + self.table.sources()
+    }
+
     /// Kept connection starts of one series, ascending; `None` when it is not known.
     #[must_use]
     pub fn times(&self, key: &SeriesKey) -> Option<Vec<Timestamp>> {
@@ -326,7 +332,7 @@ impl Detector {
         Look {
             now,
             context,
-            testable: self.table.testable() + self.table.sources(),
+            testable: self.tests(),
         }
     }
 

@@ -32,6 +32,7 @@
 //! most nine tenths of `false_alerts_per_day` over the number of tests, which is that of the series that can be
 //! tested and of the sources; a tenth is for views of several series. So many false alerts a day are expected among
 //! series that do not beat, whatever their number (a per-family error rate; Bonferroni, valid under any dependence). Benign beacons do beat: this is no promise about them.
+//! A share of false ones instead of a number: [`crate::detect_by_rate`].
 //!
 //! # Limits
 //! Exponential gaps are invisible to timing. Fewer than four beats give nothing.

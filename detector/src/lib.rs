@@ -41,6 +41,7 @@ mod detector;
 #[cfg(feature = "ecs")]
 pub mod ecs;
 pub mod evidence;
+mod false_discoveries;
 mod host;
 mod method;
 mod network;
@@ -62,6 +63,7 @@ pub use allow::{
 pub use assessment::{Assessment, IntervalStatistics, Severity, Signal};
 pub use context::Context;
 pub use detector::{Counters, Detector, Ignored, Outcome, SeriesSummary};
+pub use false_discoveries::{detect_by_rate, discoveries, rate_e_value};
 pub use host::{HostSummaries, HostSummary, Scored};
 pub use network::{Network, NetworkError};
 pub use observation::{

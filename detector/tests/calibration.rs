@@ -8,10 +8,13 @@
 mod irregular;
 #[path = "irregular/look.rs"]
 mod look;
+#[path = "irregular/neighbours.rs"]
+#[expect(dead_code, reason = "the tests of views use the rest")]
+mod neighbours;
 
-use beaconwatch_detector::evidence::{CadenceMeter, e_value};
+use beaconwatch_detector::evidence::{CadenceMeter, MOST_GAPS, e_value, looks_factor};
 use irregular::{KINDS, Kind};
-use look::{any_gaps, look};
+use look::{any_gaps, look, look_at_newest, superposed};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -68,4 +71,38 @@ fn irregular_traffic_of_every_kind_has_small_p_values_no_more_often_than_they_sa
         mean <= 1.0,
         "the e-values of irregular traffic have the mean {mean}"
     );
+}
+
+/// Smallest p-value for any look at all looks at the first beats, as [`looks_factor`] makes it, and smallest of one look.
+fn smallest_of_all_looks(meter: &mut CadenceMeter, beats: &[f64], most: usize) -> (f64, f64) {
+    let counts = 4..=beats.len().min(most);
+    counts.fold((1.0, 1.0), |(any, one): (f64, f64), count| {
+        let p = look_at_newest(meter, &beats[..count], MOST_GAPS).unwrap_or(1.0);
+        let factor = looks_factor(u64::try_from(count).unwrap());
+        (any.min(p * factor), one.min(p))
+    })
+}
+
+#[test]
+fn at_any_look_irregular_destinations_laid_over_each_other_are_small_no_more_often_than_the_factor_says()
+ {
+    let mut meter = CadenceMeter::default();
+    let (mut of_any_look, mut of_one) = (Vec::new(), Vec::new());
+    for (seed, kind) in (5_151..).zip(KINDS) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        for _ in 0..10 {
+            let beats = superposed(kind, &mut rng);
+            let (any, one) = smallest_of_all_looks(&mut meter, &beats, 96);
+            of_any_look.push(any);
+            of_one.push(one);
+        }
+    }
+    let passed = count(&of_any_look, 0.1);
+    assert!(
+        passed <= bound(of_any_look.len(), 0.1),
+        "{passed} of {} at 0.1",
+        of_any_look.len()
+    );
+    // Without the factor the same looks break the promise: this test can see it.
+    assert!(count(&of_one, 0.1) > bound(of_one.len(), 0.1));
 }

@@ -315,6 +315,41 @@ fn irregular_series_of_one_source_are_no_view_however_alike_they_are() {
 }
 
 #[test]
+fn irregular_series_of_one_source_are_no_view_at_any_of_many_looks() {
+    let (mut sources, mut looks, mut small) = (0, 0, 0);
+    for (seed, kind) in (9_500..).zip(KINDS) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        for _ in 0..4 {
+            let looked = neighbours::watch(kind, 200, 0.1, &mut rng);
+            sources += 1;
+            looks += looked.len();
+            small += u32::from(
+                looked
+                    .iter()
+                    .any(|it| it.p <= 1e-3 || it.p_any_look <= 0.05),
+            );
+        }
+    }
+    assert!(
+        looks > 20 * sources,
+        "only {looks} looks at {sources} sources"
+    );
+    // 2.8 are permitted; 7 or more by chance once in 40 times, and 56,000 sources at one look had none.
+    assert!(small <= 6, "{small} of {sources} sources");
+}
+
+#[test]
+fn a_rotation_is_seen_at_some_look_long_before_its_end() {
+    // The recipe of the test above with beats in it.
+    let beats = beats(200, 60.0, 0.2, &mut StdRng::seed_from_u64(8));
+    let mut order = StdRng::seed_from_u64(9);
+    let observations = spread(&beats, |_| order.random_range(0..4));
+    let looked = neighbours::watch_all(&observations, 200, 0.1);
+    let first = looked.iter().find(|it| it.p_any_look <= 1e-4).unwrap();
+    assert!(first.starts < 100, "first after {} starts", first.starts);
+}
+
+#[test]
 fn analysis_tells_of_every_member_when_one_changes_and_of_no_other_series() {
     let mut rng = StdRng::seed_from_u64(5);
     let beats = beats(200, 60.0, 0.2, &mut rng);

@@ -101,4 +101,15 @@ pub(crate) struct ScoreArguments {
     pub(crate) context: ContextArguments,
     #[command(flatten)]
     pub(crate) detector: DetectorArguments,
+    /// Share of false ones that is expected among the detections, instead of a number a day (method evidence)
+    #[arg(long, value_name = "SHARE", value_parser = rate, help_heading = "Detector", conflicts_with = "false_alerts_per_day")]
+    pub(crate) fdr: Option<f64>,
+}
+
+/// A share between 0 and 1, both excluded.
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| *rate > 0.0 && *rate < 1.0)
+        .ok_or_else(|| "expected a share above 0 and below 1".to_owned())
 }

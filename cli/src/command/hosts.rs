@@ -40,6 +40,7 @@ pub(crate) fn of_files(
         limit: arguments.limit,
         context: arguments.context.clone(),
         detector: arguments.detector.clone(),
+        fdr: None,
     };
     score::run(&arguments, settings, known)
 }

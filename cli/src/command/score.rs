@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use beaconwatch_detector::{Assessment, Context, Detector, Observation, Settings, Timestamp};
+use beaconwatch_detector::{
+    Assessment, Context, Detector, Observation, Profile, Settings, Timestamp, detect_by_rate,
+};
 use beaconwatch_inputs::{self as read, Reading, Report};
 
 use super::known::Known;
@@ -23,7 +25,9 @@ pub(crate) fn run(
     known: &Known,
 ) -> Result<(), Error> {
     let model = arguments.model.as_deref().map(risk::load).transpose()?;
-    if let Some(model) = model.as_ref().filter(|it| risk::is_of_events(it)) {
+    let events = model.as_ref().filter(|it| risk::is_of_events(it));
+    refuse_rate(arguments, &settings, events.is_some())?;
+    if let Some(model) = events {
         return events::score(arguments, model);
     }
     let Reading {
@@ -31,7 +35,11 @@ pub(crate) fn run(
         report,
     } = read_files(&arguments.paths, arguments.input)?;
     let context = known.with(&observations);
-    let scored = score(&observations, settings.clone(), &context)?;
+    let mut scored = score(&observations, settings.clone(), &context)?;
+    if let Some(rate) = arguments.fdr {
+        let (tests, threshold) = (scored.tests, scored.threshold);
+        detect_by_rate(&mut scored.assessments, tests, rate, threshold);
+    }
     let risks = match &model {
         Some(model) => Some(risk::of(model, &observations, settings, &scored, &context)?),
         None => None,
@@ -52,6 +60,17 @@ pub(crate) fn run(
     Ok(print_report(&report)?)
 }
 
+/// A false discovery rate is for what has p-values.
+fn refuse_rate(arguments: &ScoreArguments, settings: &Settings, events: bool) -> Result<(), Error> {
+    let refused = match settings.profile {
+        _ if arguments.fdr.is_none() => return Ok(()),
+        _ if events => "events",
+        Profile::Evidence => return Ok(()),
+        other => other.name(),
+    };
+    Err(Error::NoFalseDiscoveryRate(refused))
+}
+
 /// Reads files of a format.
 pub(super) fn read_files(paths: &[PathBuf], input: InputFormat) -> Result<Reading, Error> {
     let settings = read::Settings {
@@ -69,6 +88,8 @@ pub(super) struct Scored {
     ignored: u64,
     evicted: u64,
     threshold: f64,
+    /// Tests that share the permitted false alerts.
+    tests: u64,
 }
 
 /// Scores all series of the observations, as at the end of them.
@@ -109,6 +130,7 @@ pub(super) fn score(
         evicted: counters.evicted,
         assessments,
         threshold,
+        tests: detector.tests(),
     })
 }
 

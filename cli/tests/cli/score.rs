@@ -180,6 +180,39 @@ fn the_beacon_is_found_in_every_format() {
 }
 
 #[test]
+fn a_share_of_false_ones_decides_over_all_series_instead_of_a_number() {
+    let few: String = flows()
+        .lines()
+        .take(7)
+        .map(|it| format!("{it}\n"))
+        .collect();
+    let input = folder(&[
+        ("few.ndjson", few.as_bytes()),
+        ("many.ndjson", flows().as_bytes()),
+    ]);
+    let found = |file: &str, more: &[&str]| {
+        let path = input.path().join(file);
+        let arguments = ["score", "--format", "json", "--timing-only", text(&path)];
+        let ran = run(arguments.into_iter().chain(more.iter().copied()));
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+        lines(&ran).len()
+    };
+    assert_eq!(found("many.ndjson", &["--fdr", "0.1"]), 1);
+    assert_eq!(found("few.ndjson", &[]), 1, "the number alone lets it pass");
+    assert_eq!(found("few.ndjson", &["--fdr", "0.3"]), 1);
+    assert_eq!(found("few.ndjson", &["--fdr", "0.000001"]), 0);
+
+    let many = input.path().join("many.ndjson");
+    let ran = run(["score", "--fdr", "0.1", "--profile", "seed", text(&many)]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err.contains("method evidence, found seed"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn all_prints_every_series_with_every_field() {
     let input = folder(&[("conn.ndjson", flows().as_bytes())]);
     let ran = run(["score", "--format", "json", "--all", text(input.path())]);

@@ -1,9 +1,14 @@
 //! One look at simulated beats, as the detector looks: for the test of calibration and its long form.
 
 use beaconwatch_detector::Timestamp;
-use beaconwatch_detector::evidence::{CadenceMeter, MOST_GAPS, clock_rhythm, p_value};
+use beaconwatch_detector::evidence::{
+    CadenceMeter, MOST_GAPS, PARTING_SILENCE_S, clock_rhythm, p_value,
+};
 use rand::Rng as _;
 use rand::rngs::StdRng;
+
+use crate::irregular::Kind;
+use crate::neighbours;
 
 /// A number of gaps from 3 to 200, log-uniform.
 #[expect(
@@ -30,4 +35,19 @@ pub(crate) fn look_at_newest(meter: &mut CadenceMeter, beats: &[f64], gaps: usiz
     let clock = clock_rhythm(&times.collect::<Vec<_>>()).map(|clock| clock.statistic);
     let cadence = meter.measure(&gaps_s)?;
     Some(p_value(&cadence, clock))
+}
+
+/// Beats of a source that talks irregularly to many destinations, in seconds, as if it had one only: what a view of
+/// all of them weighs.
+pub(crate) fn superposed(kind: Kind, rng: &mut StdRng) -> Vec<f64> {
+    let mut beats = Vec::new();
+    let mut previous = f64::NEG_INFINITY;
+    for observation in neighbours::observations(kind, rng) {
+        let time = observation.time.unix_seconds();
+        if time - previous > PARTING_SILENCE_S {
+            beats.push(time);
+        }
+        previous = time;
+    }
+    beats
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{
     Assessment, Context, Detector, Observation, Phase, Process, Profile, SeriesKey, Settings,
     Timestamp, Transport, ViewKind,
@@ -14,13 +15,7 @@ use crate::irregular::{self, Kind};
 /// What is known of a source whose destinations all are irregular: 2 to 40 of them, of one kind, with 1 to 200
 /// beats each, half of the time of like numbers, lives and scales.
 pub(crate) fn assess(kind: Kind, rng: &mut StdRng) -> Vec<Assessment> {
-    let mut detector = Detector::new(Settings {
-        profile: Profile::Evidence,
-        max_lateness_s: 1e10,
-        ..Settings::default()
-    })
-    .expect("the settings are valid");
-    let now = Timestamp::from_unix_seconds(2e9).expect("a time");
+    let (mut detector, now) = (detector(), now());
     for observation in observations(kind, rng) {
         detector.observe(now, &observation);
     }
@@ -29,14 +24,76 @@ pub(crate) fn assess(kind: Kind, rng: &mut StdRng) -> Vec<Assessment> {
 
 /// Smallest p-value of a view of such a source; 1 when none is reported.
 pub(crate) fn smallest_p_of_views(kind: Kind, rng: &mut StdRng) -> f64 {
-    let views = assess(kind, rng).into_iter();
+    views(assess(kind, rng)).fold(1.0, |smallest, evidence| smallest.min(evidence.p_value))
+}
+
+/// Smallest p-values of views at all looks up to one of them; 1 while none is reported.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looked {
+    /// Starts of the source so far.
+    pub(crate) starts: usize,
+    /// Of those of one look.
+    pub(crate) p: f64,
+    /// Of those that hold at any look.
+    pub(crate) p_any_look: f64,
+}
+
+/// Looks at such a source again and again as its starts come, at most so many of them: whenever they have grown by
+/// this share since the last look, so at every start where it is 0.
+pub(crate) fn watch(kind: Kind, most: usize, growth: f64, rng: &mut StdRng) -> Vec<Looked> {
+    watch_all(&observations(kind, rng), most, growth)
+}
+
+/// The same of given observations in the order of their times.
+pub(crate) fn watch_all(all: &[Observation], most: usize, growth: f64) -> Vec<Looked> {
+    let (mut detector, now) = (detector(), now());
+    let (mut looks, mut so_far) = (Vec::new(), (1.0_f64, 1.0_f64));
+    let mut next = 1.0;
+    for (starts, observation) in (1..=most).zip(all) {
+        detector.observe(now, observation);
+        if as_real(starts) < next {
+            continue;
+        }
+        next = as_real(starts) * (1.0 + growth);
+        for evidence in views(detector.analyse(now, &Context::default())) {
+            so_far.0 = so_far.0.min(evidence.p_value);
+            so_far.1 = so_far.1.min(evidence.p_value_any_look);
+        }
+        looks.push(Looked {
+            starts,
+            p: so_far.0,
+            p_any_look: so_far.1,
+        });
+    }
+    looks
+}
+
+fn views(found: Vec<Assessment>) -> impl Iterator<Item = Evidence> {
+    let views = found.into_iter();
     views
         .filter(|found| found.view.kind != ViewKind::Pair)
         .filter_map(|found| found.evidence)
-        .fold(1.0, |smallest, evidence| smallest.min(evidence.p_value))
 }
 
-fn observations(kind: Kind, rng: &mut StdRng) -> Vec<Observation> {
+fn detector() -> Detector {
+    Detector::new(Settings {
+        profile: Profile::Evidence,
+        max_lateness_s: 1e10,
+        ..Settings::default()
+    })
+    .expect("the settings are valid")
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_seconds(2e9).expect("a time")
+}
+
+fn as_real(starts: usize) -> f64 {
+    u32::try_from(starts).map_or(f64::INFINITY, f64::from)
+}
+
+/// What such a source does, in the order of time.
+pub(crate) fn observations(kind: Kind, rng: &mut StdRng) -> Vec<Observation> {
     let destinations: u8 = rng.random_range(2..=40);
     let (alike, most): (bool, f64) = (rng.random(), rng.random_range(1.0..200.0));
     let shared = (rng.random::<bool>(), rng.random::<bool>());
@@ -67,6 +124,7 @@ fn observations(kind: Kind, rng: &mut StdRng) -> Vec<Observation> {
                 .filter_map(|beat| observation(destination, *beat - first, shared)),
         );
     }
+    all.sort_by_key(|it| it.time);
     all
 }
 
