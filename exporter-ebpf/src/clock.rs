@@ -32,6 +32,20 @@ pub unsafe fn begin(flow: *mut FlowState, now: u64) {
     }
 }
 
+/// [`begin`] for iterators, which may not read the coarse clock: to the tick.
+///
+/// # Safety
+///
+/// `flow` is valid.
+#[inline(always)]
+pub unsafe fn begin_by_fine(flow: *mut FlowState, now: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*flow).start_ns = now;
+        (*flow).clock_offset_ns = now.wrapping_sub(bpf_ktime_get_ns());
+    }
+}
+
 /// The time within `flow`, to the tick.
 ///
 /// # Safety

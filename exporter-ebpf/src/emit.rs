@@ -3,7 +3,7 @@
 //! The reader comes by itself a few times a second; it is woken only when much waits, because a
 //! wake-up per connection would cost more than all the rest of the kernel part.
 
-use core::mem::offset_of;
+use core::{ffi::c_void, mem::offset_of};
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
@@ -18,11 +18,11 @@ use crate::{
     words,
 };
 
-const _: () = assert!(offset_of!(FlowRecord, flags) == size_of::<FlowRecord>() - 8);
-const _: () = assert!(offset_of!(FlowRecord, established) == size_of::<FlowRecord>() - 7);
+const _: () = assert!(offset_of!(FlowRecord, flags) == size_of::<FlowRecord>() - 4);
+const _: () = assert!(offset_of!(FlowRecord, established) == size_of::<FlowRecord>() - 3);
 
-/// Four records with their headers: processors that pass a multiple together still see it.
-const WAKEUP_SLACK_BYTES: u64 = 4 * (size_of::<FlowRecord>() as u64 + 8);
+/// Two of the largest entries: processors that pass a multiple together still see it.
+const WAKEUP_SLACK_BYTES: u64 = 2 * (4096 + 8);
 
 /// What the TCP socket itself counted.
 #[derive(Clone, Copy)]
@@ -68,6 +68,11 @@ pub unsafe fn fill(
         words::copy(local, &raw const (*flow).local_address);
         let remote = (&raw mut (*record).remote_address).cast::<[u64; 2]>();
         words::copy(remote, &raw const (*flow).remote_address);
+        (*record).handler_start_ns = if (*flow).handler_pid == 0 {
+            0
+        } else {
+            (*flow).adopted_ns
+        };
         (&raw mut (*record).smoothed_rtt_us).write_volatile(0);
         (&raw mut (*record).retransmits).write_volatile(0);
         (*record).local_port = (*flow).local_port;
@@ -76,9 +81,10 @@ pub unsafe fn fill(
         (*record).role = (*flow).role;
         (*record).protocol = (*flow).protocol;
         (*record).close_reason = reason as u8;
+        (*record).handler_pid = (*flow).handler_pid;
         // The last word: flags, established and padding.
-        let last = (&raw mut (*record).flags).cast::<u64>();
-        last.write_volatile(u64::from((*flow).flags) | (u64::from(established(flow)) << 8));
+        let last = (&raw mut (*record).flags).cast::<u32>();
+        last.write_volatile(u32::from((*flow).flags) | (u32::from(established(flow)) << 8));
     }
 }
 
@@ -108,7 +114,7 @@ pub unsafe fn emit(flow: *const FlowState, kind: RecordKind, reason: CloseReason
     };
     // SAFETY: the reserved record, and the caller's promise.
     unsafe { fill(entry.as_mut_ptr(), flow, kind, reason, time_ns) };
-    entry.submit(wakeup());
+    entry.submit(wakeup((&raw const RECORDS).cast_mut().cast()));
 }
 
 /// Like [`emit`], for a TCP socket that is about to go.
@@ -137,14 +143,14 @@ pub unsafe fn emit_tcp_close(
         (*record).established = u8::from(totals.established);
         (*record).flags |= FLAG_TCP_TOTALS;
     }
-    entry.submit(wakeup());
+    entry.submit(wakeup((&raw const RECORDS).cast_mut().cast()));
 }
 
+/// Whether the reader of a ring buffer is to be woken.
 #[inline(always)]
-fn wakeup() -> u64 {
-    let map = (&raw const RECORDS).cast_mut().cast();
+pub fn wakeup(ring: *mut c_void) -> u64 {
     // SAFETY: a ring buffer.
-    let waiting = unsafe { bpf_ringbuf_query(map, u64::from(BPF_RB_AVAIL_DATA)) };
+    let waiting = unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) };
     // Once at each multiple: a reader that is late is not woken by every record.
     let past = waiting & (wakeup_bytes() - 1);
     if waiting >= wakeup_bytes() && past < WAKEUP_SLACK_BYTES {

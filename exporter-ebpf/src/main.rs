@@ -9,25 +9,32 @@
 //! | `socket_operation` | `sockops` | opens and ends TCP flows |
 //! | `packet_received`, `packet_sent` | `cgroup_skb` | count; open UDP flows |
 //! | `live_sockets`, `live_peers` | `iter/*` | tell the live flows when user space asks |
+//! | `existing_owners`, `existing_tcp` | `iter/*` | find the sockets that were there before, once |
+//! | `process_executes`, `process_is_born` | `tp_btf` | tell what processes execute |
 //!
 //! Output are `FlowRecord`s: open and close through a ring buffer, live counters through the
 //! iterators. What cannot be told is counted (`LossCounter`). No program changes or drops traffic.
 //!
 //! Oldest kernel: 5.15, because `bpf_get_netns_cookie` came to socket operation programs there.
-//! Limits: little-endian; packets with IPv6 extension headers in front of UDP are counted as
-//! unattributed; the owner of an accepted connection is who created the listener.
+//! Limits: little-endian; the owner of an accepted connection is who created the listener, its handler who
+//! answers.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod activity;
 mod address;
 mod atomic;
 mod clock;
 mod emit;
+mod existing;
+mod headers;
 mod iterator;
 mod maps;
 mod owner;
 mod packet;
+mod payload;
+mod process;
 mod tcp;
 mod udp;
 mod words;
@@ -35,14 +42,13 @@ mod words;
 use aya_ebpf::{
     bindings::bpf_sock,
     helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
-    macros::{cgroup_skb, cgroup_sock, sock_ops},
-    programs::{SkBuffContext, SockContext, SockOpsContext},
+    macros::{btf_tracepoint, cgroup_skb, cgroup_sock, sock_ops},
+    programs::{BtfTracePointContext, SkBuffContext, SockContext, SockOpsContext},
 };
-use beaconwatch_records::Protocol;
+use beaconwatch_records::{Direction, Protocol};
 
 use crate::{
     maps::{FlowState, SOCKETS},
-    packet::Direction,
 };
 
 const SOCK_STREAM: u32 = 1;
@@ -119,6 +125,36 @@ pub extern "C" fn live_sockets(item: *mut iterator::SocketItem) -> i32 {
 pub extern "C" fn live_peers(item: *mut iterator::PeerItem) -> i32 {
     // SAFETY: the context.
     unsafe { iterator::peer(item) };
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub extern "C" fn existing_owners(item: *mut existing::FileItem) -> i32 {
+    // SAFETY: the context.
+    unsafe { existing::file(item) };
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+pub extern "C" fn existing_tcp(item: *mut existing::TcpItem) -> i32 {
+    // SAFETY: the context.
+    unsafe { existing::tcp(item) };
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn process_executes(context: BtfTracePointContext) -> i32 {
+    // SAFETY: the tracepoint's arguments: the task, its process id before, the program.
+    unsafe { process::executes(context.arg(0), context.arg(2)) };
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn process_is_born(context: BtfTracePointContext) -> i32 {
+    // SAFETY: the tracepoint's arguments: the parent and the child.
+    unsafe { process::is_born(context.arg(0), context.arg(1)) };
     0
 }
 

@@ -1,6 +1,6 @@
 //! The maps and settings, and what a socket's storage holds.
 //!
-//! Memory: one [`FlowState`] of 168 bytes per socket (with the kernel's header it fits a 256-byte
+//! Memory: one [`FlowState`] of 184 bytes per socket (with the kernel's header it fits a 256-byte
 //! slab object), one more per further peer of an unconnected UDP socket, at most [`MAX_PEERS`] of
 //! those. Everything else has a fixed size.
 
@@ -13,15 +13,22 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use beaconwatch_records::{
-    CounterSet, FlowRecord, LOSS_COUNTERS, LossCounter, Owner, ProgramSettings, TaskOffsets,
+    CounterSet, FlowRecord, LOSS_COUNTERS, LossCounter, Owner, ProcessRecord, ProgramSettings, SocketOffsets,
+    TaskOffsets,
 };
 
 use crate::atomic;
 
 /// Bytes of the ring buffer unless the loader says otherwise.
-const RING_BYTES: usize = 4 << 20;
+const RING_BYTES: usize = 16 << 20;
+/// Bytes of the ring buffer of slices unless the loader says otherwise.
+const SLICE_RING_BYTES: usize = 4 << 20;
+/// Bytes of the ring buffer of processes: 4,096 of them between two visits of the reader.
+const PROCESS_RING_BYTES: usize = 1 << 20;
 /// Further peers of unconnected UDP sockets unless the loader says otherwise.
 const MAX_PEERS: usize = 65_536;
+/// Listening sockets older than the capture.
+const MAX_LISTENING: usize = 16_384;
 /// Closed sockets whose further peers still wait for their last record.
 const MAX_RELEASED: usize = 4_096;
 
@@ -40,6 +47,11 @@ pub const PHASE_RELEASED: u64 = 4;
 pub const WATCH_FIN: u8 = 1;
 /// The remote end's FIN was seen.
 pub const SEEN_FIN: u8 = 2;
+
+/// The socket's state changes are reported, although it is older than the capture.
+pub const REPORTS_CLOSE: u8 = 4;
+/// The UDP socket has peers in [`PEERS`].
+pub const HAS_PEERS: u8 = 1;
 
 /// A live flow; in socket storage and in [`PEERS`].
 #[derive(Clone, Copy)]
@@ -65,7 +77,7 @@ pub struct FlowState {
     pub role: u8,
     /// As in [`FlowRecord`].
     pub flags: u8,
-    /// `WATCH_FIN` and `SEEN_FIN`; for UDP 1 once the socket has peers in [`PEERS`].
+    /// `WATCH_FIN` and `SEEN_FIN`; for UDP [`HAS_PEERS`].
     pub state: u8,
     /// As in [`FlowRecord`].
     pub local_address: [u64; 2],
@@ -75,13 +87,26 @@ pub struct FlowState {
     pub cookie: u64,
     /// As in [`FlowRecord`].
     pub netns_cookie: u64,
-    /// When a socket older than the capture was first seen; 0 when its creation was seen.
+    /// UDP: when a socket older than the capture was first seen; 0 when its creation was seen. TCP: start of
+    /// the handler.
     pub adopted_ns: u64,
     /// As in [`FlowRecord`].
     pub owner: Owner,
+    /// When payload was sent last, in units of 2^20 ns (see `activity`); 0 when none was.
+    pub sent_at: u32,
+    /// As in [`FlowRecord`]; its start lies in `adopted_ns`, which TCP does not need otherwise.
+    pub handler_pid: u32,
+    /// What to look for (see `payload`); a byte of its own, because both directions write it.
+    pub look: u8,
+    /// 1 while who uses an accepted socket is still to be seen (see `owner`).
+    pub watch_handler: u8,
+    /// Bytes that are still to be looked at, or datagrams.
+    pub look_left: u16,
+    /// Zero.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<FlowState>() == 168);
+const _: () = assert!(size_of::<FlowState>() == 184);
 
 /// Further peers of an unconnected UDP socket.
 #[derive(Clone, Copy)]
@@ -92,6 +117,16 @@ pub struct PeerKey {
     /// Remote address.
     pub address: [u64; 2],
     /// Remote port.
+    pub port: u64,
+}
+
+/// A port of a network namespace.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ListenKey {
+    /// Cookie of the namespace.
+    pub namespace: u64,
+    /// Local port.
     pub port: u64,
 }
 
@@ -150,6 +185,11 @@ pub static SOCKETS: SocketStorage<FlowState> = SocketStorage::new();
 pub static PEERS: HashMap<PeerKey, FlowState, MAX_PEERS, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
+/// Ports on which sockets older than the capture listen: who has such a local port was called.
+#[btf_map]
+pub static LISTENING: HashMap<ListenKey, u8, MAX_LISTENING, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
 /// Closing times of UDP sockets that had entries in [`PEERS`], by cookie.
 #[btf_map]
 pub static RELEASED: LruHashMap<u64, u64, MAX_RELEASED> = LruHashMap::new();
@@ -157,13 +197,22 @@ pub static RELEASED: LruHashMap<u64, u64, MAX_RELEASED> = LruHashMap::new();
 #[btf_map]
 pub static RECORDS: RingBuf<FlowRecord, RING_BYTES> = RingBuf::new();
 
+/// What processes execute.
+#[btf_map]
+pub static PROCESSES: RingBuf<ProcessRecord, PROCESS_RING_BYTES> = RingBuf::new();
+
+/// Slices of payload, each a `SliceHeader` and its bytes.
+#[btf_map]
+pub static SLICES: RingBuf<[u8; 0], SLICE_RING_BYTES> = RingBuf::new();
+
 #[btf_map]
 pub static LOSSES: PerCpuArray<u64, { LOSS_COUNTERS as usize }> = PerCpuArray::new();
 
 #[unsafe(no_mangle)]
-static PROGRAM_SETTINGS_1: ProgramSettings = ProgramSettings {
+static PROGRAM_SETTINGS_2: ProgramSettings = ProgramSettings {
     udp_idle_timeout_ns: 10_000_000_000,
     wakeup_bytes: 1 << 19,
+    activity_idle_ns: 1_000_000_000,
     own_pid: 0,
     task: TaskOffsets {
         tgid: 0,
@@ -172,15 +221,35 @@ static PROGRAM_SETTINGS_1: ProgramSettings = ProgramSettings {
         start_boottime: 0,
         cred: 0,
         cred_uid: 0,
+        pid: 0,
+        executed: 0,
     },
     adopt_any: 0,
+    take_slices: 1,
+    socket: SocketOffsets {
+        sk: 0,
+        kind: 0,
+        protocol: 0,
+        family: 0,
+        state: 0,
+        local_port: 0,
+        remote_port: 0,
+        local_address: 0,
+        remote_address: 0,
+        local_address_6: 0,
+        remote_address_6: 0,
+        namespace: 0,
+        namespace_cookie: 0,
+        cookie: 0,
+    },
+    padding: 0,
 };
 
 /// A field of the settings, read at run time because the loader wrote it.
 macro_rules! setting {
     ($($field:tt)+) => {
         // SAFETY: points into a static.
-        unsafe { core::ptr::read_volatile(&raw const PROGRAM_SETTINGS_1.$($field)+) }
+        unsafe { core::ptr::read_volatile(&raw const PROGRAM_SETTINGS_2.$($field)+) }
     };
 }
 
@@ -192,6 +261,16 @@ pub fn udp_idle_timeout_ns() -> u64 {
 #[inline(always)]
 pub fn wakeup_bytes() -> u64 {
     setting!(wakeup_bytes)
+}
+
+#[inline(always)]
+pub fn activity_idle_ns() -> u64 {
+    setting!(activity_idle_ns)
+}
+
+#[inline(always)]
+pub fn take_slices() -> bool {
+    setting!(take_slices) != 0
 }
 
 #[inline(always)]
@@ -213,6 +292,28 @@ pub fn task_offsets() -> TaskOffsets {
         start_boottime: setting!(task.start_boottime),
         cred: setting!(task.cred),
         cred_uid: setting!(task.cred_uid),
+        pid: setting!(task.pid),
+        executed: setting!(task.executed),
+    }
+}
+
+#[inline(always)]
+pub fn socket_offsets() -> SocketOffsets {
+    SocketOffsets {
+        sk: setting!(socket.sk),
+        kind: setting!(socket.kind),
+        protocol: setting!(socket.protocol),
+        family: setting!(socket.family),
+        state: setting!(socket.state),
+        local_port: setting!(socket.local_port),
+        remote_port: setting!(socket.remote_port),
+        local_address: setting!(socket.local_address),
+        remote_address: setting!(socket.remote_address),
+        local_address_6: setting!(socket.local_address_6),
+        remote_address_6: setting!(socket.remote_address_6),
+        namespace: setting!(socket.namespace),
+        namespace_cookie: setting!(socket.namespace_cookie),
+        cookie: setting!(socket.cookie),
     }
 }
 

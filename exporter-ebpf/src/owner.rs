@@ -2,16 +2,19 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::{
+use aya_ebpf::{bindings::__sk_buff, helpers::{
     bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
     generated::{
         bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task,
         bpf_probe_read_kernel,
     },
-};
+}};
 use beaconwatch_records::{FLAG_OWN, Owner, TaskOffsets};
 
-use crate::maps::{FlowState, own_pid, task_offsets};
+use crate::{
+    headers,
+    maps::{FlowState, own_pid, task_offsets},
+};
 
 /// Copies kernel memory; leaves `target` zeroed when that fails.
 #[inline(always)]
@@ -94,11 +97,95 @@ pub unsafe fn take_connecting(flow: *mut FlowState) {
         if pid == (*owner).pid {
             return;
         }
+        task_owner(flow, task, &offsets);
+    }
+}
+
+/// Writes the owner of a socket that `task` holds open: for iterators. The cgroup is not known there.
+///
+/// # Safety
+///
+/// `flow` is valid, `task` a task of the kernel.
+#[inline(always)]
+pub unsafe fn take_holder(flow: *mut FlowState, task: u64) {
+    let offsets = task_offsets();
+    if !offsets.is_complete() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { task_owner(flow, task, &offsets) };
+}
+
+#[inline(always)]
+unsafe fn task_owner(flow: *mut FlowState, task: u64, offsets: &TaskOffsets) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let owner = &raw mut (*flow).owner;
+        let mut pid = 0u32;
+        read(&raw mut pid, task + u64::from(offsets.tgid));
         (*owner).pid = pid;
         let cred = pointer(task + u64::from(offsets.cred));
         read(&raw mut (*owner).uid, cred + u64::from(offsets.cred_uid));
-        process(owner, task, &offsets);
+        process(owner, task, offsets);
         mark_own(flow);
+    }
+}
+
+/// Notes who sends the first payload of an accepted socket, if that is not its owner.
+///
+/// A worker that accepts from another process's listener answers in its own context; what the kernel sends by
+/// itself is never the first payload. Where that is not enough, [`take_last_user`] tells better.
+///
+/// # Safety
+///
+/// `skb` is the program's context, `flow` valid.
+#[inline(never)]
+pub unsafe fn take_sender(skb: *mut __sk_buff, flow: *mut FlowState) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !flow.is_null() && headers::carries_payload(skb) {
+            (*flow).watch_handler = 0;
+            take_handler(flow);
+        }
+    }
+}
+
+/// Notes who closes a TCP socket last, if that is not its owner: it was passed on, forked or accepted.
+///
+/// # Safety
+///
+/// `flow` is valid, and the current process is the closing one.
+#[inline(always)]
+pub unsafe fn take_last_user(flow: *mut FlowState) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        if pid != (*flow).owner.pid && pid != (*flow).handler_pid {
+            take_handler(flow);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn take_handler(flow: *mut FlowState) {
+    let offsets = task_offsets();
+    if !offsets.is_complete() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let task = bpf_get_current_task();
+        let mut pid = 0u32;
+        read(&raw mut pid, task + u64::from(offsets.tgid));
+        // Without an owner the handler is the best that is known, and told as what it is.
+        if pid == 0 || pid == (*flow).owner.pid {
+            return;
+        }
+        let leader = pointer(task + u64::from(offsets.group_leader));
+        let mut start_ns = 0u64;
+        read(&raw mut start_ns, leader + u64::from(offsets.start_boottime));
+        (*flow).adopted_ns = start_ns;
+        (*flow).handler_pid = pid;
     }
 }
 

@@ -5,31 +5,24 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
-    helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock, bpf_skb_load_bytes},
+    helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
 };
-use beaconwatch_records::{CloseReason, FLAG_START_INFERRED, Protocol, RecordKind, Role};
+use beaconwatch_records::{
+    CloseReason, Direction, FLAG_START_INFERRED, Protocol, RecordKind, Role,
+};
 
 use crate::{
-    address, atomic, clock,
+    activity, address, atomic, clock,
     emit::emit,
+    headers,
     maps::{FlowState, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, adopt_any},
-    udp,
+    owner, payload, udp,
 };
 
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
 const TCP_ESTABLISHED: u32 = 1;
 const TCP_CLOSE_WAIT: u32 = 8;
-/// IPv4, as `protocol` of a packet has it.
-pub const ETH_P_IP: u32 = (0x0800_u16.to_be()) as u32;
-
-/// Which way a packet goes, seen from the local socket.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    Received,
-    Sent,
-}
-
 /// Handles one packet.
 ///
 /// # Safety
@@ -56,12 +49,21 @@ pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
         if (*flow).phase != PHASE_OPEN {
             return;
         }
-        if direction == Direction::Received && (*flow).state & WATCH_FIN != 0 {
+        let now = clock::coarse_ns(flow);
+        if direction == Direction::Sent {
+            activity::segment_sent(skb, flow, now);
+            if (*flow).watch_handler != 0 {
+                owner::take_sender(skb, flow);
+            }
+        } else if (*flow).state & WATCH_FIN != 0 {
             look_for_fin(skb, flow);
         }
         let (bytes, packets) = size(skb, Protocol::Tcp);
         count(flow, direction, bytes, packets);
-        (*flow).last_packet_ns = clock::coarse_ns(flow);
+        (*flow).last_packet_ns = now;
+        if (*flow).look != 0 {
+            payload::segment(skb, flow, direction);
+        }
     }
 }
 
@@ -100,52 +102,20 @@ pub unsafe fn size(skb: *mut __sk_buff, protocol: Protocol) -> (u64, u64) {
         if segments <= 1 {
             return (bytes, 1);
         }
-        let transport = match protocol {
-            Protocol::Tcp => {
-                let offset: u8 = load(skb, ip_header(skb) + 12);
-                u64::from(offset >> 4) * 4
-            }
-            Protocol::Udp => 8,
+        let headers = match protocol {
+            Protocol::Tcp => headers::tcp_payload(skb),
+            Protocol::Udp => headers::transport(skb, Protocol::Udp) + 8,
         };
-        let headers = u64::from(ip_header(skb)) + transport;
+        let headers = u64::from(headers);
         (bytes + (segments - 1) * headers, segments)
     }
-}
-
-/// Length of the IP header. IPv6 extension headers are not walked.
-///
-/// # Safety
-///
-/// `skb` is the program's context.
-#[inline(always)]
-pub unsafe fn ip_header(skb: *mut __sk_buff) -> u32 {
-    // SAFETY: the context; the verifier checks every access.
-    unsafe {
-        if (*skb).protocol == ETH_P_IP {
-            let first: u8 = load(skb, 0);
-            u32::from(first & 15) * 4
-        } else {
-            40
-        }
-    }
-}
-
-/// One byte of the packet; 0 past its end.
-#[inline(always)]
-unsafe fn load(skb: *mut __sk_buff, offset: u32) -> u8 {
-    let mut value = 0u8;
-    // SAFETY: the context; the helper checks the range.
-    unsafe {
-        bpf_skb_load_bytes(skb.cast(), offset, (&raw mut value).cast(), 1);
-    }
-    value
 }
 
 #[inline(always)]
 unsafe fn look_for_fin(skb: *mut __sk_buff, flow: *mut FlowState) {
     // SAFETY: the context; the verifier checks every access.
     unsafe {
-        if load(skb, ip_header(skb) + 13) & 1 != 0 {
+        if headers::byte(skb, headers::transport(skb, Protocol::Tcp) + 13) & 1 != 0 {
             (*flow).state |= SEEN_FIN;
         }
     }
@@ -165,7 +135,7 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
         let live = matches!((*socket).state, TCP_ESTABLISHED | TCP_CLOSE_WAIT);
         // The setting is constant to the verifier, which removes what depends on it.
         let any = adopt_any();
-        let udp = udp || (any && load(skb, 9) == Protocol::Udp as u8);
+        let udp = udp || (any && headers::byte(skb, 9) == Protocol::Udp as u8);
         if !(udp || any || (tcp && live)) {
             return core::ptr::null_mut();
         }
@@ -190,6 +160,7 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
             Role::Server as u8
         };
         clock::begin(flow, now);
+        (*flow).sent_at = 0;
         (*flow).phase = PHASE_OPEN;
         emit(flow, RecordKind::Open, CloseReason::None, now);
         flow

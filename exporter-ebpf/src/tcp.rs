@@ -17,7 +17,7 @@ use crate::{
     address, clock,
     emit::{TcpTotals, emit, emit_tcp_close},
     maps::{FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, lose},
-    owner, words,
+    owner, payload, words,
 };
 
 // Values of the kernel's TCP states (include/net/tcp_states.h), part of its stable interface.
@@ -109,7 +109,11 @@ unsafe fn open(ops: *mut bpf_sock_ops, flow: *mut FlowState, role: Role) {
         (*flow).role = role as u8;
         (*flow).flags &= FLAG_OWN;
         (*flow).state = 0;
+        (*flow).sent_at = 0;
+        (*flow).handler_pid = 0;
+        (*flow).watch_handler = u8::from(role as u8 == Role::Server as u8);
         address::of_operation(ops, flow);
+        payload::begin(flow);
         let now = clock::exact_ns();
         clock::begin(flow, now);
         (*flow).phase = PHASE_OPEN;

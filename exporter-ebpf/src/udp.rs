@@ -11,22 +11,21 @@ use aya_ebpf::{
     helpers::generated::bpf_skb_load_bytes,
 };
 use beaconwatch_records::{
-    CloseReason, FLAG_OWN, FLAG_START_INFERRED, LossCounter, Protocol, RecordKind, Role,
+    CloseReason, Direction, FLAG_OWN, FLAG_START_INFERRED, LossCounter, Protocol, RecordKind, Role,
 };
 
 use crate::{
-    address, atomic, clock,
+    activity, address, atomic, clock,
     emit::emit,
+    headers::{self, ETH_P_IP},
     maps::{
-        FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_NEW, PHASE_OPEN, PHASE_RELEASED,
-        PeerKey, RELEASED, SOCKETS, lose, udp_idle_timeout_ns,
+        FlowState, HAS_PEERS, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_NEW, PHASE_OPEN, PHASE_RELEASED,
+        PeerKey, RELEASED, REPORTS_CLOSE, SOCKETS, lose, udp_idle_timeout_ns,
     },
-    packet::{Direction, ETH_P_IP, count, ip_header, size},
-    words,
+    owner,
+    packet::{count, size},
+    payload, words,
 };
-
-/// IPv4, header of five words: the usual first byte.
-const IPV4_PLAIN: u8 = 0x45;
 
 /// Both ends of a datagram, seen from the local socket.
 #[derive(Clone, Copy)]
@@ -54,7 +53,11 @@ struct Datagram {
 pub unsafe fn datagram(skb: *mut __sk_buff, socket: *mut FlowState, direction: Direction) {
     // SAFETY: the caller's promise; the verifier checks every access.
     unsafe {
-        let Some(ends) = ends(skb, direction) else {
+        let transport = headers::transport(skb, Protocol::Udp);
+        if transport == 0 {
+            return lose(LossCounter::Unattributed);
+        }
+        let Some(ends) = ends(skb, transport, direction) else {
             return lose(LossCounter::Unattributed);
         };
         let (bytes, packets) = size(skb, Protocol::Udp);
@@ -64,10 +67,15 @@ pub unsafe fn datagram(skb: *mut __sk_buff, socket: *mut FlowState, direction: D
             bytes,
             packets,
         };
-        if is_peer(socket, &datagram.ends) {
-            return known_peer(socket, &datagram);
+        let flow = if is_peer(socket, &datagram.ends) {
+            known_peer(socket, &datagram);
+            socket
+        } else {
+            other_peer(socket, &datagram)
+        };
+        if !flow.is_null() && (*flow).look != 0 {
+            payload::datagram(skb, flow, transport + 8, direction);
         }
-        other_peer(socket, &datagram);
     }
 }
 
@@ -99,6 +107,9 @@ unsafe fn known_peer(flow: *mut FlowState, datagram: &Datagram) {
     unsafe {
         let now = clock::coarse_ns(flow);
         if (*flow).phase == PHASE_OPEN && !idle(flow, now) {
+            if datagram.direction == Direction::Sent {
+                activity::payload_sent(flow, now);
+            }
             count(flow, datagram.direction, datagram.bytes, datagram.packets);
             (*flow).last_packet_ns = now;
         } else if claim(flow) {
@@ -110,9 +121,10 @@ unsafe fn known_peer(flow: *mut FlowState, datagram: &Datagram) {
     }
 }
 
-/// A datagram of a peer that does not lie in the socket's storage.
+/// A datagram of a peer that does not lie in the socket's storage; returns its flow, or null when there is
+/// no room for it.
 #[inline(never)]
-unsafe fn other_peer(socket: *mut FlowState, datagram: &Datagram) {
+unsafe fn other_peer(socket: *mut FlowState, datagram: &Datagram) -> *mut FlowState {
     let mut key = PeerKey {
         cookie: 0,
         address: datagram.ends.remote,
@@ -121,18 +133,21 @@ unsafe fn other_peer(socket: *mut FlowState, datagram: &Datagram) {
     // SAFETY: the caller's promise.
     unsafe {
         if socket.is_null() {
-            return;
+            return core::ptr::null_mut();
         }
         key.cookie = (*socket).cookie;
-        if (*socket).state != 0
+        if (*socket).state & HAS_PEERS != 0
             && let Some(flow) = PEERS.get_ptr_mut(&key)
         {
-            return known_peer(flow, datagram);
+            known_peer(flow, datagram);
+            return flow;
         }
         if claim(socket) {
-            return start(socket, datagram);
+            start(socket, datagram);
+            return socket;
         }
         insert(socket, &key, datagram);
+        PEERS.get_ptr_mut(&key).unwrap_or(core::ptr::null_mut())
     }
 }
 
@@ -192,6 +207,11 @@ unsafe fn begin(flow: *mut FlowState, datagram: &Datagram) {
         } else {
             Role::Server as u8
         };
+        payload::begin(flow);
+        (*flow).sent_at = 0;
+        if datagram.direction == Direction::Sent {
+            activity::payload_sent(flow, now);
+        }
         // On an old socket a first datagram may be one of many; after an idle time it is not.
         let adopted = (*flow).adopted_ns;
         let young = adopted != 0 && now < adopted + udp_idle_timeout_ns();
@@ -211,9 +231,10 @@ unsafe fn insert(socket: *mut FlowState, key: &PeerKey, datagram: &Datagram) {
         let flow = copy.as_mut_ptr();
         words::copy(flow, socket);
         (*flow).phase = PHASE_OPEN;
+        (*flow).state = 0;
         begin(flow, datagram);
         count(flow, datagram.direction, datagram.bytes, datagram.packets);
-        (*socket).state = 1;
+        (*socket).state |= HAS_PEERS;
         if PEERS.insert(key, copy.assume_init_ref(), u64::from(BPF_NOEXIST)) == Ok(()) {
             words::zero(&raw mut (*flow).counters);
             emit(flow, RecordKind::Open, CloseReason::None, (*flow).start_ns);
@@ -240,8 +261,12 @@ pub unsafe fn released(socket: *mut bpf_sock) {
         if flow.is_null() {
             return;
         }
-        let adopted_tcp =
-            (*flow).protocol == Protocol::Tcp as u8 && (*flow).flags & FLAG_START_INFERRED != 0;
+        if (*flow).protocol == Protocol::Tcp as u8 {
+            owner::take_last_user(flow);
+        }
+        let adopted_tcp = (*flow).protocol == Protocol::Tcp as u8
+            && (*flow).flags & FLAG_START_INFERRED != 0
+            && (*flow).state & REPORTS_CLOSE == 0;
         if (*flow).protocol != Protocol::Udp as u8 && !adopted_tcp {
             return;
         }
@@ -251,7 +276,7 @@ pub unsafe fn released(socket: *mut bpf_sock) {
         } else {
             (*flow).phase = PHASE_RELEASED;
         }
-        if (*flow).protocol == Protocol::Udp as u8 && (*flow).state != 0 {
+        if (*flow).protocol == Protocol::Udp as u8 && (*flow).state & HAS_PEERS != 0 {
             let cookie = (*flow).cookie;
             if RELEASED.insert(cookie, now, u64::from(BPF_ANY)).is_err() {
                 lose(LossCounter::CloseUnseen);
@@ -260,17 +285,16 @@ pub unsafe fn released(socket: *mut bpf_sock) {
     }
 }
 
-/// Reads both ends from the headers. `None` for a packet with IPv6 extension headers, a fragment or
-/// something else than UDP.
+/// Reads both ends from the headers; `None` when the packet ends before them.
 #[inline(always)]
-unsafe fn ends(skb: *mut __sk_buff, direction: Direction) -> Option<Ends> {
+unsafe fn ends(skb: *mut __sk_buff, transport: u32, direction: Direction) -> Option<Ends> {
     // SAFETY: the verifier proves every read to lie inside the packet.
     unsafe {
         let start = (*skb).data as usize;
         let end = (*skb).data_end as usize;
         let (source, destination, ports) = if (*skb).protocol == ETH_P_IP {
-            if start + 28 > end || *(start as *const u8) != IPV4_PLAIN {
-                return with_options(skb, direction);
+            if start + 28 > end || transport != 20 {
+                return copied(skb, transport, direction);
             }
             (
                 address::mapped(*((start + 12) as *const u32)),
@@ -278,8 +302,8 @@ unsafe fn ends(skb: *mut __sk_buff, direction: Direction) -> Option<Ends> {
                 *((start + 20) as *const u32),
             )
         } else {
-            if start + 48 > end || *((start + 6) as *const u8) != Protocol::Udp as u8 {
-                return None;
+            if start + 48 > end || transport != 40 {
+                return copied(skb, transport, direction);
             }
             (
                 words(start + 8),
@@ -291,27 +315,30 @@ unsafe fn ends(skb: *mut __sk_buff, direction: Direction) -> Option<Ends> {
     }
 }
 
-/// The same for an IPv4 header with options.
+/// The same by copies: for headers with options or extensions, and what is not in the linear part.
 #[inline(always)]
-unsafe fn with_options(skb: *mut __sk_buff, direction: Direction) -> Option<Ends> {
-    let mut addresses = [0u32; 2];
+unsafe fn copied(skb: *mut __sk_buff, transport: u32, direction: Direction) -> Option<Ends> {
+    let mut addresses = [0u64; 4];
     let mut ports = 0u32;
     // SAFETY: the helper checks the range.
-    let failed = unsafe {
-        let header = ip_header(skb);
-        bpf_skb_load_bytes(skb.cast(), 12, (&raw mut addresses).cast(), 8) != 0
-            || bpf_skb_load_bytes(skb.cast(), header, (&raw mut ports).cast(), 4) != 0
-    };
-    if failed {
-        return None;
+    unsafe {
+        if bpf_skb_load_bytes(skb.cast(), transport, (&raw mut ports).cast(), 4) != 0 {
+            return None;
+        }
+        if (*skb).protocol == ETH_P_IP {
+            let mut short = [0u32; 2];
+            if bpf_skb_load_bytes(skb.cast(), 12, (&raw mut short).cast(), 8) != 0 {
+                return None;
+            }
+            let [source, destination] = short.map(address::mapped);
+            return Some(oriented(source, destination, ports, direction));
+        }
+        if bpf_skb_load_bytes(skb.cast(), 8, (&raw mut addresses).cast(), 32) != 0 {
+            return None;
+        }
     }
-    let [source, destination] = addresses;
-    Some(oriented(
-        address::mapped(source),
-        address::mapped(destination),
-        ports,
-        direction,
-    ))
+    let [a, b, c, d] = addresses;
+    Some(oriented([a, b], [c, d], ports, direction))
 }
 
 #[inline(always)]

@@ -1,8 +1,8 @@
 //! Records to and from bytes, without trust in the bytes.
 
 use crate::{
-    CloseReason, CounterSet, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Owner,
-    Protocol, RecordKind, Role,
+    CloseReason, CounterSet, Direction, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord,
+    Owner, Protocol, RecordKind, Role,
 };
 
 /// Size of a [`FlowRecord`] in bytes.
@@ -45,12 +45,12 @@ impl core::error::Error for RecordError {}
 
 /// Integers in memory order, from the front of a slice that is long enough by construction; missing
 /// bytes read as zero.
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn take<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         for (target, source) in bytes.iter_mut().zip(self.rest) {
             *target = *source;
@@ -59,19 +59,19 @@ impl Reader<'_> {
         bytes
     }
 
-    fn u64(&mut self) -> u64 {
+    pub(crate) fn u64(&mut self) -> u64 {
         u64::from_ne_bytes(self.take())
     }
 
-    fn u32(&mut self) -> u32 {
+    pub(crate) fn u32(&mut self) -> u32 {
         u32::from_ne_bytes(self.take())
     }
 
-    fn u16(&mut self) -> u16 {
+    pub(crate) fn u16(&mut self) -> u16 {
         u16::from_ne_bytes(self.take())
     }
 
-    fn u8(&mut self) -> u8 {
+    pub(crate) fn u8(&mut self) -> u8 {
         let [byte] = self.take();
         byte
     }
@@ -126,6 +126,7 @@ impl FlowRecord {
                 uid: reader.u32(),
                 comm: reader.take(),
             },
+            handler_start_ns: reader.u64(),
             local_address: reader.take(),
             remote_address: reader.take(),
             smoothed_rtt_us: reader.u32(),
@@ -136,6 +137,7 @@ impl FlowRecord {
             role: reader.u8(),
             protocol: reader.u8(),
             close_reason: reader.u8(),
+            handler_pid: reader.u32(),
             flags: reader.u8(),
             established: reader.u8(),
             padding: reader.take(),
@@ -189,6 +191,7 @@ impl FlowRecord {
         writer.put(self.owner.pid.to_ne_bytes());
         writer.put(self.owner.uid.to_ne_bytes());
         writer.put(self.owner.comm);
+        writer.put(self.handler_start_ns.to_ne_bytes());
         writer.put(self.local_address);
         writer.put(self.remote_address);
         writer.put(self.smoothed_rtt_us.to_ne_bytes());
@@ -196,6 +199,7 @@ impl FlowRecord {
         writer.put(self.local_port.to_ne_bytes());
         writer.put(self.remote_port.to_ne_bytes());
         writer.put([self.kind, self.role, self.protocol, self.close_reason]);
+        writer.put(self.handler_pid.to_ne_bytes());
         writer.put([self.flags, self.established]);
         writer.put(self.padding);
         bytes
@@ -218,9 +222,10 @@ macro_rules! from_byte {
     };
 }
 
-from_byte!(RecordKind, "kind", Open, Update, Close);
+from_byte!(RecordKind, "kind", Open, Update, Close, Activity);
 from_byte!(Role, "role", Client, Server);
 from_byte!(Protocol, "protocol", Tcp, Udp);
+from_byte!(Direction, "direction", Sent, Received);
 from_byte!(
     CloseReason,
     "close reason",

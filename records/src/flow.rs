@@ -14,6 +14,8 @@ pub enum RecordKind {
     Update = 2,
     /// The flow ended; counters are final.
     Close = 3,
+    /// Payload is sent after an idle time; the counters do not hold it yet.
+    Activity = 4,
 }
 
 /// Which end of the flow the local socket is.
@@ -129,6 +131,8 @@ pub struct FlowRecord {
     pub payload_received: u64,
     /// Who owns the socket.
     pub owner: Owner,
+    /// Start of the process that uses an accepted or passed socket and is not its owner; 0 when there is none.
+    pub handler_start_ns: u64,
     /// Local address.
     pub local_address: [u8; 16],
     /// Remote address.
@@ -149,12 +153,14 @@ pub struct FlowRecord {
     pub protocol: u8,
     /// A [`CloseReason`].
     pub close_reason: u8,
+    /// Process id of the handler (see `handler_start_ns`); 0 when there is none.
+    pub handler_pid: u32,
     /// `FLAG_*` bits.
     pub flags: u8,
     /// 1 once a TCP connection was established; for UDP 1 once datagrams went both ways.
     pub established: u8,
     /// Zero.
-    pub padding: [u8; 6],
+    pub padding: [u8; 2],
 }
 
 impl FlowRecord {
@@ -175,6 +181,7 @@ impl FlowRecord {
             uid: 0,
             comm: [0; 16],
         },
+        handler_start_ns: 0,
         local_address: [0; 16],
         remote_address: [0; 16],
         smoothed_rtt_us: 0,
@@ -185,13 +192,14 @@ impl FlowRecord {
         role: 0,
         protocol: 0,
         close_reason: 0,
+        handler_pid: 0,
         flags: 0,
         established: 0,
-        padding: [0; 6],
+        padding: [0; 2],
     };
 }
 
 const _: () = assert!(size_of::<CounterSet>() == 32);
 const _: () = assert!(size_of::<Owner>() == 40);
-const _: () = assert!(size_of::<FlowRecord>() == 184);
+const _: () = assert!(size_of::<FlowRecord>() == 192);
 const _: () = assert!(align_of::<FlowRecord>() == 8);

@@ -1,13 +1,13 @@
 //! Layout version, loader settings and loss counters shared by both sides.
 
 /// Version of every layout in this crate.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Name of the [`ProgramSettings`] variable in the compiled object.
 ///
 /// It ends in [`LAYOUT_VERSION`]: a loader with another layout does not find the variable and refuses
 /// the object instead of misreading its records.
-pub const SETTINGS_SYMBOL: &str = "PROGRAM_SETTINGS_1";
+pub const SETTINGS_SYMBOL: &str = "PROGRAM_SETTINGS_2";
 
 /// Byte offsets inside kernel structures, from the running kernel's type information. 0: unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub struct TaskOffsets {
     pub cred: u32,
     /// `cred.uid`
     pub cred_uid: u32,
+    /// `task_struct.pid`
+    pub pid: u32,
+    /// `linux_binprm.interp`: the path of what a process begins to execute.
+    pub executed: u32,
 }
 
 impl TaskOffsets {
@@ -38,6 +42,86 @@ impl TaskOffsets {
             && self.cred != 0
             && self.cred_uid != 0
     }
+
+    /// Whether the kernel part can tell what processes execute, too.
+    #[must_use]
+    pub const fn knows_executables(&self) -> bool {
+        self.is_complete() && self.pid != 0 && self.executed != 0
+    }
+}
+
+/// Byte offsets inside the kernel's sockets, from the running kernel's type information. 0: unknown, but for
+/// the first members of a structure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SocketOffsets {
+    /// `socket.sk`
+    pub sk: u32,
+    /// `sock.sk_type`
+    pub kind: u32,
+    /// `sock.sk_protocol`
+    pub protocol: u32,
+    /// `sock_common.skc_family`
+    pub family: u32,
+    /// `sock_common.skc_state`
+    pub state: u32,
+    /// `sock_common.skc_num`
+    pub local_port: u32,
+    /// `sock_common.skc_dport`
+    pub remote_port: u32,
+    /// `sock_common.skc_rcv_saddr`
+    pub local_address: u32,
+    /// `sock_common.skc_daddr`; it is the first member.
+    pub remote_address: u32,
+    /// `sock_common.skc_v6_rcv_saddr`
+    pub local_address_6: u32,
+    /// `sock_common.skc_v6_daddr`
+    pub remote_address_6: u32,
+    /// `sock_common.skc_net`
+    pub namespace: u32,
+    /// `net.net_cookie`
+    pub namespace_cookie: u32,
+    /// `sock_common.skc_cookie`
+    pub cookie: u32,
+}
+
+impl SocketOffsets {
+    /// Whether the kernel part can read a socket by these offsets.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.sk != 0
+            && self.kind != 0
+            && self.protocol != 0
+            && self.family != 0
+            && self.state != 0
+            && self.local_port != 0
+            && self.remote_port != 0
+            && self.local_address != 0
+            && self.local_address_6 != 0
+            && self.remote_address_6 != 0
+            && self.namespace != 0
+            && self.namespace_cookie != 0
+            && self.cookie != 0
+    }
+
+    const fn words(&self) -> [u32; 14] {
+        [
+            self.sk,
+            self.kind,
+            self.protocol,
+            self.family,
+            self.state,
+            self.local_port,
+            self.remote_port,
+            self.local_address,
+            self.remote_address,
+            self.local_address_6,
+            self.remote_address_6,
+            self.namespace,
+            self.namespace_cookie,
+            self.cookie,
+        ]
+    }
 }
 
 /// Values that the loader writes into the kernel object before it is loaded.
@@ -49,6 +133,8 @@ pub struct ProgramSettings {
     /// The reader is woken when this many bytes wait in the ring buffer, and at each multiple; in
     /// between it comes by itself. A power of two.
     pub wakeup_bytes: u64,
+    /// Payload sent after this long without any is activity, which is told; 0: never.
+    pub activity_idle_ns: u64,
     /// Thread group id of the exporter: its sockets are marked [`crate::FLAG_OWN`].
     pub own_pid: u32,
     /// Where a process keeps what [`crate::Owner`] tells.
@@ -56,6 +142,12 @@ pub struct ProgramSettings {
     /// Not 0: packets of any socket count as packets of an old connection, so that the kernel's test
     /// runs, whose socket is of no kind, take the path of real packets. Only for measurements.
     pub adopt_any: u32,
+    /// Not 0: the beginning of what connections carry is handed out, so that user space finds names in it.
+    pub take_slices: u32,
+    /// Where a socket keeps what is told of it.
+    pub socket: SocketOffsets,
+    /// Zero.
+    pub padding: u32,
 }
 
 impl ProgramSettings {
@@ -70,14 +162,22 @@ impl ProgramSettings {
             self.task.start_boottime,
             self.task.cred,
             self.task.cred_uid,
+            self.task.pid,
+            self.task.executed,
             self.adopt_any,
+            self.take_slices,
         ];
-        let long = [self.udp_idle_timeout_ns, self.wakeup_bytes];
+        let long = [
+            self.udp_idle_timeout_ns,
+            self.wakeup_bytes,
+            self.activity_idle_ns,
+        ];
         let mut bytes = [0; size_of::<Self>()];
         let source = long
             .iter()
             .flat_map(|value| value.to_ne_bytes())
-            .chain(words.iter().flat_map(|value| value.to_ne_bytes()));
+            .chain(words.iter().flat_map(|value| value.to_ne_bytes()))
+            .chain(self.socket.words().into_iter().flat_map(u32::to_ne_bytes));
         for (byte, value) in bytes.iter_mut().zip(source) {
             *byte = value;
         }
@@ -99,6 +199,10 @@ pub enum LossCounter {
     Unattributed = 3,
     /// The kernel refused to report a connection's state changes: its close is not seen.
     CloseUnseen = 4,
+    /// The ring buffer of slices had no room: a name may be missing, no flow is.
+    SliceLost = 5,
+    /// The ring buffer of processes had no room: an executable may be unknown, no flow is.
+    ProcessLost = 6,
 }
 
 impl LossCounter {
@@ -109,6 +213,8 @@ impl LossCounter {
         Self::PeerMapFull,
         Self::Unattributed,
         Self::CloseUnseen,
+        Self::SliceLost,
+        Self::ProcessLost,
     ];
 
     /// Name for metrics and messages.
@@ -120,15 +226,17 @@ impl LossCounter {
             Self::PeerMapFull => "peer_map_full",
             Self::Unattributed => "unattributed",
             Self::CloseUnseen => "close_unseen",
+            Self::SliceLost => "slice_lost",
+            Self::ProcessLost => "process_lost",
         }
     }
 }
 
 /// Number of [`LossCounter`] values.
-pub const LOSS_COUNTERS: u32 = 5;
+pub const LOSS_COUNTERS: u32 = 7;
 
-const _: () = assert!(size_of::<TaskOffsets>() == 24);
-const _: () = assert!(size_of::<ProgramSettings>() == 48);
+const _: () = assert!(size_of::<TaskOffsets>() == 32);
+const _: () = assert!(size_of::<ProgramSettings>() == 128);
 
 #[cfg(test)]
 mod tests {
@@ -139,6 +247,7 @@ mod tests {
         let settings = ProgramSettings {
             udp_idle_timeout_ns: 0x0102_0304_0506_0708,
             wakeup_bytes: 0x1112_1314_1516_1718,
+            activity_idle_ns: 0x2122_2324_2526_2728,
             own_pid: 1,
             task: TaskOffsets {
                 tgid: 2,
@@ -147,8 +256,17 @@ mod tests {
                 start_boottime: 5,
                 cred: 6,
                 cred_uid: 7,
+                pid: 24,
+                executed: 25,
             },
             adopt_any: 8,
+            take_slices: 9,
+            socket: SocketOffsets {
+                sk: 10,
+                cookie: 23,
+                ..SocketOffsets::default()
+            },
+            padding: 0,
         };
         let bytes = settings.to_bytes();
         let long = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
@@ -161,7 +279,18 @@ mod tests {
             long(std::mem::offset_of!(ProgramSettings, wakeup_bytes)),
             settings.wakeup_bytes
         );
+        assert_eq!(
+            long(std::mem::offset_of!(ProgramSettings, activity_idle_ns)),
+            settings.activity_idle_ns
+        );
         assert_eq!(word(std::mem::offset_of!(ProgramSettings, own_pid)), 1);
+        assert_eq!(word(std::mem::offset_of!(ProgramSettings, take_slices)), 9);
+        let socket = std::mem::offset_of!(ProgramSettings, socket);
+        assert_eq!(word(socket + std::mem::offset_of!(SocketOffsets, sk)), 10);
+        assert_eq!(
+            word(socket + std::mem::offset_of!(SocketOffsets, cookie)),
+            23
+        );
         assert_eq!(word(std::mem::offset_of!(ProgramSettings, adopt_any)), 8);
         let task = std::mem::offset_of!(ProgramSettings, task);
         assert_eq!(word(task + std::mem::offset_of!(TaskOffsets, tgid)), 2);
@@ -199,8 +328,11 @@ mod tests {
             start_boottime: 1,
             cred: 1,
             cred_uid: 1,
+            pid: 0,
+            executed: 0,
         };
         assert!(all.is_complete());
+        assert!(!all.knows_executables());
         assert!(!TaskOffsets { cred: 0, ..all }.is_complete());
         assert!(!TaskOffsets::default().is_complete());
     }

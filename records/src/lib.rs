@@ -10,6 +10,8 @@
 mod decode;
 mod flow;
 mod layout;
+mod process;
+mod slice;
 
 pub use decode::{FLOW_RECORD_BYTES, RecordError};
 pub use flow::{
@@ -17,5 +19,8 @@ pub use flow::{
     Protocol, RecordKind, Role,
 };
 pub use layout::{
-    LAYOUT_VERSION, LOSS_COUNTERS, LossCounter, ProgramSettings, SETTINGS_SYMBOL, TaskOffsets,
+    LAYOUT_VERSION, LOSS_COUNTERS, LossCounter, ProgramSettings, SETTINGS_SYMBOL, SocketOffsets,
+    TaskOffsets,
 };
+pub use process::{PATH_BYTES, PROCESS_RECORD_BYTES, ProcessRecord};
+pub use slice::{Direction, MOST_SLICE_BYTES, SLICE_HEADER_BYTES, Slice, SliceError, SliceHeader};

@@ -6,7 +6,7 @@ use super::*;
 
 fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
     let kinds = (
-        1..=3u8,
+        1..=4u8,
         1..=2u8,
         prop_oneof![Just(6u8), Just(17u8)],
         0..=7u8,
@@ -14,8 +14,8 @@ fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
         0..=1u8,
     );
     (
-        any::<[u64; 13]>(),
-        any::<[u32; 4]>(),
+        any::<[u64; 14]>(),
+        any::<[u32; 5]>(),
         any::<[u16; 2]>(),
         any::<[[u8; 16]; 3]>(),
         kinds,
@@ -41,6 +41,7 @@ fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
                 uid: word[1],
                 comm: text[0],
             },
+            handler_start_ns: long[13],
             local_address: text[1],
             remote_address: text[2],
             smoothed_rtt_us: word[2],
@@ -51,9 +52,10 @@ fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
             role: kinds.1,
             protocol: kinds.2,
             close_reason: kinds.3,
+            handler_pid: word[4],
             flags: kinds.4,
             established: kinds.5,
-            padding: [0; 6],
+            padding: [0; 2],
         })
 }
 
@@ -124,11 +126,11 @@ fn each_field_lies_where_the_compiler_put_it() {
 fn a_record_one_byte_short_or_long_is_refused_with_both_lengths() {
     let bytes = valid().to_bytes();
     let short = FlowRecord::from_bytes(&bytes[1..]).unwrap_err();
-    assert_eq!(short.to_string(), "flow record of 183 bytes, expected 184");
+    assert_eq!(short.to_string(), "flow record of 191 bytes, expected 192");
     let long = [bytes.as_slice(), &[0]].concat();
     assert_eq!(
         FlowRecord::from_bytes(&long),
-        Err(RecordError::Length { found: 185 })
+        Err(RecordError::Length { found: 193 })
     );
     assert_eq!(
         FlowRecord::from_bytes(&[]),
@@ -148,7 +150,7 @@ fn an_unknown_value_is_refused_by_name() {
         );
     };
     refused(|record| record.kind = 0, "kind", 0);
-    refused(|record| record.kind = 4, "kind", 4);
+    refused(|record| record.kind = 5, "kind", 5);
     refused(|record| record.role = 3, "role", 3);
     refused(|record| record.protocol = 1, "protocol", 1);
     refused(|record| record.close_reason = 8, "close reason", 8);
