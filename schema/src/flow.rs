@@ -23,6 +23,8 @@ pub const K8S_POD_LABEL_PREFIX: &str = "k8s.pod.label.";
 pub const EVENT_START: &str = "start";
 /// Value of [`EVENT`]: the flow lives.
 pub const EVENT_UPDATE: &str = "update";
+/// Value of [`EVENT`]: payload was sent in the flow after an idle time.
+pub const EVENT_ACTIVITY: &str = "activity";
 /// Value of [`EVENT`]: the flow ended; totals are final.
 pub const EVENT_END: &str = "end";
 /// Value of [`ROLE`]: the local socket initiated the flow.
@@ -35,7 +37,7 @@ fields! {
         "Identity of the flow on its host, the same in all of its records: 32 hexadecimal digits.", "5b0c3f8d9e6a4b17a2c4d6e8f0123456",
         Cim "session_id";
     EVENT = "beaconwatch.flow.event", Keyword, "", Required, Beaconwatch,
-        "What the record says of the flow: start, update or end.", "end";
+        "What the record says of the flow: start, update, activity (the local end sent payload after an idle time) or end.", "end";
     RECORD_NUMBER = "beaconwatch.flow.record", Long, "", Required, Beaconwatch,
         "Number of this record among the flow's own, from 0. The record 0 announces the flow, whatever its event: a flow that ended before it was reported has one record, an end.", "0";
     ROLE = "beaconwatch.flow.role", Keyword, "", Required, Beaconwatch,
@@ -80,6 +82,10 @@ fields! {
         "Payload bytes from source to destination since the start; for TCP known at the end.", "310";
     DESTINATION_PAYLOAD_BYTES = "beaconwatch.flow.destination.payload_bytes", Long, "By", Optional, Beaconwatch,
         "Payload bytes from destination to source since the start; for TCP known at the end.", "7420";
+    ACTIVITY_SOURCE_BYTES = "beaconwatch.flow.activity.source.bytes", Long, "By", Optional, Beaconwatch,
+        "Only of an activity: IP bytes from source to destination from then on, until the next activity, reading of the counters or end.", "412";
+    ACTIVITY_DESTINATION_BYTES = "beaconwatch.flow.activity.destination.bytes", Long, "By", Optional, Beaconwatch,
+        "Only of an activity: the same from destination to source.", "633";
     RETRANSMITS = "beaconwatch.flow.tcp.retransmits", Long, "{segment}", Optional, Beaconwatch,
         "TCP segments that the local socket sent again.", "0";
     SMOOTHED_RTT = "beaconwatch.flow.tcp.smoothed_rtt", Long, "us", Optional, Beaconwatch,
@@ -105,8 +111,27 @@ fields! {
         "Network layer: ipv4 or ipv6.", "ipv4",
         Ecs "network.type", Cim "protocol_version";
     SERVER_ADDRESS = "server.address", Keyword, "", Optional, OpenTelemetry,
-        "Name of the server, when it is known (DNS, TLS server name).", "updates.example.org",
+        "Name of the server, when it is known: what the client asked for (TLS, QUIC, HTTP), else the name that led this process or host to the address (DNS).", "updates.example.org",
         Ecs "destination.domain", Cim "dest_name", Sigma "DestinationHostname";
+    SERVER_NAME_ORIGIN = "beaconwatch.server.address.origin", Keyword, "", Optional, Beaconwatch,
+        "Where the server's name comes from: tls, quic, http or dns.", "tls";
+    TLS_CLIENT_JA4 = "beaconwatch.client.ja4", Keyword, "", Optional, Beaconwatch,
+        "JA4 fingerprint of the client's TLS or QUIC ClientHello.", "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    TLS_CLIENT_JA3 = "tls.client.ja3", Keyword, "", Optional, OpenTelemetry,
+        "JA3 fingerprint of the client's TLS ClientHello.", "d4e5b18d6b55c71272893221c96ba240",
+        Ecs "tls.client.ja3";
+    TLS_NEXT_PROTOCOL = "tls.next_protocol", Keyword, "", Optional, OpenTelemetry,
+        "Application protocol that the client named first (ALPN).", "h2",
+        Ecs "tls.next_protocol";
+    HTTP_REQUEST_METHOD = "http.request.method", Keyword, "", Optional, OpenTelemetry,
+        "Method of the first HTTP/1 request.", "GET",
+        Ecs "http.request.method", Cim "http_method";
+    USER_AGENT = "user_agent.original", Keyword, "", Optional, OpenTelemetry,
+        "User agent of the first HTTP/1 request.", "curl/8.5.0",
+        Ecs "user_agent.original", Cim "http_user_agent";
+    DNS_QUESTION_NAME = "dns.question.name", Keyword, "", Optional, OpenTelemetry,
+        "Name that the first DNS question of the flow asks for.", "updates.example.org",
+        Ecs "dns.question.name", Cim "query";
     PROCESS_PID = "process.pid", Long, "", Optional, OpenTelemetry,
         "Process that owns the local socket.", "4711",
         Ecs "process.pid", Cim "process_id", Sigma "ProcessId";
@@ -122,6 +147,10 @@ fields! {
     PROCESS_REAL_USER_ID = "process.real_user.id", Long, "", Optional, OpenTelemetry,
         "User id of the process.", "1000",
         Ecs "process.real_user.id" as Keyword, Cim "user", Sigma "User";
+    HANDLER_PID = "beaconwatch.process.handler.pid", Long, "", Optional, Beaconwatch,
+        "Process that uses the local socket and is not its owner: it accepted the connection from another's listener, or was handed the socket.", "4715";
+    HANDLER_START = "beaconwatch.process.handler.start", Keyword, "", Optional, Beaconwatch,
+        "Start of that process, RFC 3339.", "2025-11-22T08:26:31.123456789Z";
     PROCESS_REAL_USER_NAME = "process.real_user.name", Keyword, "", Optional, OpenTelemetry,
         "Name of that user in the host's /etc/passwd; absent for processes in containers.", "alice",
         Ecs "process.real_user.name";

@@ -17,7 +17,7 @@ pub const KIND: &str = "event";
 pub const CATEGORY: &str = "network";
 /// Value of [`EVENT_MODULE`].
 pub const MODULE: &str = "beaconwatch";
-/// What comes before the record's event (start, update, end) in [`EVENT_ACTION`].
+/// What comes before the record's event (start, update, activity, end) in [`EVENT_ACTION`].
 pub const ACTION_PREFIX: &str = "flow-";
 
 /// Values of [`EVENT_TYPE`] for an event of a flow ([`crate::flow::EVENT`]).

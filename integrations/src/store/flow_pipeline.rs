@@ -105,6 +105,7 @@ fn params() -> Value {
         "types": {
             flow::EVENT_START: flow_document::event_types(flow::EVENT_START),
             flow::EVENT_UPDATE: flow_document::event_types(flow::EVENT_UPDATE),
+            flow::EVENT_ACTIVITY: flow_document::event_types(flow::EVENT_ACTIVITY),
             flow::EVENT_END: flow_document::event_types(flow::EVENT_END),
         },
     })
