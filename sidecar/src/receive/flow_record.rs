@@ -7,6 +7,7 @@
 //! | 0 | update | opened (the announcing record is this one) | flow start |
 //! | 0 | end | whole | flow start |
 //! | > 0 | update, start | active | log record's time |
+//! | > 0 | activity | activity | log record's time |
 //! | > 0 | end | closed | flow end, else the log record's time |
 //!
 //! Fields that this version does not use are skipped unread: a newer exporter may send more.
@@ -69,6 +70,9 @@ keys!(
     DESTINATION_PORT,
     TRANSPORT,
     SERVER_ADDRESS,
+    DNS_QUESTION_NAME,
+    TLS_CLIENT_JA4,
+    TLS_CLIENT_JA3,
     PROCESS_PID,
     PROCESS_EXECUTABLE_NAME,
     PROCESS_EXECUTABLE_PATH,
@@ -357,10 +361,10 @@ impl<'a> EventRecord<'a> {
             connection: Some(self.connection()?),
             side: self.side()?,
             source_port: self.required_port(Key::SOURCE_PORT)?,
-            server_name: strings
-                .share_optional(self.string(Key::SERVER_ADDRESS)?, flow::SERVER_ADDRESS)?,
+            server_name: self.first_of(&[Key::SERVER_ADDRESS, Key::DNS_QUESTION_NAME], strings)?,
             process: self.process(strings)?,
-            client_fingerprint: None,
+            client_fingerprint: self
+                .first_of(&[Key::TLS_CLIENT_JA4, Key::TLS_CLIENT_JA3], strings)?,
             owner: self.owner(strings)?,
             bytes_out: self.unsigned(Key::SOURCE_BYTES)?,
             bytes_in: self.unsigned(Key::DESTINATION_BYTES)?,
@@ -387,6 +391,7 @@ impl<'a> EventRecord<'a> {
         match (event, first) {
             (flow::EVENT_START | flow::EVENT_UPDATE, true) => Ok((Phase::Opened, start)),
             (flow::EVENT_START | flow::EVENT_UPDATE, false) => Ok((Phase::Active, logged)),
+            (flow::EVENT_ACTIVITY, false) => Ok((Phase::Activity, logged)),
             (flow::EVENT_END, true) => Ok((Phase::Whole, start)),
             (flow::EVENT_END, false) => Ok((
                 Phase::Closed,
@@ -453,6 +458,20 @@ impl<'a> EventRecord<'a> {
             executable: self.string(Key::PROCESS_EXECUTABLE_PATH)?,
         };
         strings.process(attributes).map(Some)
+    }
+
+    /// The first of these strings that is there.
+    fn first_of(
+        &self,
+        keys: &[Key],
+        strings: &mut Strings<'a>,
+    ) -> Result<Option<Arc<str>>, Rejection> {
+        for key in keys {
+            if let Some(value) = self.string(*key)? {
+                return strings.share(value, key.name()).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Who runs the process. None of it is needed to judge a flow: a text that is too long is left out.

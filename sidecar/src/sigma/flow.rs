@@ -46,7 +46,8 @@ pub(super) fn body(observation: &Observation) -> Value {
     let mut fields = Fields(Map::new());
     let event = match observation.phase {
         Phase::Opened => flow::EVENT_START,
-        Phase::Active | Phase::Activity => flow::EVENT_UPDATE,
+        Phase::Active => flow::EVENT_UPDATE,
+        Phase::Activity => flow::EVENT_ACTIVITY,
         Phase::Closed | Phase::Whole => flow::EVENT_END,
     };
     fields.put(document::TIMESTAMP, rfc3339(observation.time));

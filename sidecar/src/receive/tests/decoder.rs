@@ -1,6 +1,8 @@
 //! The decoder against requests that the generated types encode: an oracle of its own reads the fields
 //! from the generated types.
 
+use std::sync::Arc;
+
 use beaconwatch_detector::{Owner, Phase, Side, Timestamp, Transport};
 use beaconwatch_schema::{Field, exporter_record, flow};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -123,12 +125,39 @@ fn fate(key: &str, value: Option<Value>) -> Option<Rejection> {
 }
 
 #[test]
+fn names_and_fingerprints_are_the_best_that_the_record_has() {
+    let read = |attributes: &[(&str, &str)]| {
+        let mut record = with(record(flow::EVENT_END, 0), flow::SERVER_ADDRESS, None);
+        for (key, value) in attributes {
+            record = with(record, key, Some(Value::StringValue((*value).to_owned())));
+        }
+        let decoded = decoded(vec![record]);
+        let observation = decoded.batch.records[0].observation.clone().unwrap();
+        let text = |value: Option<Arc<str>>| value.map(|value| value.to_string());
+        (
+            text(observation.server_name),
+            text(observation.client_fingerprint),
+        )
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(read(&[]), (None, None));
+    let asked = (flow::DNS_QUESTION_NAME, "asked.test");
+    let ja3 = (flow::TLS_CLIENT_JA3, "d4e5b18d6b55c71272893221c96ba240");
+    assert_eq!(read(&[asked, ja3]), (some("asked.test"), some(ja3.1)));
+    let server = (flow::SERVER_ADDRESS, "server.test");
+    let ja4 = (flow::TLS_CLIENT_JA4, "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    let best = (some("server.test"), some(ja4.1));
+    assert_eq!(read(&[asked, server, ja3, ja4]), best);
+}
+
+#[test]
 fn each_event_becomes_its_phase_and_time() {
     let cases = [
         (flow::EVENT_START, 0, Phase::Opened, START),
         (flow::EVENT_UPDATE, 0, Phase::Opened, START),
         (flow::EVENT_END, 0, Phase::Whole, START),
         (flow::EVENT_UPDATE, 1, Phase::Active, START + 5),
+        (flow::EVENT_ACTIVITY, 2, Phase::Activity, START + 5),
         (flow::EVENT_END, 3, Phase::Closed, START + 7),
     ];
     for (event, number, phase, time) in cases {
