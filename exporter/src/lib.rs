@@ -1,13 +1,13 @@
 //! Flow exporter: every connection of a host, from the kernel to OpenTelemetry.
 //!
 //! ```text
-//! capture (eBPF) -> flow (table) -> enrich (owner) -> deliver (queue, retry) -> otlp (encode, send)
+//! capture (eBPF) -> flow (table) -> enrich (owner), names -> deliver (queue, retry) -> otlp (encode, send)
 //! ```
 //!
-//! - [`capture`]: records of every socket from the kernel
-//! - [`capture`]: records from the kernel
-//! - [`flow`]: records of the kernel become start, update and end of flows
+//! - [`capture`]: records of every socket, and slices of payload, from the kernel
+//! - [`flow`]: records of the kernel become start, update, activity and end of flows
 //! - [`enrich`]: process, container and pod behind a socket, Beaconwatch's own traffic, privacy
+//! - [`names`]: names of servers and fingerprints of clients, from slices of payload
 //! - [`otlp`]: OTLP logs and metrics
 //! - [`deliver`]: bounded queue, retry
 //! - [`telemetry`]: what was exported and what was lost, by place
@@ -21,6 +21,8 @@ pub mod config;
 pub mod deliver;
 pub mod enrich;
 pub mod flow;
+mod memory;
+pub mod names;
 pub mod otlp;
 mod pipeline;
 pub mod source;

@@ -10,17 +10,19 @@
 
 use std::sync::Arc;
 
-use beaconwatch_records::{FLAG_OWN, FlowRecord, LossCounter, RecordKind};
+use beaconwatch_records::{FLAG_OWN, FlowRecord, LossCounter, ProcessRecord, RecordKind};
 use tokio::task::JoinError;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::slices::SliceBatch;
 use crate::capture::{Capture, CaptureError};
 use crate::config::{Config, ConfigError};
 use crate::deliver::{DiskError, DiskQueue, Queue, Sampling, Sender};
 use crate::enrich::kubernetes::KubernetesError;
 use crate::enrich::{OwnProcesses, OwnerLookup, PodReader, Pods, Privacy, host};
-use crate::flow::{FlowEvent, FlowTable, Moment};
+use crate::flow::{FlowEvent, FlowEventKind, FlowTable, Moment};
+use crate::names::NameReader;
 use crate::otlp::LogsTarget;
 use crate::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use crate::otlp::metrics::{Metrics, MetricsError};
@@ -209,12 +211,17 @@ fn start_metrics(
 struct Collector<S> {
     source: S,
     table: FlowTable,
+    names: NameReader,
+    slices: SliceBatch,
+    /// Slices that found no room behind the kernel.
+    slices_lost: u64,
     owners: OwnerLookup,
     privacy: Privacy,
     sampling: Option<Sampling>,
     queue: Arc<Queue>,
     telemetry: Arc<Telemetry>,
     records: Vec<FlowRecord>,
+    processes: Vec<ProcessRecord>,
     events: Vec<FlowEvent>,
     next_sequence: u64,
     reported_losses: Vec<(LossPlace, u64)>,
@@ -229,15 +236,20 @@ impl<S: FlowSource> Collector<S> {
         queue: Arc<Queue>,
         telemetry: &Arc<Telemetry>,
     ) -> Self {
+        let boot = host::boot_id();
         Self {
             source,
-            table: FlowTable::new(host::boot_id(), config.table_settings()),
+            table: FlowTable::new(boot, config.table_settings()),
+            names: NameReader::new(boot, privacy.clone(), config.max_flows),
+            slices: SliceBatch::default(),
+            slices_lost: 0,
             owners,
             privacy,
             sampling: config.sampling.sampling(),
             queue,
             telemetry: Arc::clone(telemetry),
             records: Vec::new(),
+            processes: Vec::new(),
             events: Vec::new(),
             next_sequence: 0,
             reported_losses: Vec::new(),
@@ -298,6 +310,7 @@ impl<S: FlowSource> Collector<S> {
     fn apply(&mut self) -> Result<(), CaptureError> {
         let now = self.source.now()?;
         let records = std::mem::take(&mut self.records);
+        self.read_slices();
         self.look_up(&records);
         for record in &records {
             self.table.apply(record, now, &mut self.events);
@@ -313,6 +326,7 @@ impl<S: FlowSource> Collector<S> {
         let mut records = std::mem::take(&mut self.records);
         let whole = self.source.live_flows(&mut records);
         let now = self.source.now()?;
+        self.read_slices();
         self.look_up(&records);
         match whole {
             Ok(_) => self.table.apply_snapshot(&records, now, &mut self.events),
@@ -329,8 +343,22 @@ impl<S: FlowSource> Collector<S> {
         Ok(())
     }
 
+    /// Reads the slices that came before the records that are about to be applied: whatever the kernel saw of
+    /// a flow before its end is known when its end is told.
+    fn read_slices(&mut self) {
+        self.source.take_slices(&mut self.slices);
+        for slice in self.slices.iter() {
+            self.names.read(&slice);
+        }
+        self.slices_lost += self.slices.lost() + self.slices.malformed();
+    }
+
     /// Reads owners while they live: an event may be made only when they are gone.
     fn look_up(&mut self, records: &[FlowRecord]) {
+        self.source.take_processes(&mut self.processes);
+        for process in self.processes.drain(..) {
+            self.owners.note(&process);
+        }
         for record in records
             .iter()
             .filter(|record| record.kind == RecordKind::Open as u8)
@@ -371,16 +399,19 @@ impl<S: FlowSource> Collector<S> {
     /// `None` for what sampling leaves out.
     fn number(&mut self, mut event: FlowEvent, now: Moment) -> Option<NumberedEvent> {
         self.telemetry.add_event(&event);
-        if self
-            .sampling
-            .is_some_and(|sampling| !sampling.keeps(event.id))
-        {
+        let names = self.names.find(event.id, &event.record);
+        if event.kind == FlowEventKind::End {
+            self.names.forget(event.id);
+        }
+        let keeps = |sampling: Sampling| sampling.keeps(event.id);
+        if !self.sampling.is_none_or(keeps) {
             self.telemetry.leave_out();
             return None;
         }
         let owner = self.owners.find(&event.record.owner);
         self.privacy.hide_record(&mut event.record);
         let content = Content::Flow {
+            names,
             own: owner.own || event.record.flags & FLAG_OWN != 0,
             owner,
             event,
@@ -401,7 +432,12 @@ impl<S: FlowSource> Collector<S> {
     fn publish_kernel_losses(&self) -> Result<(), CaptureError> {
         let losses = self.source.losses()?;
         for (counter, total) in LossCounter::ALL.into_iter().zip(losses) {
-            self.telemetry.set_lost(place_of(counter), total);
+            let behind = match counter {
+                LossCounter::SliceLost => self.slices_lost,
+                _ => 0,
+            };
+            self.telemetry
+                .set_lost(place_of(counter), total.saturating_add(behind));
         }
         let invalid = self.table.counters().invalid + self.source.malformed();
         self.telemetry.set_lost(LossPlace::InvalidRecord, invalid);
@@ -439,6 +475,8 @@ const fn place_of(counter: LossCounter) -> LossPlace {
         LossCounter::PeerMapFull => LossPlace::KernelPeers,
         LossCounter::Unattributed => LossPlace::KernelUnattributed,
         LossCounter::CloseUnseen => LossPlace::KernelCloseUnseen,
+        LossCounter::SliceLost => LossPlace::KernelSlice,
+        LossCounter::ProcessLost => LossPlace::KernelProcess,
     }
 }
 

@@ -3,9 +3,10 @@
 //! The exporter runs the same way over the live capture, over a test's records, or over a replay.
 
 use async_trait::async_trait;
-use beaconwatch_records::{FlowRecord, LOSS_COUNTERS};
+use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, ProcessRecord};
 
 use crate::capture::clock::{UnixClock, boottime_ns};
+use crate::capture::slices::SliceBatch;
 use crate::capture::{Capture, CaptureError};
 use crate::flow::Moment;
 
@@ -17,6 +18,14 @@ pub trait FlowSource: Send {
 
     /// Appends what waits to be read, then the present counters of every live flow.
     fn live_flows(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError>;
+
+    /// Exchanges `batch`, which its user is done with, for the slices of payload that came since.
+    fn take_slices(&mut self, batch: &mut SliceBatch) {
+        batch.clear();
+    }
+
+    /// Appends what processes began to execute since.
+    fn take_processes(&mut self, _processes: &mut Vec<ProcessRecord>) {}
 
     /// Losses of the kernel part since the start, by [`beaconwatch_records::LossCounter`].
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError>;
@@ -36,6 +45,14 @@ impl FlowSource for Capture {
 
     fn live_flows(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
         Self::live_flows(self, records)
+    }
+
+    fn take_slices(&mut self, batch: &mut SliceBatch) {
+        Self::take_slices(self, batch);
+    }
+
+    fn take_processes(&mut self, processes: &mut Vec<ProcessRecord>) {
+        Self::take_processes(self, processes);
     }
 
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {

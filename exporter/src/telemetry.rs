@@ -34,6 +34,10 @@ pub enum LossPlace {
     KernelUnattributed,
     /// Kernel: a connection's state changes are not reported; its close is inferred later.
     KernelCloseUnseen,
+    /// A slice of payload found no room, in the kernel or behind it: a name may be missing, no flow is.
+    KernelSlice,
+    /// Kernel: the ring buffer of processes had no room: an executable may be unknown, no flow is.
+    KernelProcess,
     /// A record from the kernel made no sense.
     InvalidRecord,
     /// Flow table: flows evicted because it was full. Their updates are lost, not their end.
@@ -58,12 +62,14 @@ pub enum LossPlace {
 
 impl LossPlace {
     /// Every place.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::KernelRing,
         Self::KernelStorage,
         Self::KernelPeers,
         Self::KernelUnattributed,
         Self::KernelCloseUnseen,
+        Self::KernelSlice,
+        Self::KernelProcess,
         Self::InvalidRecord,
         Self::FlowTable,
         Self::FlowMemory,
@@ -85,6 +91,8 @@ impl LossPlace {
             Self::KernelPeers => "kernel_peers",
             Self::KernelUnattributed => "kernel_unattributed",
             Self::KernelCloseUnseen => "kernel_close_unseen",
+            Self::KernelSlice => "kernel_slice",
+            Self::KernelProcess => "kernel_process",
             Self::InvalidRecord => "invalid_record",
             Self::FlowTable => "flow_table",
             Self::FlowMemory => "flow_memory",

@@ -87,7 +87,7 @@ fn record(cookie: u64, kind: RecordKind) -> FlowRecord {
         close_reason: CloseReason::FinLocal as u8,
         flags: 4,
         established: 1,
-        padding: [0; 6],
+        ..FlowRecord::ZERO
     }
 }
 
@@ -152,6 +152,7 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
                 content: Content::Flow {
                     event,
                     owner: owner.clone(),
+                    names: None,
                     own: false,
                 },
             });

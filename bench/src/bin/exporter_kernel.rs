@@ -5,6 +5,7 @@
 //! - `kernel_packet_tcp`, `kernel_packet_udp`, `kernel_connection`: real traffic over the loopback
 //!   interface inside a cgroup of its own, by the kernel's run statistics, less those of an empty
 //!   program on each hook. Caches are as cold as the traffic leaves them.
+//! - `kernel_program`: size of each program, and what the verifier went through.
 //! - `kernel_live_flow_read`: time to read the counters of one live flow.
 //!
 //! One JSON object a line, medians over the rounds. Needs root.
@@ -43,6 +44,7 @@ async fn main() -> Outcome<()> {
         ..CaptureSettings::default()
     };
     let capture = Capture::start(&settings)?;
+    programs(&capture)?;
     let baseline = Baseline::start(Some(&cgroup.path))?;
     let _measuring = statistics::enable()?;
     let mut bench = Bench { capture, baseline };
@@ -63,6 +65,20 @@ async fn main() -> Outcome<()> {
         connections,
     )?;
     bench.live_flows()?;
+    Ok(())
+}
+
+/// What the verifier went through. Its depth of the stack stands in its log, at most 512 bytes: a program that
+/// needs more is refused.
+fn programs(capture: &Capture) -> Outcome<()> {
+    for program in capture.program_statistics()? {
+        print(&json!({
+            "bench": "kernel_program",
+            "program": program.program,
+            "instructions": program.bytes / 8,
+            "verified_instructions": program.verified_instructions,
+        }));
+    }
     Ok(())
 }
 

@@ -24,6 +24,8 @@ use super::{
 };
 
 const RECORDS: &str = "RECORDS";
+const SLICES: &str = "SLICES";
+const PROCESSES: &str = "PROCESSES";
 const LOSSES: &str = "LOSSES";
 
 /// The programs on cgroup hooks, in the order of attachment: storage before what reads it.
@@ -55,6 +57,12 @@ pub(super) const ITERATORS: [IteratorName; 2] = [
         kind: "bpf_map_elem",
         map: "PEERS",
     },
+];
+
+/// Programs on tracepoints of the scheduler.
+const TRACEPOINTS: [(&str, &str); 2] = [
+    ("process_executes", "sched_process_exec"),
+    ("process_is_born", "sched_process_fork"),
 ];
 
 /// What the kernel part is loaded for.
@@ -96,6 +104,7 @@ impl Attached {
         let mut object = EbpfLoader::new()
             .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
             .map_max_entries(RECORDS, settings.ring_bytes)
+            .map_max_entries(SLICES, settings.slice_ring_bytes)
             .map_max_entries("PEERS", settings.max_peers)
             .load(object)
             .map_err(CaptureError::Object)?;
@@ -108,6 +117,29 @@ impl Attached {
     /// Hands out the ring buffer, once.
     pub(super) fn take_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
         RingBuf::try_from(take_map(&mut self.object, RECORDS)?).map_err(map_error(RECORDS))
+    }
+
+    /// Hands out the ring buffer of slices, once.
+    pub(super) fn take_slice_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
+        RingBuf::try_from(take_map(&mut self.object, SLICES)?).map_err(map_error(SLICES))
+    }
+
+    /// Hands out the ring buffer of processes, once.
+    pub(super) fn take_process_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
+        RingBuf::try_from(take_map(&mut self.object, PROCESSES)?).map_err(map_error(PROCESSES))
+    }
+
+    /// Has the kernel tell what processes execute, if it can: what is missing without is the executable of
+    /// processes that are soon gone.
+    pub(super) fn watch_processes(&mut self) {
+        for (name, tracepoint) in TRACEPOINTS {
+            if let Err(error) = attach_tracepoint(&mut self.object, name, tracepoint) {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "executables of processes that are soon gone stay unknown"
+                );
+            }
+        }
     }
 
     /// The descriptors of an iterator's program and map.
@@ -124,18 +156,28 @@ impl Attached {
                 });
             }
         };
-        let program = self
-            .object
-            .program(name.program)
-            .ok_or(CaptureError::Missing {
-                kind: "program",
-                name: name.program,
-            })?;
-        let program = program.fd().map_err(|source| CaptureError::Load {
-            program: name.program,
-            source,
+        Ok((self.descriptor(name.program)?, map))
+    }
+
+    /// Loads an iterator program over what is no map of ours.
+    pub(super) fn load_iterator(
+        &mut self,
+        name: &'static str,
+        target: &str,
+    ) -> Result<&ProgramFd, CaptureError> {
+        load_iterator(&mut self.object, name, target, &kernel_types()?)?;
+        self.descriptor(name)
+    }
+
+    fn descriptor(&self, name: &'static str) -> Result<&ProgramFd, CaptureError> {
+        let program = self.object.program(name).ok_or(CaptureError::Missing {
+            kind: "program",
+            name,
         })?;
-        Ok((program, map))
+        program.fd().map_err(|source| CaptureError::Load {
+            program: name,
+            source,
+        })
     }
 
     /// Ties the programs to the cgroup; from here on they run.
@@ -210,20 +252,24 @@ fn program_settings(
     kernel_types: &[u8],
     purpose: Purpose,
 ) -> ProgramSettings {
-    let task = offsets::task_offsets(kernel_types);
+    let (task, socket) = offsets::offsets(kernel_types);
     if !task.is_complete() {
         tracing::warn!(
             "kernel type information lacks members of task_struct: process starts are unknown"
         );
     }
-    let idle_ns = settings.udp_idle_timeout.as_nanos();
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     ProgramSettings {
-        udp_idle_timeout_ns: u64::try_from(idle_ns).unwrap_or(u64::MAX),
+        udp_idle_timeout_ns: nanoseconds(settings.udp_idle_timeout),
+        activity_idle_ns: nanoseconds(settings.activity_idle),
+        take_slices: u32::from(settings.take_slices),
+        socket,
         // An eighth: at a million records a second the reader still has time to come.
         wakeup_bytes: u64::from(settings.ring_bytes / 8),
         own_pid: std::process::id(),
         task,
         adopt_any: u32::from(purpose == Purpose::TestRuns),
+        padding: 0,
     }
 }
 
@@ -245,30 +291,60 @@ fn load_programs(object: &mut Ebpf) -> Result<(), CaptureError> {
             source,
         })?;
     }
-    let types = Btf::from_sys_fs().map_err(|error| CaptureError::Btf {
-        path: BTF_PATH,
-        source: io::Error::new(io::ErrorKind::InvalidData, error),
-    })?;
-    for IteratorName {
-        program: name,
-        kind,
-        ..
-    } in ITERATORS
-    {
-        let Program::Iter(program) = program(object, name)? else {
-            return Err(CaptureError::Missing {
-                kind: "program",
-                name,
-            });
-        };
-        program
-            .load(kind, &types)
-            .map_err(|source| CaptureError::Load {
-                program: name,
-                source,
-            })?;
+    let types = kernel_types()?;
+    for iterator in ITERATORS {
+        load_iterator(object, iterator.program, iterator.kind, &types)?;
     }
     Ok(())
+}
+
+fn attach_tracepoint(
+    object: &mut Ebpf,
+    name: &'static str,
+    tracepoint: &str,
+) -> Result<(), CaptureError> {
+    let types = kernel_types()?;
+    let Program::BtfTracePoint(program) = program(object, name)? else {
+        return Err(CaptureError::Missing {
+            kind: "program",
+            name,
+        });
+    };
+    program
+        .load(tracepoint, &types)
+        .and_then(|()| program.attach())
+        .map(drop)
+        .map_err(|source| CaptureError::Load {
+            program: name,
+            source,
+        })
+}
+
+fn kernel_types() -> Result<Btf, CaptureError> {
+    Btf::from_sys_fs().map_err(|error| CaptureError::Btf {
+        path: BTF_PATH,
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })
+}
+
+fn load_iterator(
+    object: &mut Ebpf,
+    name: &'static str,
+    target: &str,
+    types: &Btf,
+) -> Result<(), CaptureError> {
+    let Program::Iter(program) = program(object, name)? else {
+        return Err(CaptureError::Missing {
+            kind: "program",
+            name,
+        });
+    };
+    program
+        .load(target, types)
+        .map_err(|source| CaptureError::Load {
+            program: name,
+            source,
+        })
 }
 
 fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Program, CaptureError> {

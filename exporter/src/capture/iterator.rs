@@ -29,7 +29,7 @@ impl LiveFlows {
             .into_iter()
             .map(|name| {
                 let (program, map) = attached.iterator(name)?;
-                syscall::link_iterator(program.as_fd(), map)
+                syscall::link_iterator(program.as_fd(), Some(map))
                     .map_err(CaptureError::system("bpf link of an iterator"))
             })
             .collect::<Result<_, _>>()?;

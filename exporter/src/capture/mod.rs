@@ -6,6 +6,8 @@
 //!
 //! - [`Capture::read`]: openings and ends of flows, in batches, as they happen;
 //! - [`Capture::live_flows`]: the counters of every live flow, when asked;
+//! - [`Capture::take_slices`]: the beginnings of what connections carry, for names;
+//! - [`Capture::take_processes`]: what processes execute;
 //! - [`Capture::losses`]: what the kernel part could not tell, by place.
 //!
 //! Contract: an [`Open`](beaconwatch_records::RecordKind::Open) comes before any other record of its
@@ -14,28 +16,32 @@
 //!
 //! Limits: Linux 5.15 or later with BTF and a mounted cgroup v2 tree; flows of sockets in the
 //! captured cgroup only, so not what the host forwards; the owner of an accepted connection is the
-//! process that created its listener.
+//! process that created its listener, its handler the one that answers; sockets older than the capture of one
+//! cgroup alone are met with their next packet.
 
 mod attach;
 pub mod clock;
 mod error;
+mod existing;
 mod iterator;
 pub mod namespace;
 mod offsets;
 mod preflight;
 mod ring;
+pub mod slices;
 pub mod statistics;
 mod syscall;
 
 use std::{path::PathBuf, time::Duration};
 
-use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter};
+use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter, ProcessRecord};
 
 pub use self::error::CaptureError;
 use self::{
     attach::{Attached, Purpose},
     iterator::LiveFlows,
     ring::Ring,
+    slices::SliceBatch,
 };
 
 /// The compiled kernel part.
@@ -48,13 +54,23 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
 /// opening may still be on its way through the ring buffer.
 const SETTLING_NS: u64 = 10_000_000;
 
+/// The kernel part notes the time of what is sent in steps of 2 ms.
+const SHORTEST_ACTIVITY_IDLE: Duration = Duration::from_millis(10);
+
 /// How to capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureSettings {
     /// A UDP flow without a datagram for this long has ended; more than zero.
     pub udp_idle_timeout: Duration,
-    /// Size of the ring buffer: a power of two of at least 64 KiB. 4 MiB hold 21,845 records.
+    /// Size of the ring buffer: a power of two of at least 64 KiB. 16 MiB hold 83,886 records: a
+    /// reader that the scheduler holds up for seconds loses nothing.
     pub ring_bytes: u32,
+    /// Size of the ring buffer for slices of payload: a power of two of at least 64 KiB.
+    pub slice_ring_bytes: u32,
+    /// Whether the beginning of what connections carry is handed out, so that names are found in it.
+    pub take_slices: bool,
+    /// Payload sent after this long without any, in a live connection, is told as activity; zero: never.
+    pub activity_idle: Duration,
     /// Most peers of unconnected UDP sockets beyond the first of each, at one time.
     pub max_peers: u32,
     /// Longest time a record waits in the ring buffer while little happens.
@@ -69,7 +85,10 @@ impl Default for CaptureSettings {
     fn default() -> Self {
         Self {
             udp_idle_timeout: Duration::from_secs(10),
-            ring_bytes: 4 << 20,
+            ring_bytes: 16 << 20,
+            slice_ring_bytes: 4 << 20,
+            take_slices: true,
+            activity_idle: Duration::from_secs(1),
             max_peers: 65_536,
             max_latency: Duration::from_millis(100),
             batch_records: 4096,
@@ -92,9 +111,18 @@ impl Capture {
         settings.check()?;
         let cgroup = preflight::check(settings.cgroup.as_deref())?;
         let mut attached = Attached::load(settings, OBJECT, Purpose::Capture)?;
-        let ring = Ring::new(attached.take_ring()?, settings)?;
+        let ring = Ring::new(
+            attached.take_ring()?,
+            attached.take_slice_ring()?,
+            attached.take_process_ring()?,
+            settings,
+        )?;
         let live = LiveFlows::new(&attached)?;
+        attached.watch_processes();
         attached.attach(&cgroup)?;
+        if settings.cgroup.is_none() {
+            existing::find(&mut attached);
+        }
         tracing::info!(cgroup = %cgroup.path.display(), "capture started");
         Ok(Self {
             ring,
@@ -122,6 +150,16 @@ impl Capture {
         self.ring.drain(out, usize::MAX);
         self.live.read(out, newest_ns)?;
         Ok(out.len() - before)
+    }
+
+    /// Hands over the slices that came since the last call, up to now. Never waits.
+    pub fn take_slices(&mut self, batch: &mut SliceBatch) {
+        self.ring.take_slices(batch);
+    }
+
+    /// Appends what processes began to execute since the last call, up to now. Never waits.
+    pub fn take_processes(&mut self, out: &mut Vec<ProcessRecord>) {
+        self.ring.take_processes(out);
     }
 
     /// Losses since the start, at the index of each [`LossCounter`].
@@ -160,9 +198,18 @@ impl CaptureSettings {
             let found = format!("{:?}", self.udp_idle_timeout);
             return wrong("udp_idle_timeout", found, "more than 0 and at most a day");
         }
-        if !self.ring_bytes.is_power_of_two() || self.ring_bytes < 64 << 10 {
-            let found = self.ring_bytes.to_string();
-            return wrong("ring_bytes", found, "a power of two of at least 65536");
+        for (name, bytes) in [
+            ("ring_bytes", self.ring_bytes),
+            ("slice_ring_bytes", self.slice_ring_bytes),
+        ] {
+            if !bytes.is_power_of_two() || bytes < 64 << 10 {
+                let expected = "a power of two of at least 65536";
+                return wrong(name, bytes.to_string(), expected);
+            }
+        }
+        if !self.activity_idle.is_zero() && self.activity_idle < SHORTEST_ACTIVITY_IDLE {
+            let found = format!("{:?}", self.activity_idle);
+            return wrong("activity_idle", found, "0 or at least 10ms");
         }
         if self.max_peers == 0 {
             return wrong("max_peers", "0".to_owned(), "at least 1");

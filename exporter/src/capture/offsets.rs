@@ -1,10 +1,10 @@
-//! Where the running kernel keeps a process's name, start and user: member offsets from BTF.
+//! Where the running kernel keeps what is told of processes and sockets: member offsets from BTF.
 //!
 //! BTF ("BPF type format", <https://docs.kernel.org/bpf/btf.html>) is the kernel's description of
 //! its own types. This reads just struct members. Nothing in the input is trusted: every read is
 //! checked, nesting is bounded, and what is not found is 0, "unknown".
 
-use beaconwatch_records::TaskOffsets;
+use beaconwatch_records::{SocketOffsets, TaskOffsets};
 
 const MAGIC: u16 = 0xeb9f;
 const KIND_INT: u32 = 1;
@@ -22,10 +22,33 @@ const LAST_KIND: u32 = KIND_ENUM64;
 const MAX_NESTING: u32 = 4;
 
 /// Offsets from the contents of `/sys/kernel/btf/vmlinux`.
-pub(super) fn task_offsets(btf: &[u8]) -> TaskOffsets {
-    let Some(types) = Types::parse(btf) else {
-        return TaskOffsets::default();
-    };
+pub(super) fn offsets(btf: &[u8]) -> (TaskOffsets, SocketOffsets) {
+    Types::parse(btf).map_or_else(Default::default, |types| {
+        (task_offsets(&types), socket_offsets(&types))
+    })
+}
+
+fn socket_offsets(types: &Types<'_>) -> SocketOffsets {
+    let common = |member| types.offset("sock_common", member);
+    SocketOffsets {
+        sk: types.offset("socket", "sk"),
+        kind: types.offset("sock", "sk_type"),
+        protocol: types.offset("sock", "sk_protocol"),
+        family: common("skc_family"),
+        state: common("skc_state"),
+        local_port: common("skc_num"),
+        remote_port: common("skc_dport"),
+        local_address: common("skc_rcv_saddr"),
+        remote_address: common("skc_daddr"),
+        local_address_6: common("skc_v6_rcv_saddr"),
+        remote_address_6: common("skc_v6_daddr"),
+        namespace: common("skc_net"),
+        namespace_cookie: types.offset("net", "net_cookie"),
+        cookie: common("skc_cookie"),
+    }
+}
+
+fn task_offsets(types: &Types<'_>) -> TaskOffsets {
     let task = |member| types.offset("task_struct", member);
     TaskOffsets {
         tgid: task("tgid"),
@@ -34,6 +57,8 @@ pub(super) fn task_offsets(btf: &[u8]) -> TaskOffsets {
         start_boottime: task("start_boottime"),
         cred: task("cred"),
         cred_uid: types.offset("cred", "uid"),
+        pid: task("pid"),
+        executed: types.offset("linux_binprm", "interp"),
     }
 }
 

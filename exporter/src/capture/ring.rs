@@ -1,4 +1,4 @@
-//! Reads records from the ring buffer.
+//! Reads records and slices from their ring buffers.
 //!
 //! The kernel part wakes the reader only when an eighth of the buffer is full; until then the reader
 //! comes by itself after [`CaptureSettings::max_latency`](super::CaptureSettings::max_latency). A
@@ -7,17 +7,29 @@
 use std::io;
 
 use aya::maps::{MapData, RingBuf};
-use beaconwatch_records::FlowRecord;
+use beaconwatch_records::{FlowRecord, ProcessRecord};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     time::{Interval, MissedTickBehavior},
 };
 
-use super::{CaptureError, CaptureSettings};
+use super::{
+    CaptureError, CaptureSettings,
+    slices::{self, SliceBatch},
+};
+
+/// Processes that wait to be taken; when nobody takes them, they are dropped together.
+const MOST_PROCESSES: usize = 65_536;
 
 /// The reading end of the ring buffer.
 pub(super) struct Ring {
     buffer: AsyncFd<RingBuf<MapData>>,
+    slice_buffer: AsyncFd<RingBuf<MapData>>,
+    process_buffer: RingBuf<MapData>,
+    /// Processes that came while records were waited for.
+    processes: Vec<ProcessRecord>,
+    /// Slices that came while records were waited for.
+    slices: SliceBatch,
     visits: Interval,
     batch_records: usize,
     malformed: u64,
@@ -35,6 +47,8 @@ impl std::fmt::Debug for Ring {
 impl Ring {
     pub(super) fn new(
         buffer: RingBuf<MapData>,
+        slice_buffer: RingBuf<MapData>,
+        process_buffer: RingBuf<MapData>,
         settings: &CaptureSettings,
     ) -> Result<Self, CaptureError> {
         let buffer = watch(buffer)?;
@@ -42,6 +56,10 @@ impl Ring {
         visits.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             buffer,
+            slice_buffer: watch(slice_buffer)?,
+            process_buffer,
+            processes: Vec::new(),
+            slices: SliceBatch::default(),
             visits,
             batch_records: settings.batch_records,
             malformed: 0,
@@ -65,9 +83,38 @@ impl Ring {
     async fn wait(&mut self) -> io::Result<()> {
         tokio::select! {
             ready = self.buffer.readable() => ready?.clear_ready(),
+            ready = self.slice_buffer.readable() => ready?.clear_ready(),
             _ = self.visits.tick() => {}
         }
+        slices::drain(self.slice_buffer.get_mut(), &mut self.slices);
+        self.drain_processes();
         Ok(())
+    }
+
+    /// Appends the processes that came since the last call, up to now.
+    pub(super) fn take_processes(&mut self, out: &mut Vec<ProcessRecord>) {
+        self.drain_processes();
+        out.append(&mut self.processes);
+    }
+
+    /// Bounded by what the ring buffer holds between two visits, as long as they are taken at each.
+    fn drain_processes(&mut self) {
+        while let Some(entry) = self.process_buffer.next() {
+            if self.processes.len() >= MOST_PROCESSES {
+                self.processes.clear();
+            }
+            match ProcessRecord::from_bytes(&entry) {
+                Some(record) => self.processes.push(record),
+                None => self.malformed += 1,
+            }
+        }
+    }
+
+    /// Exchanges `batch`, which its user is done with, for what came since.
+    pub(super) fn take_slices(&mut self, batch: &mut SliceBatch) {
+        slices::drain(self.slice_buffer.get_mut(), &mut self.slices);
+        batch.clear();
+        std::mem::swap(batch, &mut self.slices);
     }
 
     /// Appends what is there, at most `limit` records; returns how many.

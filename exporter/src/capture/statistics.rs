@@ -27,6 +27,10 @@ pub struct ProgramStatistics {
     pub runs: u64,
     /// Time spent in these runs, the kernel's reading of its clock included.
     pub time: Duration,
+    /// Instructions that the verifier went through; 0 when the kernel does not tell (before 5.16).
+    pub verified_instructions: u32,
+    /// Size of the program in bytes, eight an instruction.
+    pub bytes: u32,
 }
 
 impl ProgramStatistics {
@@ -35,6 +39,8 @@ impl ProgramStatistics {
             program,
             runs: info.run_count(),
             time: info.run_time(),
+            verified_instructions: info.verified_instruction_count().unwrap_or_default(),
+            bytes: info.size_translated().unwrap_or_default(),
         }
     }
 }
@@ -93,6 +99,8 @@ impl Baseline {
                 program: empty.counterpart,
                 runs,
                 time,
+                verified_instructions: 0,
+                bytes: 0,
             })
         };
         self.programs.iter().map(of).collect()

@@ -175,18 +175,24 @@ pub(super) fn is_held_alone(cgroup: BorrowedFd<'_>, hook: Hook) -> io::Result<bo
 }
 
 /// Ties an iterator program to the map that it reads.
-pub(super) fn link_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let target = IteratorTarget {
+pub(super) fn link_iterator(
+    program: BorrowedFd<'_>,
+    map: Option<BorrowedFd<'_>>,
+) -> io::Result<OwnedFd> {
+    let target = map.map(|map| IteratorTarget {
         map_fd: number(map),
         ..IteratorTarget::default()
-    };
+    });
     let mut attributes = LinkAttributes {
         prog_fd: number(program),
         attach_type: BPF_TRACE_ITER,
-        iter_info: std::ptr::from_ref(&target).expose_provenance() as u64,
-        iter_info_length: u32::try_from(size_of::<IteratorTarget>()).map_err(io::Error::other)?,
         ..LinkAttributes::default()
     };
+    if let Some(target) = &target {
+        attributes.iter_info = std::ptr::from_ref(target).expose_provenance() as u64;
+        attributes.iter_info_length =
+            u32::try_from(size_of::<IteratorTarget>()).map_err(io::Error::other)?;
+    }
     owned(bpf(BPF_LINK_CREATE, &mut attributes)?)
 }
 

@@ -1,3 +1,5 @@
+use beaconwatch_records::ProgramSettings;
+
 use super::*;
 
 #[test]
@@ -32,6 +34,20 @@ fn a_setting_out_of_range_is_refused_with_value_and_expectation() {
     );
     assert_eq!(
         message(CaptureSettings {
+            slice_ring_bytes: 65_535,
+            ..default()
+        }),
+        "slice_ring_bytes is 65535, expected a power of two of at least 65536"
+    );
+    assert_eq!(
+        message(CaptureSettings {
+            activity_idle: Duration::from_millis(9),
+            ..default()
+        }),
+        "activity_idle is 9ms, expected 0 or at least 10ms"
+    );
+    assert_eq!(
+        message(CaptureSettings {
             max_peers: 0,
             ..default()
         }),
@@ -57,16 +73,19 @@ fn a_setting_out_of_range_is_refused_with_value_and_expectation() {
 fn an_object_with_another_record_layout_is_refused() {
     let symbol = beaconwatch_records::SETTINGS_SYMBOL.as_bytes();
     let mut object = OBJECT.to_vec();
-    let at = object
+    let places: Vec<usize> = object
         .windows(symbol.len())
-        .position(|window| window == symbol)
-        .expect("the object carries its layout version");
-    let digit = object.get_mut(at + symbol.len() - 1).unwrap();
-    *digit = b'9';
+        .enumerate()
+        .filter_map(|(at, window)| (window == symbol).then_some(at))
+        .collect();
+    assert!(!places.is_empty(), "the object carries its layout version");
+    for at in places {
+        object[at + symbol.len() - 1] = b'9';
+    }
     let error = aya::EbpfLoader::new()
         .override_global(
             beaconwatch_records::SETTINGS_SYMBOL,
-            [0u8; 48].as_slice(),
+            ProgramSettings::default().to_bytes().as_slice(),
             true,
         )
         .load(&object)

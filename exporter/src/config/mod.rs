@@ -102,13 +102,21 @@ pub struct Config {
 }
 
 /// The kernel part.
+#[serde_as]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureConfig {
     /// Size of the ring buffer: a power of two of at least 64 KiB.
     pub ring_bytes: u32,
+    /// Size of the ring buffer for slices of payload: a power of two of at least 64 KiB.
+    pub slice_ring_bytes: u32,
     /// Most peers of unconnected UDP sockets beyond the first of each, at one time.
     pub max_peers: u32,
+    /// Whether names are looked for in the beginning of what connections carry (TLS, QUIC, HTTP/1, DNS).
+    pub names: bool,
+    /// Payload that a living flow sends after this long without any is reported as activity; 0: never.
+    #[serde_as(as = "DurationSecondsWithFrac<f64>")]
+    pub activity_idle_s: Duration,
     /// The cgroup v2 directory whose sockets are captured; the root of the tree when absent.
     pub cgroup: Option<PathBuf>,
 }
@@ -182,7 +190,10 @@ impl Default for CaptureConfig {
         let settings = CaptureSettings::default();
         Self {
             ring_bytes: settings.ring_bytes,
+            slice_ring_bytes: settings.slice_ring_bytes,
             max_peers: settings.max_peers,
+            names: settings.take_slices,
+            activity_idle_s: settings.activity_idle,
             cgroup: settings.cgroup,
         }
     }
@@ -235,7 +246,16 @@ impl Config {
 
     fn validate_durations(&self) -> Result<(), ConfigError> {
         const SHORTEST: Duration = Duration::from_millis(10);
+        let activity_idle = self.capture.activity_idle_s;
+        if !activity_idle.is_zero() && activity_idle < SHORTEST {
+            return Err(ConfigError::invalid(
+                "capture.activity_idle_s",
+                activity_idle.as_secs_f64(),
+                "0 or 0.01 to 86400 seconds",
+            ));
+        }
         for (key, value, least) in [
+            ("capture.activity_idle_s", activity_idle, Duration::ZERO),
             ("flush_interval_s", self.flush_interval_s, SHORTEST),
             ("update_interval_s", self.update_interval_s, SHORTEST),
             ("snapshot_interval_s", self.snapshot_interval_s, SHORTEST),
@@ -266,14 +286,14 @@ impl Config {
                 return Err(ConfigError::invalid(key, value, &format!("1 to {most}")));
             }
         }
-        let ring_bytes = self.capture.ring_bytes;
-        if !ring_bytes.is_power_of_two() || ring_bytes < 64 << 10 {
-            let expected = "a power of two of at least 65536";
-            return Err(ConfigError::invalid(
-                "capture.ring_bytes",
-                ring_bytes,
-                expected,
-            ));
+        for (key, bytes) in [
+            ("capture.ring_bytes", self.capture.ring_bytes),
+            ("capture.slice_ring_bytes", self.capture.slice_ring_bytes),
+        ] {
+            if !bytes.is_power_of_two() || bytes < 64 << 10 {
+                let expected = "a power of two of at least 65536";
+                return Err(ConfigError::invalid(key, bytes, expected));
+            }
         }
         if self.capture.max_peers == 0 {
             return Err(ConfigError::invalid("capture.max_peers", 0, "at least 1"));
@@ -287,6 +307,9 @@ impl Config {
         CaptureSettings {
             udp_idle_timeout: self.udp_idle_timeout_s,
             ring_bytes: self.capture.ring_bytes,
+            slice_ring_bytes: self.capture.slice_ring_bytes,
+            take_slices: self.capture.names,
+            activity_idle: self.capture.activity_idle_s,
             max_peers: self.capture.max_peers,
             cgroup: self.capture.cgroup.clone(),
             ..CaptureSettings::default()
@@ -300,6 +323,7 @@ impl Config {
             max_flows: self.max_flows,
             update_interval: self.update_interval_s,
             udp_idle_timeout: self.udp_idle_timeout_s,
+            activity_idle: self.capture.activity_idle_s,
             ..TableSettings::default()
         }
     }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::kubernetes::Pods;
-use super::memory::Memory;
 use super::procfs::{CgroupPaths, printable};
 use super::workload::{PathWorkload, Workload};
+use crate::memory::Memory;
 
 const MAX_CGROUPS: usize = 32_768;
 const MAX_DEPTH: usize = 32;

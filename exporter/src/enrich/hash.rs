@@ -14,7 +14,7 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use super::memory::Memory;
+use crate::memory::Memory;
 
 /// Files that wait to be hashed at most.
 const MAX_WAITING: usize = 256;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::memory::Memory;
+use crate::memory::Memory;
 
 pub use client::KubernetesError;
 pub use reader::PodReader;

@@ -8,10 +8,10 @@
 //! - [`host`]: identity of this host and run
 
 mod cgroup;
+mod executables;
 pub mod hash;
 pub mod host;
 pub mod kubernetes;
-mod memory;
 pub mod own;
 pub mod owner;
 pub mod privacy;

@@ -5,7 +5,8 @@
 //! that executes another program changes its name) and cgroup; so a pid that was given to another process is never
 //! mistaken, and a known owner costs one look-up and no allocation.
 //!
-//! Best effort: a process that was gone before anybody looked has no executable, but still its user and its container. All
+//! A process that was gone before anybody looked has the executable that the kernel told of (see `executables`), its user
+//! and its container. All
 //! that is remembered is bounded; processes that are gone are remembered apart, so that a flood of them drives out nobody
 //! that is known.
 
@@ -14,18 +15,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use beaconwatch_records::Owner;
+use beaconwatch_records::{Owner, ProcessRecord};
 
 use super::cgroup::{self, Cgroups};
+use super::executables::Executables;
 use super::hash::{FileHash, Hasher};
 use super::kubernetes::Pods;
-use super::memory::Memory;
 use super::own::OwnProcesses;
 use super::privacy::Privacy;
 use super::procfs::{self, CgroupPaths, Stat};
 use super::users::Users;
 use super::workload::Workload;
 use crate::config::ProcessConfig;
+use crate::memory::Memory;
 
 #[cfg(test)]
 mod tests;
@@ -105,6 +107,7 @@ enum Found {
 #[derive(Debug)]
 pub struct OwnerLookup {
     proc: PathBuf,
+    executables: Executables,
     with_command_line: bool,
     hasher: Option<Hasher>,
     users: Users,
@@ -135,6 +138,7 @@ impl OwnerLookup {
             .transpose()?;
         Ok(Self {
             proc: config.proc_directory.clone(),
+            executables: Executables::new(config.proc_directory.clone()),
             with_command_line: config.command_line,
             hasher,
             users: Users::new(config.passwd_file.clone()),
@@ -171,13 +175,18 @@ impl OwnerLookup {
         self.attribute(owner, key, found)
     }
 
+    /// Notes what a process executes, as the kernel told it.
+    pub fn note(&mut self, record: &ProcessRecord) {
+        self.executables.note(record);
+    }
+
     fn attribute(&mut self, owner: &Owner, key: OwnerKey, found: Found) -> Arc<Attribution> {
         let now = Instant::now();
         // Without a start a later process of this pid would be taken for this one.
         let told_apart = key.start_ns != 0 || key.pid == 0;
         let (process, lives, settled) = match found {
             Found::Lives(process) => (process, true, told_apart),
-            Found::Gone => (Process::default(), false, told_apart),
+            Found::Gone => (self.gone(owner), false, told_apart),
             Found::Unknown => (Process::default(), false, false),
         };
         let paths = lives.then_some(&process.cgroups);
@@ -216,6 +225,14 @@ impl OwnerLookup {
             memory.insert(key, Arc::clone(&attribution));
         }
         attribution
+    }
+
+    /// What is still known of a process that is gone.
+    fn gone(&mut self, owner: &Owner) -> Process {
+        Process {
+            executable: self.executables.find(owner.pid, owner.process_start_ns),
+            ..Process::default()
+        }
     }
 
     fn read(&mut self, owner: &Owner) -> Found {

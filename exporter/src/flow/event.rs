@@ -35,6 +35,12 @@ pub enum FlowEventKind {
     Start,
     /// It lives, and its counters changed.
     Update,
+    /// Payload was sent after an idle time.
+    Activity {
+        /// What went both ways from then on until the next activity, the next reading of the counters that is
+        /// not sooner than the idle time, or the end.
+        exchanged: CounterSet,
+    },
     /// It ended; totals are final.
     End,
 }
@@ -53,7 +59,7 @@ pub struct FlowEvent {
     pub number: u32,
     /// When the flow began, nanoseconds since the Unix epoch.
     pub start_unix_ns: u64,
-    /// When this event happened: start, moment of the counters, or end of the flow.
+    /// When this event happened: start, moment of the counters, begin of the activity, or end of the flow.
     pub time_unix_ns: u64,
     /// Counters since the flow's last event; the totals are in `record`.
     pub delta: CounterSet,

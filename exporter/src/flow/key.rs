@@ -8,7 +8,7 @@
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use beaconwatch_records::FlowRecord;
+use beaconwatch_records::{FlowRecord, SliceHeader};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Identity of one boot of the host (`/proc/sys/kernel/random/boot_id` without its hyphens).
@@ -39,13 +39,41 @@ impl FlowId {
     /// Identity of the flow that `record` tells of.
     #[must_use]
     pub fn of(boot: BootId, record: &FlowRecord) -> Self {
+        Self::of_parts(
+            boot,
+            record.cookie,
+            record.start_ns,
+            record.remote_address,
+            record.remote_port,
+        )
+    }
+
+    /// Identity of the flow that a slice of payload belongs to.
+    #[must_use]
+    pub fn of_slice(boot: BootId, header: &SliceHeader) -> Self {
+        Self::of_parts(
+            boot,
+            header.cookie,
+            header.start_ns,
+            header.remote_address,
+            header.remote_port,
+        )
+    }
+
+    fn of_parts(
+        boot: BootId,
+        cookie: u64,
+        start_ns: u64,
+        remote_address: [u8; 16],
+        remote_port: u16,
+    ) -> Self {
         let mut bytes = [0u8; 50];
         let parts: [&[u8]; 5] = [
             &boot.0.to_be_bytes(),
-            &record.cookie.to_be_bytes(),
-            &record.start_ns.to_be_bytes(),
-            &record.remote_address,
-            &record.remote_port.to_be_bytes(),
+            &cookie.to_be_bytes(),
+            &start_ns.to_be_bytes(),
+            &remote_address,
+            &remote_port.to_be_bytes(),
         ];
         let mut rest = bytes.as_mut_slice();
         for part in parts {

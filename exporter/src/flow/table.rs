@@ -5,7 +5,10 @@
 //! - a flow has at most one end, and nothing after it;
 //! - its start never changes;
 //! - the deltas of its events add up to the totals of the last one;
-//! - a flow whose close comes before it was announced yields one event, an end with number 0.
+//! - a flow whose close comes before it was announced, and which had no activity, yields one event, an end
+//!   with number 0.
+//!
+//! Activity is told when it is known what was exchanged: see [`FlowEventKind::Activity`].
 //!
 //! Ends of a flow: the kernel's close; for UDP the idle timeout, seen in a snapshot of the kernel's live
 //! flows (the kernel itself closes an idle flow only when its next datagram comes or its socket closes);
@@ -38,6 +41,8 @@ pub struct TableSettings {
     pub update_interval: Duration,
     /// A UDP flow without a datagram for longer than this has ended.
     pub udp_idle_timeout: Duration,
+    /// What makes the kernel tell activity: shorter than this no exchange is taken to be over.
+    pub activity_idle: Duration,
 }
 
 impl Default for TableSettings {
@@ -47,6 +52,7 @@ impl Default for TableSettings {
             max_ended: 65_536,
             update_interval: Duration::from_mins(1),
             udp_idle_timeout: Duration::from_secs(10),
+            activity_idle: Duration::from_secs(1),
         }
     }
 }
@@ -78,6 +84,16 @@ struct Flow {
     start_unix_ns: u64,
     next_number: u32,
     generation: u32,
+    // Boxed: few flows have one.
+    exchange: Option<Box<Exchange>>,
+}
+
+/// Activity whose extent is not known yet.
+#[derive(Debug)]
+struct Exchange {
+    start_ns: u64,
+    /// Counters when it began.
+    before: CounterSet,
 }
 
 /// The flows that live, as far as user space knows.
@@ -135,8 +151,14 @@ impl FlowTable {
         match kind {
             RecordKind::Open => {}
             RecordKind::Update => self.updated(id, record, events),
+            RecordKind::Activity => {
+                if let Some(flow) = self.flows.get_mut(&id) {
+                    flow.begin_exchange(id, record, events);
+                }
+            }
             RecordKind::Close => {
-                if let Some(flow) = self.flows.remove(&id) {
+                if let Some(mut flow) = self.flows.remove(&id) {
+                    flow.end_exchange(id, flow.record.counters, events);
                     let event = self.closed(id, *flow);
                     events.push(event);
                 }
@@ -167,6 +189,7 @@ impl FlowTable {
         for id in missing {
             if let Some(mut flow) = self.flows.remove(&id) {
                 self.counters.close_lost += 1;
+                flow.end_exchange(id, flow.record.counters, events);
                 let end_ns = flow.record.last_packet_ns.max(flow.record.start_ns);
                 events.push(flow.event(id, FlowEventKind::End, end_ns));
                 self.departed.end(id);
@@ -191,6 +214,7 @@ impl FlowTable {
     /// for the moment when the exporter stops.
     pub fn report_changes(&mut self, events: &mut Vec<FlowEvent>) {
         for (id, flow) in &mut self.flows {
+            flow.end_exchange(*id, flow.record.counters, events);
             if flow.next_number > 0 && flow.record.counters != flow.reported {
                 let time_ns = flow.record.time_ns;
                 events.push(flow.event(*id, FlowEventKind::Update, time_ns));
@@ -221,6 +245,7 @@ impl FlowTable {
     fn updated(&mut self, id: FlowId, record: &FlowRecord, events: &mut Vec<FlowEvent>) {
         if self.is_idle(record) {
             if let Some(mut flow) = self.flows.remove(&id) {
+                flow.end_exchange(id, flow.record.counters, events);
                 let end_ns = flow.end_as_idle();
                 events.push(flow.event(id, FlowEventKind::End, end_ns));
                 self.departed.hold(id, self.generation, None);
@@ -228,8 +253,16 @@ impl FlowTable {
             return;
         }
         let interval = nanoseconds(self.settings.update_interval);
-        if let Some(flow) = self.flows.get_mut(&id)
-            && flow.next_number > 0
+        let activity_idle_ns = nanoseconds(self.settings.activity_idle);
+        let Some(flow) = self.flows.get_mut(&id) else {
+            return;
+        };
+        if let Some(exchange) = &flow.exchange
+            && record.time_ns.saturating_sub(exchange.start_ns) >= activity_idle_ns
+        {
+            flow.end_exchange(id, record.counters, events);
+        }
+        if flow.next_number > 0
             && flow.record.counters != flow.reported
             && flow.record.time_ns.saturating_sub(flow.reported_boot_ns) >= interval
         {
@@ -306,6 +339,7 @@ impl FlowTable {
 
     fn evict(&mut self, id: FlowId, mut flow: Flow, events: &mut Vec<FlowEvent>) {
         self.counters.evicted += 1;
+        flow.end_exchange(id, flow.record.counters, events);
         if flow.next_number == 0 {
             let start_ns = flow.record.start_ns;
             events.push(flow.event(id, FlowEventKind::Start, start_ns));
@@ -331,6 +365,7 @@ impl Flow {
             start_unix_ns: now.unix_of(record.start_ns),
             next_number: 0,
             generation,
+            exchange: None,
         }
     }
 
@@ -345,6 +380,7 @@ impl Flow {
             start_unix_ns: evicted.start_unix_ns,
             next_number: evicted.next_number,
             generation,
+            exchange: None,
         }
     }
 
@@ -377,6 +413,32 @@ impl Flow {
             known.close_reason = news.close_reason;
             known.time_ns = news.time_ns;
         }
+    }
+
+    /// Notes activity; one that was not told yet ends with it.
+    fn begin_exchange(&mut self, id: FlowId, record: &FlowRecord, events: &mut Vec<FlowEvent>) {
+        if let Some(exchange) = &self.exchange
+            && record.time_ns <= exchange.start_ns
+        {
+            return;
+        }
+        self.end_exchange(id, record.counters, events);
+        self.exchange = Some(Box::new(Exchange {
+            start_ns: record.time_ns,
+            before: record.counters,
+        }));
+    }
+
+    /// Tells the activity that was noted, if there is one; `until` are the counters at its end.
+    fn end_exchange(&mut self, id: FlowId, until: CounterSet, events: &mut Vec<FlowEvent>) {
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        if self.next_number == 0 {
+            events.push(self.event(id, FlowEventKind::Start, self.record.start_ns));
+        }
+        let exchanged = difference(until, exchange.before);
+        events.push(self.event(id, FlowEventKind::Activity { exchanged }, exchange.start_ns));
     }
 
     /// Marks the flow as ended by idleness; returns when it ended.
@@ -413,9 +475,7 @@ fn kind_of(record: &FlowRecord) -> Option<RecordKind> {
     if !(role_known && protocol_known) {
         return None;
     }
-    [RecordKind::Open, RecordKind::Update, RecordKind::Close]
-        .into_iter()
-        .find(|&kind| kind as u8 == record.kind)
+    RecordKind::try_from(record.kind).ok()
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

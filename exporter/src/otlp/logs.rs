@@ -21,7 +21,9 @@ use super::request::RequestWriter;
 use super::wire::{self, Attributes};
 use crate::enrich::Attribution;
 use crate::flow::{FlowEvent, FlowEventKind, Moment};
+use crate::names::FlowNames;
 
+mod carried;
 mod owner;
 
 #[cfg(test)]
@@ -60,6 +62,8 @@ pub enum Content {
         event: FlowEvent,
         /// Who owns the local socket.
         owner: Arc<Attribution>,
+        /// Server, TLS, HTTP and DNS.
+        names: Option<Arc<FlowNames>>,
         /// Traffic of Beaconwatch itself.
         own: bool,
     },
@@ -171,19 +175,29 @@ impl LogEncoder {
         wire::put_bytes(bytes, field::SEVERITY_TEXT, b"INFO");
         let mut attributes = Attributes::new(bytes, printed);
         self.push_identity(&mut attributes, numbered.sequence);
-        if let Content::Flow { event, owner, own } = &numbered.content {
+        if let Content::Flow {
+            event,
+            owner,
+            names,
+            own,
+        } = &numbered.content
+        {
             push_state(&mut attributes, event, *own);
             if let Some(ratio) = self.sampling_ratio {
                 attributes.double(names::SAMPLING_RATIO, ratio);
             }
             push_traffic(&mut attributes, event);
             self.push_endpoints(&mut attributes, &event.record);
+            if let Some(names) = names {
+                carried::push(&mut attributes, names);
+            }
             owner::push(
                 &mut attributes,
                 &event.record.owner,
                 owner,
                 &self.identity.started,
             );
+            self.push_handler(&mut attributes, &event.record);
         }
         wire::put_fixed64(bytes, field::OBSERVED_TIME, numbered.observed_unix_ns);
         wire::put_bytes(bytes, field::EVENT_NAME, event_name.as_bytes());
@@ -215,6 +229,16 @@ impl LogEncoder {
             } else {
                 attributes.display(names::NETWORK_NAMESPACE, record.netns_cookie);
             }
+        }
+    }
+
+    fn push_handler(&self, attributes: &mut Attributes<'_>, record: &FlowRecord) {
+        if record.handler_pid == 0 {
+            return;
+        }
+        attributes.unsigned(names::HANDLER_PID, u64::from(record.handler_pid));
+        if let Some(time) = rfc3339(self.identity.started.unix_of(record.handler_start_ns)) {
+            attributes.display(names::HANDLER_START, time);
         }
     }
 }
@@ -281,6 +305,11 @@ fn push_traffic(attributes: &mut Attributes<'_>, event: &FlowEvent) {
     attributes.unsigned(names::DESTINATION_BYTES_DELTA, destination_delta.bytes);
     attributes.unsigned(names::DESTINATION_PACKETS, destination.packets);
     attributes.unsigned(names::DESTINATION_PACKETS_DELTA, destination_delta.packets);
+    if let FlowEventKind::Activity { exchanged } = event.kind {
+        let (source, destination) = directions(exchanged, client);
+        attributes.unsigned(names::ACTIVITY_SOURCE_BYTES, source.bytes);
+        attributes.unsigned(names::ACTIVITY_DESTINATION_BYTES, destination.bytes);
+    }
     if record.flags & FLAG_TCP_TOTALS != 0 {
         let (source, destination) = if client {
             (record.payload_sent, record.payload_received)
@@ -333,6 +362,7 @@ const fn event_name(kind: FlowEventKind) -> &'static str {
     match kind {
         FlowEventKind::Start => names::EVENT_START,
         FlowEventKind::Update => names::EVENT_UPDATE,
+        FlowEventKind::Activity { .. } => names::EVENT_ACTIVITY,
         FlowEventKind::End => names::EVENT_END,
     }
 }

@@ -5,7 +5,17 @@
 //! ports only.
 
 #[cfg(test)]
+mod activity;
+#[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod payload;
+#[cfg(test)]
+mod pipeline;
+#[cfg(test)]
+mod running;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

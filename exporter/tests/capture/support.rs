@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-use beaconwatch_exporter::capture::{Capture, CaptureSettings, clock, namespace};
-use beaconwatch_records::{FlowRecord, Protocol, RecordKind, Role};
+use beaconwatch_exporter::capture::{
+    Capture, CaptureSettings, clock, namespace, slices::SliceBatch,
+};
+use beaconwatch_records::{FlowRecord, Protocol, RecordKind, Role, Slice, SliceHeader};
 
 /// Longest wait for what must happen.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -22,6 +24,13 @@ pub(crate) struct Watch {
     protocol: Protocol,
     netns_cookie: u64,
     records: Vec<FlowRecord>,
+}
+
+/// A slice with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedSlice {
+    pub(crate) header: SliceHeader,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Watch {
@@ -113,6 +122,24 @@ impl Watch {
                 && [0, self.netns_cookie].contains(&record.netns_cookie)
         };
         self.records.iter().filter(wanted).copied().collect()
+    }
+
+    /// The slices since the last call with this port at either end, of this protocol and namespace.
+    pub(crate) fn slices(&mut self, port: u16) -> Vec<OwnedSlice> {
+        let mut batch = SliceBatch::default();
+        self.capture.take_slices(&mut batch);
+        assert_eq!(batch.lost() + batch.malformed(), 0);
+        let wanted = |slice: &Slice<'_>| {
+            let header = &slice.header;
+            (header.local_port == port || header.remote_port == port)
+                && header.protocol == self.protocol as u8
+                && header.netns_cookie == self.netns_cookie
+        };
+        let owned = |slice: Slice<'_>| OwnedSlice {
+            header: slice.header,
+            bytes: slice.bytes.to_vec(),
+        };
+        batch.iter().filter(wanted).map(owned).collect()
     }
 
     /// Every record so far.
@@ -275,6 +302,13 @@ impl Program {
         line.split_whitespace()
             .map(|word| word.parse().unwrap())
             .collect()
+    }
+
+    /// The next line, hexadecimal digits, as bytes.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        hex::decode(line.trim()).unwrap()
     }
 
     /// The next line's only number, a port.

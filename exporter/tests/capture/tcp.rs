@@ -8,11 +8,11 @@ use std::{
 
 use beaconwatch_exporter::capture::namespace;
 use beaconwatch_records::{
-    CloseReason, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Protocol, RecordKind,
-    Role,
+    CloseReason, FLAG_OWN, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, LOSS_COUNTERS,
+    Protocol, RecordKind, Role,
 };
 
-use crate::support::{Namespace, Watch, count, is, mapped, only, python};
+use crate::support::{Namespace, Program, Watch, count, is, mapped, only, python};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const LOCALHOST_6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -146,15 +146,13 @@ async fn a_refused_connect_is_a_client_flow_that_was_refused() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
-    let namespace = Namespace::new();
-    let mut watch = Watch::tcp().inside(&namespace);
+/// A program whose connect gets no answer; prints its port, and gives up when it is let go on.
+fn unanswered(namespace: &Namespace) -> Program {
     namespace.ip("link add near type veth peer name far");
     namespace.ip("address add 192.0.2.1/24 dev near");
     namespace.ip("link set near up");
     namespace.ip("link set far up");
-    let mut program = namespace.python(
+    namespace.python(
         "import socket\n\
          s = socket.socket()\n\
          s.setblocking(False)\n\
@@ -162,7 +160,14 @@ async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
          print(s.getsockname()[1], flush=True)\n\
          input()\n\
          s.close()\n",
-    );
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
+    let namespace = Namespace::new();
+    let mut watch = Watch::tcp().inside(&namespace);
+    let mut program = unanswered(&namespace);
     let port = program.port();
     let opened = watch.until(port, |records| !records.is_empty()).await;
     assert!(is(&opened[0], RecordKind::Open, Role::Client));
@@ -298,7 +303,7 @@ async fn two_thousand_short_connections_are_two_thousand_flows_of_each_role() {
         assert_eq!((sent, received), (payload, payload), "{role:?}");
     }
     assert_eq!(records.len(), 8000);
-    assert_eq!(watch.capture.losses().unwrap(), [0; 5]);
+    assert_eq!(watch.capture.losses().unwrap(), [0; LOSS_COUNTERS as usize]);
     assert_eq!(watch.capture.malformed(), 0);
 }
 
@@ -399,6 +404,74 @@ async fn the_owner_is_who_connects_and_not_who_made_the_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_accepts_from_anothers_listener_is_the_handler() {
+    let mut watch = Watch::tcp();
+    let mut program = python(
+        "import os, socket\n\
+         server = socket.create_server(('127.0.0.1', 0))\n\
+         def child(work):\n\
+         \tpid = os.fork()\n\
+         \tif pid == 0:\n\
+         \t\twork()\n\
+         \t\tos._exit(0)\n\
+         \treturn pid\n\
+         def answer():\n\
+         \taccepted = server.accept()[0]\n\
+         \taccepted.recv(100)\n\
+         \taccepted.send(b'answer')\n\
+         \taccepted.recv(100)\n\
+         worker = child(answer)\n\
+         client = socket.create_connection(server.getsockname())\n\
+         client.send(b'question')\n\
+         client.recv(100)\n\
+         client.close()\n\
+         os.waitpid(worker, 0)\n\
+         print(server.getsockname()[1], worker, flush=True)\n\
+         input()\n",
+    );
+    let numbers = program.numbers();
+    let port = u16::try_from(numbers[0]).unwrap();
+    let records = watch.until(port, both_closed).await;
+    let server = only(&records, RecordKind::Close, Role::Server);
+    assert_eq!(server.owner.pid, program.pid());
+    assert_eq!(u64::from(server.handler_pid), numbers[1]);
+    assert!(server.handler_start_ns > server.owner.process_start_ns);
+    assert!(server.handler_start_ns < server.time_ns);
+    let client = only(&records, RecordKind::Close, Role::Client);
+    assert_eq!((client.handler_pid, client.handler_start_ns), (0, 0));
+    program.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_left_with_a_passed_socket_is_the_handler() {
+    let mut watch = Watch::tcp();
+    let mut program = python(
+        "import os, socket\n\
+         server = socket.create_server(('127.0.0.1', 0))\n\
+         client = socket.create_connection(server.getsockname())\n\
+         accepted = server.accept()[0]\n\
+         child = os.fork()\n\
+         if child == 0:\n\
+         \taccepted.close()\n\
+         \tclient.recv(100)\n\
+         \tos._exit(0)\n\
+         client.close()\n\
+         accepted.send(b'x')\n\
+         os.waitpid(child, 0)\n\
+         accepted.close()\n\
+         print(server.getsockname()[1], child, flush=True)\n\
+         input()\n",
+    );
+    let numbers = program.numbers();
+    let port = u16::try_from(numbers[0]).unwrap();
+    let records = watch.until(port, both_closed).await;
+    let client = only(&records, RecordKind::Close, Role::Client);
+    assert_eq!(client.owner.pid, program.pid());
+    assert_eq!(u64::from(client.handler_pid), numbers[1]);
+    program.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn live_flows_tell_growing_counters_after_the_opening() {
     let mut watch = Watch::tcp();
     let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
@@ -445,29 +518,65 @@ async fn live_flows_tell_growing_counters_after_the_opening() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_older_than_the_capture_appears_with_its_next_packet() {
+async fn an_idle_connection_older_than_the_capture_is_told_at_once_and_to_its_end() {
     let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
     let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
     let (mut accepted, _) = server.accept().unwrap();
+    client.write_all(b"before").unwrap();
+    accepted.read_exact(&mut [0; 6]).unwrap();
     let mut watch = Watch::tcp();
-    client.write_all(b"again").unwrap();
-    accepted.read_exact(&mut [0; 5]).unwrap();
     let records = watch.until(port, |records| records.len() == 2).await;
     for role in [Role::Client, Role::Server] {
         let open = only(&records, RecordKind::Open, role);
         assert_ne!(open.flags & FLAG_START_INFERRED, 0);
-        assert_eq!(open.owner.pid, 0, "its owner is unknown");
+        assert_eq!(open.owner.pid, std::process::id());
         assert_eq!(open.local_address, mapped(LOCALHOST));
+        assert_eq!(open.netns_cookie, namespace::own_cookie().unwrap());
+        let local_is_service = open.local_port == port;
+        assert_eq!(
+            local_is_service,
+            role == Role::Server,
+            "who listens was called"
+        );
     }
+    client.write_all(b"while").unwrap();
+    accepted.read_exact(&mut [0; 5]).unwrap();
     drop(client);
+    accepted.read_to_end(&mut Vec::new()).unwrap();
     drop(accepted);
     let records = watch.until(port, both_closed).await;
-    for role in [Role::Client, Role::Server] {
+    for (role, reason, sent, received) in [
+        (Role::Client, CloseReason::FinLocal, 11, 0),
+        (Role::Server, CloseReason::FinRemote, 0, 11),
+    ] {
         let close = only(&records, RecordKind::Close, role);
-        assert_eq!(close.close_reason, CloseReason::SocketClosed as u8);
+        assert_eq!(close.close_reason, reason as u8);
+        assert_eq!(
+            (close.payload_sent, close.payload_received),
+            (sent, received)
+        );
         assert!(close.counters.packets_sent > 0 && close.counters.packets_received > 0);
     }
+    assert_eq!(count(&records, RecordKind::Open, Role::Client), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_its_way_when_the_capture_starts_is_told_once() {
+    let namespace = Namespace::new();
+    let mut program = unanswered(&namespace);
+    let port = program.port();
+    let mut watch = Watch::tcp().inside(&namespace);
+    let records = watch.until(port, |records| !records.is_empty()).await;
+    let open = only(&records, RecordKind::Open, Role::Client);
+    assert_ne!(open.flags & FLAG_START_INFERRED, 0);
+    assert_ne!(open.owner.pid, 0);
+    program.finish();
+    let closed = |records: &[FlowRecord]| count(records, RecordKind::Close, Role::Client) == 1;
+    let records = watch.until(port, closed).await;
+    let close = only(&records, RecordKind::Close, Role::Client);
+    assert_eq!(close.close_reason, CloseReason::NoReply as u8);
+    assert_eq!(close.established, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -480,6 +589,10 @@ async fn a_listener_older_than_the_capture_still_gives_whole_flows() {
     let close = only(&records, RecordKind::Close, Role::Server);
     assert_eq!((close.payload_sent, close.payload_received), (20, 10));
     assert_eq!(close.flags & FLAG_START_INFERRED, 0, "the start was seen");
-    assert_eq!(close.owner.pid, 0, "who made the listener was not");
+    assert_eq!(
+        close.owner.pid,
+        std::process::id(),
+        "who holds the listener"
+    );
     assert_eq!(close.netns_cookie, namespace::own_cookie().unwrap());
 }

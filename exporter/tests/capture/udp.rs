@@ -268,7 +268,7 @@ async fn a_socket_older_than_the_capture_has_inferred_starts_at_first() {
     for role in [Role::Client, Role::Server] {
         let open = only(&records, RecordKind::Open, role);
         assert_ne!(open.flags & FLAG_START_INFERRED, 0, "{role:?}");
-        assert_eq!(open.owner.pid, 0);
+        assert_eq!(open.owner.pid, std::process::id());
     }
     let ended = |records: &[FlowRecord]| count(records, RecordKind::Close, Role::Client) == 1;
     watch.until_live(client_port, ended).await;

@@ -348,17 +348,19 @@ async fn what_the_kernel_part_lost_is_counted_by_place() {
         role: 9,
         ..closed_flow(1, 1)
     };
-    let counters = export_records(config, vec![bad], [1, 2, 3, 4, 5]).await;
+    let counters = export_records(config, vec![bad], [1, 2, 3, 4, 5, 6, 7]).await;
     let lost = [
         LossPlace::KernelRing,
         LossPlace::KernelStorage,
         LossPlace::KernelPeers,
         LossPlace::KernelUnattributed,
         LossPlace::KernelCloseUnseen,
+        LossPlace::KernelSlice,
+        LossPlace::KernelProcess,
         LossPlace::InvalidRecord,
     ];
     let lost = lost.map(|place| counters.lost(place));
-    assert_eq!(lost, [1, 2, 3, 4, 5, 1]);
+    assert_eq!(lost, [1, 2, 3, 4, 5, 6, 7, 1]);
 }
 
 #[tokio::test]

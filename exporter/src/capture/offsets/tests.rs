@@ -31,28 +31,29 @@ fn small_btf() -> Vec<u8> {
 
 #[test]
 fn members_are_found_directly_and_inside_an_anonymous_struct() {
-    let found = task_offsets(&small_btf());
+    let (found, socket) = offsets(&small_btf());
     assert_eq!(found.comm, 8);
     assert_eq!(found.tgid, 20);
     assert_eq!(found.cred_uid, 8);
     assert_eq!(found.group_leader, 0, "what is missing is unknown");
-    assert!(!found.is_complete());
+    assert!(!found.is_complete() && !socket.is_complete());
 }
 
 #[test]
-fn the_running_kernel_describes_its_tasks() {
+fn the_running_kernel_describes_its_tasks_and_sockets() {
     let btf = std::fs::read("/sys/kernel/btf/vmlinux").expect("a kernel with BTF");
-    let found = task_offsets(&btf);
+    let (found, socket) = offsets(&btf);
     // That they are the right ones shows in tests/capture.rs: owners agree with /proc.
-    assert!(found.is_complete(), "{found:?}");
+    assert!(found.knows_executables(), "{found:?}");
+    assert!(socket.is_complete(), "{socket:?}");
 }
 
 #[test]
 fn an_empty_or_cut_file_gives_unknown_offsets() {
     let btf = small_btf();
     for length in 0..btf.len() {
-        let found = task_offsets(&btf[..length]);
-        assert_eq!(found, TaskOffsets::default(), "cut to {length} bytes");
+        let found = offsets(&btf[..length]);
+        assert_eq!(found, Default::default(), "cut to {length} bytes");
     }
 }
 
@@ -63,13 +64,13 @@ proptest! {
         let length = btf.len();
         btf[at % length] = value;
         btf[(at * 7) % length] = more;
-        task_offsets(&btf);
+        offsets(&btf);
     }
 
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut btf = vec![0x9f, 0xeb, 1, 0];
         btf.extend(bytes);
-        task_offsets(&btf);
+        offsets(&btf);
     }
 }

@@ -58,7 +58,7 @@ fn record(kind: RecordKind, cookie: u64, seconds: u64, bytes: u64) -> FlowRecord
         },
         flags: 0,
         established: 1,
-        padding: [0; 6],
+        ..FlowRecord::ZERO
     }
 }
 
@@ -348,4 +348,90 @@ fn a_boot_id_is_read_with_and_without_hyphens() {
         BootId::parse("+0000000-0000-0000-0000-0000000000ff"),
         Some(BootId(255))
     );
+}
+
+/// Bytes of the source in each activity.
+fn exchanged(events: &[FlowEvent]) -> Vec<(u64, u64)> {
+    events
+        .iter()
+        .filter_map(|event| match event.kind {
+            FlowEventKind::Activity { exchanged } => Some((
+                (event.time_unix_ns - event.start_unix_ns) / SECOND,
+                exchanged.bytes_sent,
+            )),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn activity_is_told_with_what_was_exchanged_until_the_next_one_or_the_end() {
+    let mut table = table();
+    let events = apply(
+        &mut table,
+        &[
+            record(RecordKind::Open, 1, 0, 0),
+            record(RecordKind::Activity, 1, 10, 200),
+            record(RecordKind::Activity, 1, 20, 700),
+            record(RecordKind::Close, 1, 30, 1000),
+        ],
+    );
+    assert_eq!(exchanged(&events), [(10, 500), (20, 300)]);
+    let kinds: Vec<FlowEventKind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds.first(), Some(&FlowEventKind::Start));
+    assert_eq!(kinds.last(), Some(&FlowEventKind::End));
+    assert_eq!(events.len(), 4);
+}
+
+#[test]
+fn activity_ends_with_a_reading_of_the_counters_that_is_not_too_soon() {
+    let mut table = table();
+    let first = apply(
+        &mut table,
+        &[
+            record(RecordKind::Open, 1, 0, 0),
+            record(RecordKind::Activity, 1, 10, 200),
+        ],
+    );
+    assert_eq!(exchanged(&first), []);
+    let too_soon = snapshot(&mut table, &[record(RecordKind::Update, 1, 10, 300)]);
+    assert_eq!(exchanged(&too_soon), []);
+    let later = snapshot(&mut table, &[record(RecordKind::Update, 1, 11, 900)]);
+    assert_eq!(exchanged(&later), [(10, 700)]);
+    let again = snapshot(&mut table, &[record(RecordKind::Update, 1, 12, 1900)]);
+    assert_eq!(exchanged(&again), [], "it is told once");
+}
+
+#[test]
+fn activity_that_is_not_over_is_told_when_the_exporter_stops() {
+    let mut table = table();
+    apply(
+        &mut table,
+        &[
+            record(RecordKind::Open, 1, 0, 0),
+            record(RecordKind::Activity, 1, 10, 200),
+            record(RecordKind::Update, 1, 10, 250),
+        ],
+    );
+    let mut events = Vec::new();
+    table.report_changes(&mut events);
+    assert_eq!(exchanged(&events), [(10, 50)]);
+}
+
+#[test]
+fn activity_that_comes_late_is_none() {
+    let mut table = table();
+    let events = apply(
+        &mut table,
+        &[
+            record(RecordKind::Open, 1, 0, 0),
+            record(RecordKind::Activity, 1, 20, 700),
+            record(RecordKind::Activity, 1, 20, 700),
+            record(RecordKind::Activity, 1, 10, 200),
+            record(RecordKind::Close, 1, 30, 1000),
+            record(RecordKind::Activity, 1, 25, 900),
+        ],
+    );
+    assert_eq!(exchanged(&events), [(20, 300)]);
+    assert_eq!(table.counters().late, 1);
 }

@@ -13,6 +13,7 @@ use crate::enrich::kubernetes::{Pod, PodContainer, PodPlace};
 use crate::enrich::workload::{Container, Workload};
 use crate::enrich::{Attribution, Parent};
 use crate::flow::{BootId, FlowId};
+use crate::names::Origin;
 
 const STARTED: Moment = Moment {
     boot_ns: 100_000_000_000,
@@ -62,6 +63,8 @@ fn flow_record() -> FlowRecord {
         remote_address,
         smoothed_rtt_us: 182,
         retransmits: 1,
+        handler_pid: 4715,
+        handler_start_ns: 60_000_000_000,
         local_port: 49_152,
         remote_port: 443,
         kind: RecordKind::Close as u8,
@@ -70,7 +73,7 @@ fn flow_record() -> FlowRecord {
         close_reason: CloseReason::FinRemote as u8,
         flags: FLAG_TCP_TOTALS | FLAG_START_INFERRED,
         established: 1,
-        padding: [0; 6],
+        ..FlowRecord::ZERO
     }
 }
 
@@ -134,6 +137,15 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
                 record,
             },
             owner: Arc::new(attribution(&record.owner)),
+            names: Some(Arc::new(FlowNames {
+                server: Some(("updates.example.org".into(), Origin::Tls)),
+                ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1".into()),
+                ja3: Some("d4e5b18d6b55c71272893221c96ba240".into()),
+                alpn: Some("h2".into()),
+                method: Some("GET".into()),
+                user_agent: Some("curl/8.5.0".into()),
+                question: Some("updates.example.org".into()),
+            })),
             own: true,
         },
     }
@@ -185,6 +197,9 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
     for kind in [
         FlowEventKind::Start,
         FlowEventKind::Update,
+        FlowEventKind::Activity {
+            exchanged: CounterSet::ZERO,
+        },
         FlowEventKind::End,
     ] {
         let attributes = encoded(flow_record(), kind);
@@ -215,13 +230,40 @@ fn every_attribute_is_in_the_field_model_and_every_required_field_is_there() {
 }
 
 #[test]
-fn an_end_carries_every_field_but_the_servers_name() {
+fn an_end_carries_every_field_but_those_of_an_activity() {
     let attributes = encoded(flow_record(), FlowEventKind::End);
     let missing: Vec<&str> = fields()
         .map(|field| field.name)
         .filter(|name| !in_resource(name) && !attributes.contains_key(*name))
         .collect();
-    assert_eq!(missing, [flow::SERVER_ADDRESS]);
+    let of_activity = [
+        flow::ACTIVITY_SOURCE_BYTES,
+        flow::ACTIVITY_DESTINATION_BYTES,
+    ];
+    assert_eq!(missing, of_activity);
+}
+
+#[test]
+fn an_activity_tells_what_was_exchanged_by_the_ends_of_the_flow() {
+    let exchanged = CounterSet {
+        bytes_sent: 7,
+        bytes_received: 9,
+        packets_sent: 1,
+        packets_received: 1,
+    };
+    let activity = FlowEventKind::Activity { exchanged };
+    let client = encoded(flow_record(), activity);
+    assert_eq!(client[flow::EVENT], text(flow::EVENT_ACTIVITY));
+    assert_eq!(client[flow::ACTIVITY_SOURCE_BYTES], Value::IntValue(7));
+    assert_eq!(client[flow::ACTIVITY_DESTINATION_BYTES], Value::IntValue(9));
+    assert_eq!(client.get(flow::END_TIME), None);
+    let server = FlowRecord {
+        role: Role::Server as u8,
+        ..flow_record()
+    };
+    let server = encoded(server, activity);
+    assert_eq!(server[flow::ACTIVITY_SOURCE_BYTES], Value::IntValue(9));
+    assert_eq!(server[flow::ACTIVITY_DESTINATION_BYTES], Value::IntValue(7));
 }
 
 #[test]

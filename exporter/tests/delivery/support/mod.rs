@@ -66,7 +66,7 @@ pub(crate) fn closed_flow(cookie: u64, bytes: u64) -> FlowRecord {
         close_reason: CloseReason::FinLocal as u8,
         flags: 0,
         established: 1,
-        padding: [0; 6],
+        ..FlowRecord::ZERO
     }
 }
 

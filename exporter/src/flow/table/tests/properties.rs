@@ -25,6 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
     let kind = prop_oneof![
         Just(RecordKind::Open),
         Just(RecordKind::Update),
+        Just(RecordKind::Activity),
         Just(RecordKind::Close)
     ];
     prop_oneof![

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 #[derive(Debug)]
-pub(super) struct Memory<K, V> {
+pub(crate) struct Memory<K, V> {
     newer: HashMap<K, V>,
     older: HashMap<K, V>,
     max_generation: usize,
 }
 
-impl<K: Eq + Hash, V: Clone> Memory<K, V> {
+impl<K: Eq + Hash, V> Memory<K, V> {
     /// Remembers at most twice `max_generation` values.
-    pub(super) fn new(max_generation: usize) -> Self {
+    pub(crate) fn new(max_generation: usize) -> Self {
         Self {
             newer: HashMap::new(),
             older: HashMap::new(),
@@ -23,7 +23,10 @@ impl<K: Eq + Hash, V: Clone> Memory<K, V> {
         }
     }
 
-    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<V>
+    where
+        V: Clone,
+    {
         if let Some(value) = self.newer.get(key) {
             return Some(value.clone());
         }
@@ -32,15 +35,21 @@ impl<K: Eq + Hash, V: Clone> Memory<K, V> {
         Some(value)
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.newer.len() >= self.max_generation && !self.newer.contains_key(&key) {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.insert(key, value);
     }
 
+    /// Forgets a value and hands it over.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let older = self.older.remove(key);
+        self.newer.remove(key).or(older)
+    }
+
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.newer.len() + self.older.len()
     }
 }
