@@ -98,6 +98,14 @@ pub fn udp_beacon(folder: &Path, ends: &Ends, server: &Server) -> Result<Program
     Program::start(folder, "udp-beacon", "beacon_udp.py", namespace, &arguments)
 }
 
+/// Starts a program that keeps one connection open and calls home inside it.
+pub fn kept_open(folder: &Path, ends: &Ends) -> Result<Program> {
+    let mut arguments = schedule();
+    arguments.push(ends.client.ipv4.to_string());
+    let namespace = &ends.client.namespace;
+    Program::start(folder, "kept-open", "kept_open.py", namespace, &arguments)
+}
+
 /// Starts a program that connects in bursts with pauses of any length.
 pub fn browsing(folder: &Path, ends: &Ends, server: &Server) -> Result<Program> {
     let mut arguments = vec!["8".to_owned()];

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use beaconwatch_tests::deployment::{self, EXPORTER_SCALE, SIDECAR_SCALE};
 use beaconwatch_tests::ecs::Schema;
 use beaconwatch_tests::findings::{self, Finding};
@@ -29,7 +29,8 @@ fn one_process_finds_a_beacon_and_still_knows_it_after_a_restart() -> Result<()>
         let mut beaconwatch = start(folder, api_port)?;
         let server = Server::start(folder, &ends)?;
         let beacon = traffic::tcp_beacon(folder, "home-caller", &ends, &server, "beacon")?;
-        let [truth] = traffic::finish([beacon])?;
+        let kept_open = traffic::kept_open(folder, &ends)?;
+        let [truth, kept_open] = traffic::finish([beacon, kept_open])?;
 
         let found = wait_for("two findings", DEADLINE, || {
             let found = findings_about(&truth, folder, &schema)?;
@@ -43,6 +44,7 @@ fn one_process_finds_a_beacon_and_still_knows_it_after_a_restart() -> Result<()>
             "findings about nothing that was done: {unclaimed:#?}"
         );
         expect_beacons(api_port, &truth)?;
+        expect_activity(&kept_open, folder, &schema)?;
         stop(&mut beaconwatch)?;
 
         let mut again = start(folder, api_port)?;
@@ -56,6 +58,34 @@ fn one_process_finds_a_beacon_and_still_knows_it_after_a_restart() -> Result<()>
         );
         Ok(())
     })
+}
+
+/// The one connection that was kept open is a finding, with the interval at which the program called.
+fn expect_activity(truth: &Truth, folder: &Path, schema: &Schema) -> Result<()> {
+    let [connection] = truth.connections.as_slice() else {
+        bail!("one connection was expected: {truth:#?}");
+    };
+    let found = wait_for("a finding of activity", DEADLINE, || {
+        let found = findings_about(truth, folder, schema)?;
+        let about = findings::any_about(&found, truth).cloned();
+        Ok(about)
+    })?;
+    let document = found.documents.last().context("no document")?;
+    let source = document.pointer("/beaconwatch/evidence/source");
+    ensure!(
+        source.and_then(serde_json::Value::as_str) == Some("activity"),
+        "found by {source:?}"
+    );
+    let period = document
+        .pointer("/beaconwatch/evidence/period_s")
+        .and_then(serde_json::Value::as_f64)
+        .with_context(|| format!("no period in {document:#}"))?;
+    ensure!(
+        (period / traffic::INTERVAL_S - 1.0).abs() < 0.1,
+        "port {}: a period of {period} s",
+        connection.remote_port
+    );
+    Ok(())
 }
 
 fn start(folder: &Path, api_port: u16) -> Result<Process> {
