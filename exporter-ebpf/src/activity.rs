@@ -26,9 +26,7 @@ const UNIT_SHIFT: u32 = 20;
 pub unsafe fn segment_sent(skb: *mut __sk_buff, flow: *mut FlowState, now: u64) {
     // SAFETY: the caller's promise.
     unsafe {
-        if activity_idle_ns() != 0
-            && unit(now) != (*flow).sent_at
-            && headers::carries_payload(skb)
+        if activity_idle_ns() != 0 && unit(now) != (*flow).sent_at && headers::carries_payload(skb)
         {
             payload_sent(flow, now);
         }

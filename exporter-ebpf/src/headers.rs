@@ -106,10 +106,7 @@ pub unsafe fn tcp_payload(skb: *mut __sk_buff) -> u32 {
     unsafe {
         let start = (*skb).data as usize;
         let end = (*skb).data_end as usize;
-        if (*skb).protocol == ETH_P_IP
-            && start + 40 <= end
-            && *(start as *const u8) == IPV4_PLAIN
-        {
+        if (*skb).protocol == ETH_P_IP && start + 40 <= end && *(start as *const u8) == IPV4_PLAIN {
             return 20 + u32::from(*((start + 32) as *const u8) >> 4) * 4;
         }
         let transport = transport(skb, Protocol::Tcp);

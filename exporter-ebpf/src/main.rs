@@ -47,9 +47,7 @@ use aya_ebpf::{
 };
 use beaconwatch_records::{Direction, Protocol};
 
-use crate::{
-    maps::{FlowState, SOCKETS},
-};
+use crate::maps::{FlowState, SOCKETS};
 
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;

@@ -13,8 +13,8 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use beaconwatch_records::{
-    CounterSet, FlowRecord, LOSS_COUNTERS, LossCounter, Owner, ProcessRecord, ProgramSettings, SocketOffsets,
-    TaskOffsets,
+    CounterSet, FlowRecord, LOSS_COUNTERS, LossCounter, Owner, ProcessRecord, ProgramSettings,
+    SocketOffsets, TaskOffsets,
 };
 
 use crate::atomic;

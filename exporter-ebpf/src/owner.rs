@@ -2,13 +2,16 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{bindings::__sk_buff, helpers::{
-    bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-    generated::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task,
-        bpf_probe_read_kernel,
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::{
+            bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task,
+            bpf_probe_read_kernel,
+        },
     },
-}};
+};
 use beaconwatch_records::{FLAG_OWN, Owner, TaskOffsets};
 
 use crate::{
@@ -183,7 +186,10 @@ unsafe fn take_handler(flow: *mut FlowState) {
         }
         let leader = pointer(task + u64::from(offsets.group_leader));
         let mut start_ns = 0u64;
-        read(&raw mut start_ns, leader + u64::from(offsets.start_boottime));
+        read(
+            &raw mut start_ns,
+            leader + u64::from(offsets.start_boottime),
+        );
         (*flow).adopted_ns = start_ns;
         (*flow).handler_pid = pid;
     }

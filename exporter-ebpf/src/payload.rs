@@ -12,10 +12,7 @@
 
 use core::{ffi::c_void, mem::transmute};
 
-use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::generated::bpf_skb_load_bytes,
-};
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use beaconwatch_records::{
     Direction, LossCounter, MOST_SLICE_BYTES, Protocol, Role, SLICE_HEADER_BYTES, SliceHeader,
 };

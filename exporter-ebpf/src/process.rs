@@ -67,8 +67,7 @@ pub unsafe fn executes(task: u64, program: u64) {
         (*record).pid = member(task, offsets.tgid);
         let path: u64 = member(program, offsets.executed);
         let target = (&raw mut (*record).path).cast::<c_void>();
-        let length =
-            bpf_probe_read_kernel_str(target, PATH_BYTES as u32, path as *const c_void);
+        let length = bpf_probe_read_kernel_str(target, PATH_BYTES as u32, path as *const c_void);
         if length >= PATH_BYTES as i64 {
             // Cut off: better none than another one.
             (*record).path[0] = 0;

@@ -19,8 +19,8 @@ use crate::{
     emit::emit,
     headers::{self, ETH_P_IP},
     maps::{
-        FlowState, HAS_PEERS, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_NEW, PHASE_OPEN, PHASE_RELEASED,
-        PeerKey, RELEASED, REPORTS_CLOSE, SOCKETS, lose, udp_idle_timeout_ns,
+        FlowState, HAS_PEERS, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_NEW, PHASE_OPEN,
+        PHASE_RELEASED, PeerKey, RELEASED, REPORTS_CLOSE, SOCKETS, lose, udp_idle_timeout_ns,
     },
     owner,
     packet::{count, size},

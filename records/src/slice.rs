@@ -148,7 +148,7 @@ impl<'a> Slice<'a> {
             .ok_or(wrong_length)?;
         let header = SliceHeader::read(head);
         header.check()?;
-        let captured = usize::try_from(header.captured).map_err(|_| wrong_length)?;
+        let captured = usize::try_from(header.captured).map_err(|_larger| wrong_length)?;
         let bytes = rest.get(..captured).ok_or(wrong_length)?;
         Ok(Self { header, bytes })
     }

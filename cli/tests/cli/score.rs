@@ -181,11 +181,7 @@ fn the_beacon_is_found_in_every_format() {
 
 #[test]
 fn a_share_of_false_ones_decides_over_all_series_instead_of_a_number() {
-    let few: String = flows()
-        .lines()
-        .take(7)
-        .map(|it| format!("{it}\n"))
-        .collect();
+    let few: String = flows().split_inclusive('\n').take(7).collect();
     let input = folder(&[
         ("few.ndjson", few.as_bytes()),
         ("many.ndjson", flows().as_bytes()),

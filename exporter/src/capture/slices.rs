@@ -1,7 +1,7 @@
 //! Slices of payload on their way from the kernel part to whoever looks for names in them.
 //!
 //! They are kept as they came, back to back, so that a batch costs no allocation of its own. A batch holds
-//! at most [`MOST_BYTES`]; what comes beyond is counted.
+//! at most 16 MiB; what comes beyond is counted.
 
 use aya::maps::{MapData, RingBuf};
 use beaconwatch_records::{SLICE_HEADER_BYTES, Slice};

@@ -251,7 +251,7 @@ fn records_of_one_owner_share_one_value() {
         let observation = decoded.batch.records[index].observation.clone().unwrap();
         observation.owner.unwrap()
     };
-    assert!(std::sync::Arc::ptr_eq(&owner(0), &owner(1)));
+    assert!(Arc::ptr_eq(&owner(0), &owner(1)));
 }
 
 /// Every attribute that a flow record or its resource may have.
