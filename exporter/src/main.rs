@@ -1,16 +1,23 @@
 //! `beaconwatch-exporter`: captures this host's flows and sends them by OTLP.
 //!
-//! Exit codes: 0 stopped on request; 1 settings, rights or kernel do not allow to run; 2 wrong flags.
+//! Exit codes: 0 stopped on request; 1 settings, rights or kernel do not allow to run; 2 wrong flags. Of
+//! `doctor`: 0 the capture can run in full, 3 with losses, 1 not at all.
+//!
+//! Rights: threads of the runtime give all capabilities up when they start, the main thread those that a running
+//! capture does not need as soon as the capture is set up.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use beaconwatch_exporter::capture::capabilities::{self, CapabilitySet};
+use beaconwatch_exporter::capture::doctor;
 use beaconwatch_exporter::config::{self, Config, ConfigError, OtelEnvironment, Overrides};
 use beaconwatch_exporter::otlp::client::{self, ConnectError};
 use beaconwatch_exporter::otlp::connection::Protocol;
 use beaconwatch_exporter::{Counters, Exporter, RunError};
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -29,23 +36,56 @@ Order: defaults, file, OTEL_*, BEACONWATCH_*, flags; the later one holds.";
 #[command(version, after_help = ENVIRONMENT_HELP)]
 struct Arguments {
     /// Settings (TOML, section [exporter]); /etc/beaconwatch/beaconwatch.toml is read if it exists.
-    #[arg(long, env = "BEACONWATCH_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "BEACONWATCH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Base URL of the OTLP receiver, such as `http://127.0.0.1:4317`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     endpoint: Option<String>,
     /// OTLP protocol.
-    #[arg(long)]
+    #[arg(long, global = true)]
     protocol: Option<Protocol>,
     /// What to log: error, warn, info, debug or trace, or a filter such as info,h2=warn.
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "RUST_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     log: String,
     /// Log as JSON lines.
-    #[arg(long)]
+    #[arg(long, global = true)]
     log_json: bool,
     /// Check the settings, print them (secrets redacted) and exit.
     #[arg(long)]
     check: bool,
+    /// Keep every capability after the start, for a receiver's socket, a port or files that need one.
+    #[arg(long)]
+    keep_capabilities: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what kernel, rights and receiver allow, and what each missing thing costs.
+    Doctor(DoctorArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct DoctorArguments {
+    /// How to print.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Attach a program that does nothing to each hook for a moment, too.
+    #[arg(long)]
+    attach: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +108,7 @@ enum Failure {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match start(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             report(&failure);
             ExitCode::FAILURE
@@ -91,7 +131,7 @@ fn report(failure: &Failure) {
     }
 }
 
-fn start(arguments: &Arguments) -> Result<(), Failure> {
+fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     log_to_stderr(arguments)?;
     let otel = OtelEnvironment::from_process();
     for warning in otel.warnings() {
@@ -102,24 +142,76 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
         protocol: arguments.protocol,
     };
     let mut config = config::load(arguments.config.as_deref(), &otel, overrides)?;
+    if let Some(Command::Doctor(asked)) = &arguments.command {
+        return examine(&config, asked);
+    }
     if !config.otlp.has_endpoint() {
         config.otlp.endpoint = Some(config.otlp.protocol.default_endpoint().to_owned());
     }
     if arguments.check {
         print(&config);
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let counters = runtime.block_on(export(config))?;
+    let keeps = arguments.keep_capabilities;
+    let counters = runtime(keeps)?.block_on(export(config, keeps))?;
     tracing::info!(
         made = counters.made,
         delivered = counters.delivered,
         flows = counters.flows,
         "stopped"
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A runtime whose threads have no capability, unless all are kept.
+fn runtime(keep_capabilities: bool) -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    if !keep_capabilities {
+        builder.on_thread_start(|| give_up(CapabilitySet::default()));
+    }
+    Ok(builder.enable_all().build()?)
+}
+
+/// What `doctor` prints. The receiver is tried if one is named.
+fn examine(config: &Config, asked: &DoctorArguments) -> Result<ExitCode, Failure> {
+    let options = doctor::Options {
+        cgroup: config.capture_settings().cgroup,
+        attach: asked.attach,
+        hashes: config.process.hash,
+    };
+    let mut report = doctor::examine(&options);
+    if config.otlp.has_endpoint() {
+        let connection = config.otlp.logs_connection()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        report
+            .checks
+            .push(runtime.block_on(doctor::receiver(&connection)));
+    }
+    print_report(&report, asked.format);
+    Ok(ExitCode::from(report.verdict().exit_code()))
+}
+
+#[expect(clippy::print_stdout, reason = "asked for")]
+fn print_report(report: &doctor::Report, format: Format) {
+    match format {
+        Format::Text => println!("{report}"),
+        Format::Json => println!("{:#}", report.to_json()),
+    }
+}
+
+/// Drops what the calling thread does not need any more. What it cannot drop it keeps: that is said and no
+/// reason to stop, as everything works.
+fn give_up(keep: CapabilitySet) {
+    match capabilities::keep_only(keep) {
+        Ok(kept) => tracing::debug!(capabilities = format!("{kept:016x}"), "capabilities kept"),
+        Err(error) => tracing::warn!(%error, "capabilities cannot be given up"),
+    }
+}
+
+/// Drops what a running capture does not need.
+fn give_up_all_but_needed(hashes: bool) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    give_up(capabilities::of_running_capture(&release, hashes));
 }
 
 #[expect(clippy::print_stdout, reason = "asked for")]
@@ -144,12 +236,17 @@ fn log_to_stderr(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn export(config: Config) -> Result<Counters, Failure> {
+async fn export(config: Config, keep_capabilities: bool) -> Result<Counters, Failure> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
     let connection = config.otlp.logs_connection()?;
     let target = client::connect(&connection)?;
+    let hashes = config.process.hash;
     let exporter = Exporter::start(config, target)?;
+    // This future runs on the main thread from here to its end, and the collector within it.
+    if !keep_capabilities {
+        give_up_all_but_needed(hashes);
+    }
     tracing::info!(
         endpoint = %connection.endpoint,
         protocol = ?connection.protocol,

@@ -10,8 +10,8 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{
-        CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, ProgramFd, TestRun,
-        TestRunOptions,
+        BtfTracePoint, CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, ProgramFd,
+        TestRun, TestRunOptions,
     },
 };
 use beaconwatch_records::{LOSS_COUNTERS, ProgramSettings, SETTINGS_SYMBOL};
@@ -60,7 +60,7 @@ pub(super) const ITERATORS: [IteratorName; 2] = [
 ];
 
 /// Programs on tracepoints of the scheduler.
-const TRACEPOINTS: [(&str, &str); 2] = [
+pub(super) const TRACEPOINTS: [(&str, &str); 2] = [
     ("process_executes", "sched_process_exec"),
     ("process_is_born", "sched_process_fork"),
 ];
@@ -96,18 +96,7 @@ impl Attached {
         object: &[u8],
         purpose: Purpose,
     ) -> Result<Self, CaptureError> {
-        let kernel_types = fs::read(BTF_PATH).map_err(|source| CaptureError::Btf {
-            path: BTF_PATH,
-            source,
-        })?;
-        let values = program_settings(settings, &kernel_types, purpose).to_bytes();
-        let mut object = EbpfLoader::new()
-            .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
-            .map_max_entries(RECORDS, settings.ring_bytes)
-            .map_max_entries(SLICES, settings.slice_ring_bytes)
-            .map_max_entries("PEERS", settings.max_peers)
-            .load(object)
-            .map_err(CaptureError::Object)?;
+        let mut object = make_maps(settings, object, purpose)?;
         load_programs(&mut object)?;
         let losses = take_map(&mut object, LOSSES)?;
         let losses = PerCpuArray::try_from(losses).map_err(map_error(LOSSES))?;
@@ -116,7 +105,7 @@ impl Attached {
 
     /// Hands out the ring buffer, once.
     pub(super) fn take_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
-        RingBuf::try_from(take_map(&mut self.object, RECORDS)?).map_err(map_error(RECORDS))
+        take_ring(&mut self.object)
     }
 
     /// Hands out the ring buffer of slices, once.
@@ -247,6 +236,26 @@ impl Attached {
     }
 }
 
+/// Makes the maps; no program is loaded yet.
+pub(super) fn make_maps(
+    settings: &CaptureSettings,
+    object: &[u8],
+    purpose: Purpose,
+) -> Result<Ebpf, CaptureError> {
+    let kernel_types = fs::read(BTF_PATH).map_err(|source| CaptureError::Btf {
+        path: BTF_PATH,
+        source,
+    })?;
+    let values = program_settings(settings, &kernel_types, purpose).to_bytes();
+    EbpfLoader::new()
+        .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
+        .map_max_entries(RECORDS, settings.ring_bytes)
+        .map_max_entries(SLICES, settings.slice_ring_bytes)
+        .map_max_entries("PEERS", settings.max_peers)
+        .load(object)
+        .map_err(CaptureError::Object)
+}
+
 fn program_settings(
     settings: &CaptureSettings,
     kernel_types: &[u8],
@@ -275,21 +284,7 @@ fn program_settings(
 
 fn load_programs(object: &mut Ebpf) -> Result<(), CaptureError> {
     for (name, _) in HOOKED {
-        let result = match program(object, name)? {
-            Program::CgroupSkb(program) => program.load(),
-            Program::CgroupSock(program) => program.load(),
-            Program::SockOps(program) => program.load(),
-            _ => {
-                return Err(CaptureError::Missing {
-                    kind: "program",
-                    name,
-                });
-            }
-        };
-        result.map_err(|source| CaptureError::Load {
-            program: name,
-            source,
-        })?;
+        load_hooked(object, name)?;
     }
     let types = kernel_types()?;
     for iterator in ITERATORS {
@@ -298,21 +293,32 @@ fn load_programs(object: &mut Ebpf) -> Result<(), CaptureError> {
     Ok(())
 }
 
+/// Loads a program for a cgroup hook.
+pub(super) fn load_hooked(object: &mut Ebpf, name: &'static str) -> Result<(), CaptureError> {
+    let result = match program(object, name)? {
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSock(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        _ => {
+            return Err(CaptureError::Missing {
+                kind: "program",
+                name,
+            });
+        }
+    };
+    result.map_err(|source| CaptureError::Load {
+        program: name,
+        source,
+    })
+}
+
 fn attach_tracepoint(
     object: &mut Ebpf,
     name: &'static str,
     tracepoint: &str,
 ) -> Result<(), CaptureError> {
-    let types = kernel_types()?;
-    let Program::BtfTracePoint(program) = program(object, name)? else {
-        return Err(CaptureError::Missing {
-            kind: "program",
-            name,
-        });
-    };
-    program
-        .load(tracepoint, &types)
-        .and_then(|()| program.attach())
+    load_tracepoint(object, name, tracepoint, &kernel_types()?)?
+        .attach()
         .map(drop)
         .map_err(|source| CaptureError::Load {
             program: name,
@@ -320,14 +326,36 @@ fn attach_tracepoint(
         })
 }
 
-fn kernel_types() -> Result<Btf, CaptureError> {
+/// Loads a program for a tracepoint; it does not run yet.
+pub(super) fn load_tracepoint<'a>(
+    object: &'a mut Ebpf,
+    name: &'static str,
+    tracepoint: &str,
+    types: &Btf,
+) -> Result<&'a mut BtfTracePoint, CaptureError> {
+    let Program::BtfTracePoint(program) = program(object, name)? else {
+        return Err(CaptureError::Missing {
+            kind: "program",
+            name,
+        });
+    };
+    match program.load(tracepoint, types) {
+        Ok(()) => Ok(program),
+        Err(source) => Err(CaptureError::Load {
+            program: name,
+            source,
+        }),
+    }
+}
+
+pub(super) fn kernel_types() -> Result<Btf, CaptureError> {
     Btf::from_sys_fs().map_err(|error| CaptureError::Btf {
         path: BTF_PATH,
         source: io::Error::new(io::ErrorKind::InvalidData, error),
     })
 }
 
-fn load_iterator(
+pub(super) fn load_iterator(
     object: &mut Ebpf,
     name: &'static str,
     target: &str,
@@ -352,6 +380,11 @@ fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Progr
         kind: "program",
         name,
     })
+}
+
+/// Takes a ring buffer, which maps it into memory.
+pub(super) fn take_ring(object: &mut Ebpf) -> Result<RingBuf<MapData>, CaptureError> {
+    RingBuf::try_from(take_map(object, RECORDS)?).map_err(map_error(RECORDS))
 }
 
 fn take_map(object: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {

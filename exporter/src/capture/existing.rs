@@ -11,6 +11,11 @@ use std::{
 
 use super::{CaptureError, attach::Attached, namespace, syscall};
 
+/// An iterator's program and what it iterates.
+pub(super) const OWNERS: (&str, &str) = ("existing_owners", "task_file");
+/// As [`OWNERS`].
+pub(super) const CONNECTIONS: (&str, &str) = ("existing_tcp", "tcp");
+
 /// Runs the iterators.
 pub(super) fn find(attached: &mut Attached) {
     if let Err(error) = owners(attached).and_then(|()| tcp(attached)) {
@@ -23,13 +28,13 @@ pub(super) fn find(attached: &mut Attached) {
 
 /// Whose sockets there are.
 fn owners(attached: &mut Attached) -> Result<(), CaptureError> {
-    let program = attached.load_iterator("existing_owners", "task_file")?;
+    let program = attached.load_iterator(OWNERS.0, OWNERS.1)?;
     run(link(program.as_fd())?.as_fd())
 }
 
 /// Which connections there are.
 fn tcp(attached: &mut Attached) -> Result<(), CaptureError> {
-    let program = attached.load_iterator("existing_tcp", "tcp")?;
+    let program = attached.load_iterator(CONNECTIONS.0, CONNECTIONS.1)?;
     let link = link(program.as_fd())?;
     run(link.as_fd())?;
     for other in namespace::others() {

@@ -10,6 +10,9 @@
 //! - [`Capture::take_processes`]: what processes execute;
 //! - [`Capture::losses`]: what the kernel part could not tell, by place.
 //!
+//! [`doctor`] says beforehand what this machine lets it do; [`capabilities`] gives up the rights that it is
+//! done with.
+//!
 //! Contract: an [`Open`](beaconwatch_records::RecordKind::Open) comes before any other record of its
 //! flow, a `Close` after every other; counters never fall. Exceptions are counted losses. Nothing of
 //! the traffic is changed or held up. Dropping the capture detaches everything.
@@ -20,7 +23,9 @@
 //! cgroup alone are met with their next packet.
 
 mod attach;
+pub mod capabilities;
 pub mod clock;
+pub mod doctor;
 mod error;
 mod existing;
 mod iterator;

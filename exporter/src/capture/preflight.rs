@@ -13,17 +13,15 @@ use std::{
 
 use aya::util::KernelVersion;
 
-use super::CaptureError;
+use super::{
+    CaptureError,
+    capabilities::{Capabilities, Capability},
+};
 
 /// Oldest kernel with every feature; see the kernel part's documentation for what sets it.
 const OLDEST_KERNEL: (u8, u8) = (5, 15);
-const OLDEST_KERNEL_NAME: &str = "5.15";
+pub(super) const OLDEST_KERNEL_NAME: &str = "5.15";
 pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
-
-const CAP_NET_ADMIN: u32 = 12;
-const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
 
 /// An open cgroup v2 directory.
 #[derive(Debug)]
@@ -48,6 +46,11 @@ pub(super) fn check(cgroup: Option<&Path>) -> Result<Cgroup, CaptureError> {
         path: BTF_PATH,
         source,
     })?;
+    open(cgroup)
+}
+
+/// Opens the cgroup to capture; by default the root of the tree.
+pub(super) fn open(cgroup: Option<&Path>) -> Result<Cgroup, CaptureError> {
     match cgroup {
         Some(path) => open_cgroup(path).map_err(|source| CaptureError::Cgroup {
             path: path.to_owned(),
@@ -61,7 +64,7 @@ fn read_text(path: &'static str) -> Result<String, CaptureError> {
     fs::read_to_string(path).map_err(CaptureError::system(path))
 }
 
-fn check_kernel() -> Result<(), CaptureError> {
+pub(super) fn check_kernel() -> Result<(), CaptureError> {
     let release = read_text("/proc/sys/kernel/osrelease")?;
     let (major, minor) = OLDEST_KERNEL;
     let running = KernelVersion::current()
@@ -78,16 +81,13 @@ fn check_kernel() -> Result<(), CaptureError> {
 /// Loading needs `CAP_BPF`, the packet and cgroup hooks `CAP_NET_ADMIN`, iterators and process names
 /// `CAP_PERFMON`; `CAP_SYS_ADMIN` stands for the first and the last.
 fn check_capabilities(status: &str) -> Result<(), CaptureError> {
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
-        .unwrap_or_default();
-    let has = |capability: u32| effective & (1 << capability) != 0;
+    let effective = Capabilities::parse(status).effective;
+    let has = |capability| effective.has(capability);
+    let all = has(Capability::SysAdmin);
     let wanted = [
-        ("CAP_BPF", has(CAP_BPF) || has(CAP_SYS_ADMIN)),
-        ("CAP_NET_ADMIN", has(CAP_NET_ADMIN)),
-        ("CAP_PERFMON", has(CAP_PERFMON) || has(CAP_SYS_ADMIN)),
+        (Capability::Bpf.name(), has(Capability::Bpf) || all),
+        (Capability::NetAdmin.name(), has(Capability::NetAdmin)),
+        (Capability::Perfmon.name(), has(Capability::Perfmon) || all),
     ];
     let missing: Vec<&str> = wanted
         .iter()
@@ -104,9 +104,7 @@ fn check_capabilities(status: &str) -> Result<(), CaptureError> {
 
 /// The kernel part sees process ids of the initial namespace only.
 fn warn_of_pid_namespace() {
-    /// `PROC_PID_INIT_INO` of the kernel.
-    const INITIAL: u64 = 0xefff_fffc;
-    if fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() != INITIAL) {
+    if !sees_host_processes() {
         tracing::warn!(
             "not in the host's process namespace: process ids in flows are the host's, and this \
              process does not recognise its own traffic (container: use the host's, --pid=host)"
@@ -114,8 +112,15 @@ fn warn_of_pid_namespace() {
     }
 }
 
+/// Whether this process is in the initial pid namespace, or cannot tell.
+pub(super) fn sees_host_processes() -> bool {
+    /// `PROC_PID_INIT_INO` of the kernel.
+    const INITIAL: u64 = 0xefff_fffc;
+    fs::metadata("/proc/self/ns/pid").map_or(true, |namespace| namespace.ino() == INITIAL)
+}
+
 /// Lockdown is off where the file is missing.
-fn check_lockdown() -> Result<(), CaptureError> {
+pub(super) fn check_lockdown() -> Result<(), CaptureError> {
     let mode = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     if mode.contains("[confidentiality]") {
         return Err(CaptureError::Lockdown);
@@ -149,14 +154,14 @@ fn find_cgroup() -> Result<Cgroup, CaptureError> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Mount {
+pub(super) struct Mount {
     /// What part of the tree is mounted; `/` is all.
-    root: String,
-    path: String,
+    pub(super) root: String,
+    pub(super) path: String,
 }
 
 /// The cgroup v2 mounts, whole trees first. Format: `proc_pid_mountinfo(5)`.
-fn cgroup_mounts(mountinfo: &str) -> Vec<Mount> {
+pub(super) fn cgroup_mounts(mountinfo: &str) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = mountinfo
         .lines()
         .filter_map(|line| {
@@ -217,6 +222,11 @@ fn file_system(file: &File) -> io::Result<libc::c_long> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CAP_NET_ADMIN: u32 = 12;
+    const CAP_SYS_ADMIN: u32 = 21;
+    const CAP_PERFMON: u32 = 38;
+    const CAP_BPF: u32 = 39;
 
     fn status(capabilities: u64) -> String {
         format!("Name:\tx\nCapInh:\t0\nCapEff:\t{capabilities:016x}\nCapBnd:\t0\n")

@@ -162,16 +162,38 @@ fn number(descriptor: BorrowedFd<'_>) -> u32 {
     descriptor.as_raw_fd().cast_unsigned()
 }
 
-/// Whether programs are attached at a hook of a cgroup that keep all others out.
-pub(super) fn is_held_alone(cgroup: BorrowedFd<'_>, hook: Hook) -> io::Result<bool> {
+/// What is attached at one hook of a cgroup, itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct HookUse {
+    /// Ids of the first programs.
+    pub(super) programs: Vec<u32>,
+    /// Whether they keep all others out.
+    pub(super) alone: bool,
+}
+
+/// Asks what is attached at a hook of a cgroup. Needs `CAP_NET_ADMIN`.
+pub(super) fn hook_use(cgroup: BorrowedFd<'_>, hook: Hook) -> io::Result<HookUse> {
     const BPF_F_ALLOW_MULTI: u32 = 2;
+    // The kernel's own limit at one hook.
+    let mut programs = [0_u32; 64];
     let mut attributes = QueryAttributes {
         target_fd: number(cgroup),
         attach_type: hook as u32,
+        prog_ids: programs.as_mut_ptr().expose_provenance() as u64,
+        prog_count: 64,
         ..QueryAttributes::default()
     };
     bpf(BPF_PROG_QUERY, &mut attributes)?;
-    Ok(attributes.prog_count > 0 && attributes.attach_flags & BPF_F_ALLOW_MULTI == 0)
+    let count = usize::try_from(attributes.prog_count).map_err(io::Error::other)?;
+    Ok(HookUse {
+        programs: programs.into_iter().take(count).collect(),
+        alone: count > 0 && attributes.attach_flags & BPF_F_ALLOW_MULTI == 0,
+    })
+}
+
+/// Whether programs are attached at a hook of a cgroup that keep all others out.
+pub(super) fn is_held_alone(cgroup: BorrowedFd<'_>, hook: Hook) -> io::Result<bool> {
+    Ok(hook_use(cgroup, hook)?.alone)
 }
 
 /// Ties an iterator program to the map that it reads.

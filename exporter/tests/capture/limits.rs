@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use beaconwatch_exporter::capture::{Capture, CaptureError, CaptureSettings};
+use beaconwatch_exporter::capture::{
+    Capture, CaptureError, CaptureSettings,
+    doctor::{self, State, Verdict},
+};
 use beaconwatch_records::{LossCounter, Protocol, RecordKind, Role};
 
 use crate::support::{Cgroup, Program, Watch, count};
@@ -92,6 +95,76 @@ async fn a_foreign_program_that_keeps_others_out_is_named() {
     assert!(message.contains("cgroup_inet_ingress") && message.contains("bpftool cgroup show"));
     assert!(message.contains(cgroup.path.to_str().unwrap()));
     assert!(error.is_environment());
+}
+
+#[test]
+fn the_doctor_names_a_foreign_program_that_keeps_others_out_and_who_holds_it() {
+    let cgroup = Cgroup::new();
+    let program = foreign_program();
+    attach_alone(&cgroup, &program);
+    let report = doctor::examine(&doctor::Options {
+        cgroup: Some(cgroup.path.clone()),
+        ..doctor::Options::default()
+    });
+    assert_eq!(report.verdict(), Verdict::Unable);
+    let held = report.find("hook cgroup_inet_ingress").unwrap();
+    assert_eq!(held.state, State::Missing);
+    let own_pid = format!("[{}]", std::process::id());
+    for part in ["held for itself by program ", &own_pid, "EPERM"] {
+        assert!(held.finding.contains(part), "{part}: {held:?}");
+    }
+    assert!(held.remedy.as_ref().unwrap().contains("BPF_F_ALLOW_MULTI"));
+    let free = report.find("hook cgroup_inet_egress").unwrap();
+    assert_eq!(free.state, State::Ok, "{free:?}");
+}
+
+#[test]
+fn the_doctor_finds_every_program_loadable_and_leaves_nothing_attached() {
+    for attach in [false, true] {
+        let cgroup = Cgroup::new();
+        let report = doctor::examine(&doctor::Options {
+            cgroup: Some(cgroup.path.clone()),
+            attach,
+            hashes: false,
+        });
+        let bad: Vec<_> = report
+            .checks
+            .iter()
+            .filter(|it| it.state == State::Missing)
+            .collect();
+        assert!(bad.is_empty(), "{bad:?}");
+        let hook = report.find("hook cgroup_sock_ops").unwrap();
+        assert_eq!(hook.finding.contains("attaches"), attach, "{hook:?}");
+        assert!(
+            hook.finding.ends_with("attached already: nothing"),
+            "{hook:?}"
+        );
+        for name in [
+            "iterator bpf_sk_storage_map",
+            "iterator tcp",
+            "tracepoint sched_process_exec",
+        ] {
+            assert_eq!(report.find(name).unwrap().state, State::Ok, "{name}");
+        }
+        assert_eq!(attached(&cgroup), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_tells_what_is_attached_already_and_that_it_is_no_obstacle() {
+    let cgroup = Cgroup::new();
+    let _capture = Capture::start(&in_cgroup(&cgroup)).unwrap();
+    let report = doctor::examine(&doctor::Options {
+        cgroup: Some(cgroup.path.clone()),
+        attach: true,
+        hashes: false,
+    });
+    let hook = report.find("hook cgroup_sock_ops").unwrap();
+    assert_eq!(hook.state, State::Ok, "{hook:?}");
+    let own_pid = format!("[{}]", std::process::id());
+    for part in ["attached already: program ", "socket_operatio", &own_pid] {
+        assert!(hook.finding.contains(part), "{part}: {hook:?}");
+    }
 }
 
 #[tokio::test]
