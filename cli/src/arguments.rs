@@ -1,5 +1,6 @@
 //! The command line.
 
+mod doctor;
 mod instance;
 mod learning;
 mod life;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use beaconwatch_exporter::otlp::connection::Protocol;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use doctor::{DoctorArguments, DoctorFormat};
 pub(crate) use instance::{
     AskArguments, InstanceArguments, ListArguments, ListPrintArguments, PrintArguments,
 };
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Detect(DetectArguments),
     /// Capture this host's flows and send them over OTLP (the exporter alone)
     Export(ExportArguments),
+    /// Say what kernel, rights and receiver allow the exporter, and what each missing thing costs
+    Doctor(DoctorArguments),
     /// Score files: captures, Zeek and Suricata logs, flow NDJSON, tables of connections
     Score(ScoreArguments),
     /// Rank hosts by what was scored on them, in files or by a running instance

@@ -5,6 +5,7 @@ pub(crate) mod allow;
 pub(crate) mod config;
 pub(crate) mod destinations;
 pub(crate) mod detect;
+pub(crate) mod doctor;
 mod events;
 pub(crate) mod export;
 pub(crate) mod hosts;

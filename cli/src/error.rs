@@ -121,6 +121,9 @@ pub(crate) enum Error {
     /// Some objects of a setup were refused.
     #[error("{0} of the objects were refused: see above, and run it again when the cause is gone")]
     SetupPartly(usize),
+    /// The capture would lose something, or not run.
+    #[error("{}", .0.sentence())]
+    Doctor(beaconwatch_exporter::capture::doctor::Verdict),
     /// A dry run that would have changed something.
     #[error("something would be changed")]
     WouldChange,

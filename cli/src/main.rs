@@ -2,7 +2,8 @@
 //! running instance has found.
 //!
 //! Exit codes: 0 when the command did what it was asked (also when beacons were found), 1 when it could
-//! not, 2 for a command line that it does not understand; 3 when `setup --dry-run --exit-code` would change something.
+//! not, 2 for a command line that it does not understand; 3 when `setup --dry-run --exit-code` would change something, or
+//! `doctor` found that the capture can run with losses only (1: not at all).
 
 mod arguments;
 mod client;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Asked for by --exit-code, and told above.
         Err(Error::WouldChange) => ExitCode::from(3),
+        // Printed above.
+        Err(Error::Doctor(verdict)) => ExitCode::from(verdict.exit_code()),
         Err(error) => {
             // Nowhere is left to tell when standard error is closed.
             let _closed = report(&error);
@@ -74,6 +77,7 @@ fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Run(run) => command::run::run(file, &run),
         Command::Detect(detect) => command::detect::run(file, &detect),
         Command::Export(export) => command::export::run(file, export),
+        Command::Doctor(doctor) => command::doctor::run(file, &doctor),
         Command::Score(score) => {
             let loaded = config::load(file, Flags::default().detector(&score.detector))?;
             process::warn_all(&loaded.unread);

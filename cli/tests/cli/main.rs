@@ -7,6 +7,7 @@
 )]
 
 mod config;
+mod doctor;
 mod fake;
 mod instance;
 mod learning;

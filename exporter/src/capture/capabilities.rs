@@ -108,7 +108,7 @@ impl Capabilities {
 }
 
 /// What a running capture still needs of `release` (such as `6.1.0-13-amd64`): `CAP_SYS_PTRACE`, with
-/// `hashes` `CAP_DAC_READ_SEARCH` to read executables that others may not, and before Linux 5.19, which asks
+/// `hashes` `CAP_DAC_READ_SEARCH` to read executables that others may not, and before Linux 6.0, which may ask
 /// for it at every `bpf(2)` call, `CAP_BPF`.
 #[must_use]
 pub fn of_running_capture(release: &str, hashes: bool) -> CapabilitySet {
@@ -116,7 +116,7 @@ pub fn of_running_capture(release: &str, hashes: bool) -> CapabilitySet {
     if hashes {
         list.push(Capability::DacReadSearch);
     }
-    if version(release).is_none_or(|version| version < (5, 19)) {
+    if version(release).is_none_or(|version| version < (6, 0)) {
         list.push(Capability::Bpf);
     }
     CapabilitySet::of(&list)

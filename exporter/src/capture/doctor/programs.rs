@@ -184,7 +184,8 @@ fn traced(
     }
 }
 
-/// `12 count_bytes (agent[4711])`, for each; names need `CAP_SYS_ADMIN`, holders `CAP_SYS_PTRACE`.
+/// `12 count_bytes (agent[4711])`, for each; names need `CAP_SYS_ADMIN`, holders `CAP_SYS_PTRACE` and
+/// `CAP_DAC_READ_SEARCH`.
 fn describe(used: &HookUse) -> String {
     if used.programs.is_empty() {
         return "nothing".to_owned();
