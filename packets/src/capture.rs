@@ -112,16 +112,15 @@ pub struct Captured<'a> {
 /// ```
 pub fn read(
     input: impl Read + Send,
-    take: impl FnMut(Captured<'_>) -> ControlFlow<()>,
+    mut take: impl FnMut(Captured<'_>) -> ControlFlow<()>,
 ) -> Result<u64, CaptureError> {
-    let reader = create_reader(BUFFER_BYTES, Whole(input)).map_err(|error| of(&error, 0))?;
-    let mut file = File {
-        take,
-        interfaces: Vec::new(),
-        packets: 0,
-    };
-    file.read(reader)?;
-    Ok(file.packets)
+    let mut reader = Reader::new(input)?;
+    while let Some(flow) = reader.next(&mut take)? {
+        if flow.is_break() {
+            break;
+        }
+    }
+    Ok(reader.packets())
 }
 
 /// Why reading a capture ended before the file did.
@@ -170,51 +169,92 @@ impl<R: Read> Read for Whole<R> {
     }
 }
 
-struct File<F> {
-    take: F,
+/// A capture that is read packet by packet, at the caller's pace.
+pub struct Reader<'r> {
+    parser: Box<dyn PcapReaderIterator + Send + 'r>,
+    /// Size of the parser's buffer.
+    size: usize,
+    /// Whether it is pcapng.
+    blocks: bool,
+    sections: Sections,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut told = formatter.debug_struct("Reader");
+        told.field("packets", &self.packets())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'r> Reader<'r> {
+    /// Reads the beginning of a capture.
+    pub fn new(input: impl Read + Send + 'r) -> Result<Self, CaptureError> {
+        let parser = create_reader(BUFFER_BYTES, Whole(input)).map_err(|error| of(&error, 0))?;
+        Ok(Self {
+            blocks: parser.data().starts_with(&SECTION),
+            parser,
+            size: BUFFER_BYTES,
+            sections: Sections::default(),
+        })
+    }
+
+    /// Packets read so far.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.sections.packets
+    }
+
+    /// Shows the next packet to `take` and returns its answer; `None` at the end of the capture.
+    pub fn next<T>(
+        &mut self,
+        take: impl FnOnce(Captured<'_>) -> T,
+    ) -> Result<Option<T>, CaptureError> {
+        loop {
+            if self.blocks && is_too_short(self.parser.data()) {
+                return Err(CaptureError {
+                    after_packet: self.packets(),
+                    reason: "a block shorter than its own frame",
+                });
+            }
+            let used = match self.parser.next() {
+                Ok((used, block)) => {
+                    if let Some(captured) = self.sections.block(&block) {
+                        let answer = take(captured);
+                        self.parser.consume(used);
+                        return Ok(Some(answer));
+                    }
+                    used
+                }
+                Err(PcapError::Eof) => return Ok(None),
+                Err(PcapError::Incomplete(_)) => 0,
+                Err(PcapError::BufferTooSmall) if self.size < BLOCK_BYTES_MAX => {
+                    self.size *= 2;
+                    self.parser.grow(self.size);
+                    0
+                }
+                Err(error) => return Err(of(&error, self.sections.packets)),
+            };
+            if used > 0 {
+                self.parser.consume(used);
+            } else {
+                let packets = self.sections.packets;
+                self.parser.refill().map_err(|error| of(&error, packets))?;
+            }
+        }
+    }
+}
+
+/// What the blocks before a packet say of it.
+#[derive(Debug, Default)]
+struct Sections {
     interfaces: Vec<Interface>,
     packets: u64,
 }
 
-impl<F: FnMut(Captured<'_>) -> ControlFlow<()>> File<F> {
-    fn read(
-        &mut self,
-        mut reader: Box<dyn PcapReaderIterator + Send + '_>,
-    ) -> Result<(), CaptureError> {
-        let mut size = BUFFER_BYTES;
-        let blocks = reader.data().starts_with(&SECTION);
-        loop {
-            if blocks && is_too_short(reader.data()) {
-                return Err(CaptureError {
-                    after_packet: self.packets,
-                    reason: "a block shorter than its own frame",
-                });
-            }
-            let used = match reader.next() {
-                Ok((used, block)) => {
-                    if self.block(&block).is_break() {
-                        return Ok(());
-                    }
-                    used
-                }
-                Err(PcapError::Eof) => return Ok(()),
-                Err(PcapError::Incomplete(_)) => 0,
-                Err(PcapError::BufferTooSmall) if size < BLOCK_BYTES_MAX => {
-                    size *= 2;
-                    reader.grow(size);
-                    0
-                }
-                Err(error) => return Err(of(&error, self.packets)),
-            };
-            if used > 0 {
-                reader.consume(used);
-            } else {
-                reader.refill().map_err(|error| of(&error, self.packets))?;
-            }
-        }
-    }
-
-    fn block(&mut self, block: &PcapBlockOwned<'_>) -> ControlFlow<()> {
+impl Sections {
+    /// The packet in a block, when there is one.
+    fn block<'a>(&mut self, block: &PcapBlockOwned<'a>) -> Option<Captured<'a>> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 let nanoseconds = header.is_nanosecond_precision();
@@ -236,7 +276,7 @@ impl<F: FnMut(Captured<'_>) -> ControlFlow<()>> File<F> {
                         / i128::try_from(interface.ticks).ok()?;
                     plausible(i128::from(packet.ts_sec) * NANOS_PER_SECOND + parts)
                 });
-                return self.packet(interface, time, packet.data);
+                return Some(self.packet(interface, time, packet.data));
             }
             PcapBlockOwned::NG(Block::SectionHeader(_)) => self.interfaces.clear(),
             PcapBlockOwned::NG(Block::InterfaceDescription(block)) => {
@@ -251,28 +291,28 @@ impl<F: FnMut(Captured<'_>) -> ControlFlow<()>> File<F> {
                 let time = interface.and_then(|it| it.time_ns(block));
                 let captured = usize::try_from(block.caplen).unwrap_or(usize::MAX);
                 let data = block.data.get(..captured).unwrap_or(block.data);
-                return self.packet(interface, time, data);
+                return Some(self.packet(interface, time, data));
             }
             PcapBlockOwned::NG(Block::SimplePacket(_)) => {
-                return self.packet(self.interfaces.first().copied(), None, &[]);
+                return Some(self.packet(self.interfaces.first().copied(), None, &[]));
             }
             PcapBlockOwned::NG(_) => {}
         }
-        ControlFlow::Continue(())
+        None
     }
 
-    fn packet(
+    fn packet<'a>(
         &mut self,
         interface: Option<Interface>,
         time_ns: Option<i64>,
-        frame: &[u8],
-    ) -> ControlFlow<()> {
+        frame: &'a [u8],
+    ) -> Captured<'a> {
         self.packets += 1;
-        (self.take)(Captured {
+        Captured {
             number: self.packets,
             link: interface.map(|it| it.link),
             time_ns,
             frame,
-        })
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::names::Carried;
-use crate::table::{DATAGRAM_IDLE, QUIET};
+use crate::table::QUIET;
 use crate::{End, Packet, Segment, Transport};
 
 /// Silence that ends a TCP connection.
@@ -54,7 +54,7 @@ pub(crate) type Key = (End, End, Transport);
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own that a packet told"
 )]
-pub struct Connection {
+pub struct Connection<N = ()> {
     /// Who initiated it.
     pub source: End,
     /// Whom it is to.
@@ -89,11 +89,14 @@ pub struct Connection {
     pub name: Option<Arc<str>>,
     /// What else its first bytes told.
     pub carried: Option<Box<Carried>>,
+    /// What the table's user notes of it.
+    pub note: N,
+    /// Tells it from all others of its table, by the order in which they began, from 0.
+    pub number: u64,
     pub(crate) key: Key,
     /// The initiator's first sequence number.
     pub(crate) initial: Option<u32>,
-    /// Tells it from earlier ones between the same ends.
-    pub(crate) number: u64,
+    datagram_idle: Duration,
     last_payload_ns: Option<i64>,
     fin_out: bool,
     fin_in: bool,
@@ -101,8 +104,8 @@ pub struct Connection {
     out_was_first: bool,
 }
 
-impl Connection {
-    pub(crate) fn new(packet: &Packet<'_>, number: u64) -> Self {
+impl<N: Default> Connection<N> {
+    pub(crate) fn new(packet: &Packet<'_>, number: u64, datagram_idle: Duration) -> Self {
         let (source, destination) = roles(packet);
         Self {
             source,
@@ -122,16 +125,20 @@ impl Connection {
             icmp: packet.icmp,
             name: None,
             carried: None,
+            note: N::default(),
+            number,
             key: key(packet),
             initial: packet.tcp.and_then(initial),
-            number,
+            datagram_idle,
             last_payload_ns: None,
             fin_out: false,
             fin_in: false,
             out_was_first: false,
         }
     }
+}
 
+impl<N> Connection<N> {
     /// Whether packets of both ends were seen.
     fn answered(&self) -> bool {
         self.packets_out > 0 && self.packets_in > 0
@@ -147,7 +154,7 @@ impl Connection {
             Transport::Tcp if self.over() => TCP_LINGER,
             Transport::Tcp if !self.answered() => TCP_UNANSWERED_IDLE,
             Transport::Tcp => TCP_IDLE,
-            _ => DATAGRAM_IDLE,
+            _ => self.datagram_idle,
         }
     }
 

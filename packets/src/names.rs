@@ -128,10 +128,10 @@ impl Names {
     }
 
     /// What a packet of a connection tells; `first` when the initiator sent no payload before.
-    pub fn of_packet(
+    pub fn of_packet<N>(
         &mut self,
         packet: &Packet<'_>,
-        connection: &Connection,
+        connection: &Connection<N>,
         first: bool,
     ) -> Option<Carried> {
         if packet.payload.is_empty() {
@@ -200,10 +200,10 @@ impl Names {
         known.stream.take(packet.payload)
     }
 
-    fn of_payload(
+    fn of_payload<N>(
         &mut self,
         packet: &Packet<'_>,
-        connection: &Connection,
+        connection: &Connection<N>,
         first: bool,
     ) -> Option<Carried> {
         let ends = ends(connection);
@@ -228,7 +228,7 @@ impl Names {
     }
 
     /// Drops what is kept of a connection that is over, and gives what can be told of a beginning that never came whole.
-    pub fn forget(&mut self, connection: &Connection) -> Option<Carried> {
+    pub fn forget<N>(&mut self, connection: &Connection<N>) -> Option<Carried> {
         let (source, destination) = (connection.source, connection.destination);
         if connection.transport == Transport::Tcp && destination.port == DNS_PORT {
             self.streams.remove(&(source, destination));
@@ -239,7 +239,7 @@ impl Names {
     }
 }
 
-fn ends(connection: &Connection) -> Ends {
+fn ends<N>(connection: &Connection<N>) -> Ends {
     (
         connection.source,
         connection.destination,
@@ -249,7 +249,7 @@ fn ends(connection: &Connection) -> Ends {
 
 impl Head {
     /// The first payload of a connection's initiator. It may come before what stands in front of it.
-    fn of(packet: &Packet<'_>, connection: &Connection) -> Self {
+    fn of<N>(packet: &Packet<'_>, connection: &Connection<N>) -> Self {
         let ports = (packet.sender.port, packet.receiver.port);
         let number = packet.tcp.and_then(|it| it.numbers).map(|it| it.0);
         let after_syn = connection.initial.map(|it| it.wrapping_add(1));

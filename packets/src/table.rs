@@ -30,14 +30,16 @@ pub struct Counters {
     pub strays: u64,
 }
 
-/// All living connections, at most `limit` of them.
+/// All living connections, at most `limit` of them; with each a note of the caller's.
 #[derive(Debug)]
-pub struct Table {
-    connections: HashMap<Key, Connection>,
+pub struct Table<N = ()> {
+    connections: HashMap<Key, Connection<N>>,
     /// When each connection is to be looked at again: one or two entries for each connection, and some of
     /// connections that ended, told by their number.
     due: BinaryHeap<Reverse<(i64, u64, Key)>>,
-    names: Names,
+    /// `None` when nobody asks for them.
+    names: Option<Names>,
+    datagram_idle: Duration,
     limit: usize,
     counters: Counters,
 }
@@ -46,17 +48,31 @@ impl Table {
     /// An empty table for at most `limit` connections.
     #[must_use]
     pub fn new(limit: usize) -> Self {
+        Self::with(limit, DATAGRAM_IDLE, Some(Names::default()))
+    }
+}
+
+impl<N: Default> Table<N> {
+    /// An empty table for a caller that keeps notes and reads names itself: silence of `datagram_idle` ends what is
+    /// not TCP.
+    #[must_use]
+    pub fn with_notes(limit: usize, datagram_idle: Duration) -> Self {
+        Self::with(limit, datagram_idle, None)
+    }
+
+    fn with(limit: usize, datagram_idle: Duration, names: Option<Names>) -> Self {
         Self {
             connections: HashMap::new(),
             due: BinaryHeap::new(),
-            names: Names::default(),
+            names,
+            datagram_idle,
             limit: limit.max(1),
             counters: Counters::default(),
         }
     }
 
     /// The living connections, in no order.
-    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+    pub fn connections(&self) -> impl Iterator<Item = &Connection<N>> {
         self.connections.values()
     }
 
@@ -67,7 +83,17 @@ impl Table {
     }
 
     /// Takes a packet in and tells `tell` what became of connections.
-    pub fn take(&mut self, packet: &Packet<'_>, tell: &mut dyn FnMut(Moment, &Connection)) {
+    pub fn take(&mut self, packet: &Packet<'_>, tell: &mut dyn FnMut(Moment, &Connection<N>)) {
+        self.take_noting(packet, tell, |_| {});
+    }
+
+    /// The same, and shows `note` the packet's connection before the packet is counted.
+    pub fn take_noting(
+        &mut self,
+        packet: &Packet<'_>,
+        tell: &mut dyn FnMut(Moment, &Connection<N>),
+        note: impl FnOnce(&mut Connection<N>),
+    ) {
         self.expire(packet.time_ns, tell);
         let key = key(packet);
         let followed = self
@@ -83,6 +109,7 @@ impl Table {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
         };
+        note(connection);
         let first = connection.bytes_out == 0;
         let before = connection.over();
         let active = connection.take(packet);
@@ -91,7 +118,9 @@ impl Table {
             let entry = (connection.due_ns(), connection.number, key);
             self.due.push(Reverse(entry));
         }
-        if let Some(carried) = self.names.of_packet(packet, connection, first) {
+        if let Some(names) = &mut self.names
+            && let Some(carried) = names.of_packet(packet, connection, first)
+        {
             connection.describe(carried);
         }
         if active {
@@ -105,7 +134,7 @@ impl Table {
         &mut self,
         key: Key,
         packet: &Packet<'_>,
-        tell: &mut dyn FnMut(Moment, &Connection),
+        tell: &mut dyn FnMut(Moment, &Connection<N>),
     ) -> bool {
         if packet.tcp.is_some_and(|it| it.reset && !it.syn) {
             self.counters.strays += 1;
@@ -117,10 +146,10 @@ impl Table {
             }
         }
         let number = self.counters.connections;
-        let mut connection = Connection::new(packet, number);
-        connection.name = self
-            .names
-            .resolved(connection.source.address, connection.destination.address);
+        let mut connection = Connection::new(packet, number, self.datagram_idle);
+        connection.name = self.names.as_ref().and_then(|names| {
+            names.resolved(connection.source.address, connection.destination.address)
+        });
         self.counters.connections += 1;
         self.counters.mid_stream += u64::from(connection.mid_stream);
         self.note_due(&connection);
@@ -129,7 +158,7 @@ impl Table {
         true
     }
 
-    fn note_due(&mut self, connection: &Connection) {
+    fn note_due(&mut self, connection: &Connection<N>) {
         if self.due.len() > 4 * self.limit {
             let connections = self.connections.values();
             self.due = connections
@@ -141,7 +170,7 @@ impl Table {
     }
 
     /// Ends the connection that has waited for longest since it was looked at.
-    fn evict(&mut self, tell: &mut dyn FnMut(Moment, &Connection)) -> bool {
+    fn evict(&mut self, tell: &mut dyn FnMut(Moment, &Connection<N>)) -> bool {
         let Some(Reverse((_, number, key))) = self.due.pop() else {
             return false;
         };
@@ -153,18 +182,16 @@ impl Table {
         true
     }
 
-    fn close(&mut self, key: &Key, tell: &mut dyn FnMut(Moment, &Connection)) {
+    fn close(&mut self, key: &Key, tell: &mut dyn FnMut(Moment, &Connection<N>)) {
         if let Some(mut connection) = self.connections.remove(key) {
-            if let Some(carried) = self.names.forget(&connection) {
-                connection.describe(carried);
-            }
+            self.tell_rest(&mut connection);
             tell(Moment::Closed, &connection);
         }
     }
 
     /// Ends the connections that were silent for too long at `now_ns`, which may go back: one wrong clock
     /// reading costs what was open then and no more.
-    pub fn expire(&mut self, now_ns: i64, tell: &mut dyn FnMut(Moment, &Connection)) {
+    pub fn expire(&mut self, now_ns: i64, tell: &mut dyn FnMut(Moment, &Connection<N>)) {
         while let Some(&Reverse((due, number, key))) = self.due.peek() {
             if due >= now_ns {
                 return;
@@ -183,17 +210,37 @@ impl Table {
         }
     }
 
+    /// Ends the connections that TCP has ended, although stragglers may come: for the end of a capture.
+    pub fn settle(&mut self, tell: &mut dyn FnMut(Moment, &Connection<N>)) {
+        let over = self.connections.values().filter(|it| it.over());
+        let mut over: Vec<(u64, Key)> = over.map(|it| (it.number, it.key)).collect();
+        over.sort_unstable();
+        for (_, key) in over {
+            self.close(&key, tell);
+        }
+    }
+
+    /// Takes over what names tell of a connection whose beginning never came whole.
+    fn tell_rest(&mut self, connection: &mut Connection<N>) {
+        if let Some(names) = &mut self.names
+            && let Some(carried) = names.forget(connection)
+        {
+            connection.describe(carried);
+        }
+    }
+
     /// Ends all connections.
-    pub fn finish(&mut self, tell: &mut dyn FnMut(Moment, &Connection)) {
-        let mut connections: Vec<Connection> = self.connections.drain().map(|(_, it)| it).collect();
+    pub fn finish(&mut self, tell: &mut dyn FnMut(Moment, &Connection<N>)) {
+        let mut connections: Vec<Connection<N>> =
+            self.connections.drain().map(|(_, it)| it).collect();
         connections.sort_by_key(|it| (it.first_ns, it.key));
         for connection in &mut connections {
-            if let Some(carried) = self.names.forget(connection) {
-                connection.describe(carried);
-            }
+            self.tell_rest(connection);
             tell(Moment::Closed, connection);
         }
         self.due.clear();
-        self.names = Names::default();
+        if let Some(names) = &mut self.names {
+            *names = Names::default();
+        }
     }
 }
