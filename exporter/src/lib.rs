@@ -12,6 +12,7 @@
 //! - [`deliver`]: bounded queue, retry
 //! - [`telemetry`]: what was exported and what was lost, by place
 //! - [`config`]: the settings
+//! - [`replay`]: captures of packets in the place of the kernel part
 //! - [`Exporter`]: the parts in their order, over any [`source`] of records
 //!
 //! Losses are counted at every place that can lose; see [`telemetry::LossPlace`].
@@ -25,6 +26,7 @@ mod memory;
 pub mod names;
 pub mod otlp;
 mod pipeline;
+pub mod replay;
 pub mod source;
 pub mod telemetry;
 

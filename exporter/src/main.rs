@@ -1,6 +1,7 @@
-//! `beaconwatch-exporter`: captures this host's flows and sends them by OTLP.
+//! `beaconwatch-exporter`: captures this host's flows, or replays a capture's, and sends them by OTLP.
 //!
-//! Exit codes: 0 stopped on request; 1 settings, rights or kernel do not allow to run; 2 wrong flags. Of
+//! Exit codes: 0 stopped on request, or all was replayed; 1 settings, files, rights or kernel do not allow to
+//! run; 2 wrong flags. Of
 //! `doctor`: 0 the capture can run in full, 3 with losses, 1 not at all.
 //!
 //! Rights: threads of the runtime give all capabilities up when they start, the main thread those that a running
@@ -9,14 +10,16 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use beaconwatch_exporter::capture::capabilities::{self, CapabilitySet};
 use beaconwatch_exporter::capture::doctor;
 use beaconwatch_exporter::config::{self, Config, ConfigError, OtelEnvironment, Overrides};
 use beaconwatch_exporter::otlp::client::{self, ConnectError};
 use beaconwatch_exporter::otlp::connection::Protocol;
-use beaconwatch_exporter::{Counters, Exporter, RunError};
-use clap::{Parser, Subcommand, ValueEnum};
+use beaconwatch_exporter::replay::{self, ReplayError, ReplaySettings, Speed};
+use beaconwatch_exporter::{Counters, Exporter, LogsTarget, RunError};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -57,7 +60,7 @@ struct Arguments {
     #[arg(long, global = true)]
     log_json: bool,
     /// Check the settings, print them (secrets redacted) and exit.
-    #[arg(long)]
+    #[arg(long, global = true)]
     check: bool,
     /// Keep every capability after the start, for a receiver's socket, a port or files that need one.
     #[arg(long)]
@@ -70,9 +73,14 @@ struct Arguments {
 enum Command {
     /// Say what kernel, rights and receiver allow, and what each missing thing costs.
     Doctor(DoctorArguments),
+    /// Send the flows of captures instead of this host's; needs no rights.
+    ///
+    /// Every TCP and UDP flow is told from the end that initiated it, under the capture's times. Tunnels and tags are
+    /// taken off.
+    Replay(ReplayArguments),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Args)]
 struct DoctorArguments {
     /// How to print.
     #[arg(long, value_enum, default_value = "text")]
@@ -88,6 +96,19 @@ enum Format {
     Json,
 }
 
+#[derive(Debug, Args)]
+struct ReplayArguments {
+    /// Captures (pcap, pcapng; also gzip) in the order of their times; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// max: as fast as it goes; N: so many times as fast as it was captured, 1 in time
+    #[arg(long, default_value = "max", value_name = "max|N")]
+    speed: Speed,
+    /// The host that the flows are of; else the settings', else this one
+    #[arg(long, value_name = "NAME")]
+    host_name: Option<String>,
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -96,6 +117,8 @@ enum Failure {
     Connect(#[from] ConnectError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     #[error("log filter `{filter}`: {source}")]
     Filter {
         filter: String,
@@ -153,7 +176,13 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let keeps = arguments.keep_capabilities;
-    let counters = runtime(keeps)?.block_on(export(config, keeps))?;
+    let runtime = runtime(keeps)?;
+    let exported = runtime.block_on(export(config, arguments));
+    if arguments.command.is_some() {
+        // Standard input may never end.
+        runtime.shutdown_background();
+    }
+    let counters = exported?;
     tracing::info!(
         made = counters.made,
         delivered = counters.delivered,
@@ -236,15 +265,18 @@ fn log_to_stderr(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn export(config: Config, keep_capabilities: bool) -> Result<Counters, Failure> {
+async fn export(config: Config, arguments: &Arguments) -> Result<Counters, Failure> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
     let connection = config.otlp.logs_connection()?;
     let target = client::connect(&connection)?;
+    if let Some(Command::Replay(arguments)) = &arguments.command {
+        return replay(config, arguments, target, shutdown).await;
+    }
     let hashes = config.process.hash;
     let exporter = Exporter::start(config, target)?;
     // This future runs on the main thread from here to its end, and the collector within it.
-    if !keep_capabilities {
+    if !arguments.keep_capabilities {
         give_up_all_but_needed(hashes);
     }
     tracing::info!(
@@ -255,6 +287,20 @@ async fn export(config: Config, keep_capabilities: bool) -> Result<Counters, Fai
         "exporting"
     );
     Ok(exporter.run(shutdown).await?)
+}
+
+async fn replay(
+    config: Config,
+    arguments: &ReplayArguments,
+    target: Arc<dyn LogsTarget>,
+    shutdown: CancellationToken,
+) -> Result<Counters, Failure> {
+    let settings = ReplaySettings {
+        files: arguments.files.clone(),
+        speed: arguments.speed,
+        host_name: arguments.host_name.clone(),
+    };
+    Ok(replay::export(config, settings, target, shutdown).await?)
 }
 
 /// The first SIGINT or SIGTERM stops in order.

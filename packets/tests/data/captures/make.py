@@ -7,6 +7,7 @@ is in the captures: the JSON files are its words and nobody else's.
     python3 make.py capture      # clients.pcap.gz
     python3 make.py tunnels      # tunnels.pcap.gz: tunnels, tags and extension headers as scapy writes them
     python3 make.py tell         # tls.json, http.json, dns.json, tunnels.json
+    python3 make.py conversations  # conversations.json: tshark -q -z conv,tcp -z conv,udp
 
 TSHARK and CURL_HTTP3 name the commands when the usual ones are too old, e.g. CURL_HTTP3="chroot /srv/newer curl".
 """
@@ -449,6 +450,31 @@ def tell():
             file.write("[\n" + ",\n".join(json.dumps(row) for row in told) + "\n]\n")
 
 
+def conversations():
+    """Frames and bytes of each conversation both ways, as `tshark -q -z conv,tcp -z conv,udp` prints them. Bytes are those of whole
+    frames; tshark rounds what is larger than it has room for, which the captures are not."""
+    told = {}
+    for capture in ("clients", "tunnels"):
+        told[capture] = []
+        with gzip.open(f"{HERE}/{capture}.pcap.gz") as file:
+            out = run(*TSHARK, "-n", "-r", "-", "-d", "udp.port==8472,vxlan", "-q", "-z", "conv,tcp", "-z", "conv,udp",
+                      input=file.read(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.decode()
+        transport = None
+        for line in out.splitlines():
+            words = line.split()
+            if words[1:] == ["Conversations"]:
+                transport = words[0].lower()
+            elif words[1:2] == ["<->"]:
+                assert words[5] == words[8] == "bytes", line
+                told[capture].append({
+                    "transport": transport, "one": words[0], "other": words[2],
+                    "packets_to_one": int(words[3]), "bytes_to_one": int(words[4]),
+                    "packets_to_other": int(words[6]), "bytes_to_other": int(words[7])})
+    with open(f"{HERE}/conversations.json", "w") as file:
+        rows = [f'"{capture}": [\n' + ",\n".join(map(json.dumps, them)) + "\n]" for capture, them in told.items()]
+        file.write("{\n" + ",\n".join(rows) + "\n}\n")
+
+
 if __name__ == "__main__":
-    {"capture": capture_clients, "tunnels": tunnels, "tell": tell, "serve": serve, "dns-client": dns_client,
+    {"capture": capture_clients, "conversations": conversations, "tunnels": tunnels, "tell": tell, "serve": serve, "dns-client": dns_client,
      "quic-client": quic_client, "browser": browser, "python-client": python_client}[sys.argv[1]](*sys.argv[2:])
