@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use beaconwatch_exporter::otlp::connection::Protocol;
+use beaconwatch_exporter::replay::Speed;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use doctor::{DoctorArguments, DoctorFormat};
@@ -160,6 +161,26 @@ pub(crate) struct ExportArguments {
     /// OTLP protocol
     #[arg(long, value_name = "PROTOCOL")]
     pub(crate) protocol: Option<Protocol>,
+    /// Send the flows of captures (pcap, pcapng; also gzip; - is standard input) instead of this host's; needs no rights
+    #[arg(long, num_args = 1.., value_name = "FILE", help_heading = "Replay")]
+    pub(crate) replay: Vec<PathBuf>,
+    /// max: as fast as it goes; N: so many times as fast as it was captured, 1 in time
+    #[arg(
+        long,
+        default_value = "max",
+        value_name = "max|N",
+        requires = "replay",
+        help_heading = "Replay"
+    )]
+    pub(crate) speed: Speed,
+    /// The host that the flows are of; else the settings', else this one
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "replay",
+        help_heading = "Replay"
+    )]
+    pub(crate) host_name: Option<String>,
 }
 
 /// How a detector scores.

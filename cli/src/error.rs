@@ -5,6 +5,7 @@ use std::io;
 use beaconwatch_detector::SettingsError;
 use beaconwatch_exporter::RunError;
 use beaconwatch_exporter::otlp::client::ConnectError;
+use beaconwatch_exporter::replay::ReplayError;
 use beaconwatch_inputs::ReadError;
 use beaconwatch_sidecar::{ContextError, StartError};
 
@@ -60,6 +61,9 @@ pub(crate) enum Error {
     /// The exporter cannot start or go on.
     #[error(transparent)]
     Export(#[from] RunError),
+    /// A capture cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// The exporter's settings are wrong.
     #[error(transparent)]
     ExportConfig(#[from] beaconwatch_exporter::config::ConfigError),

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use beaconwatch_exporter::Exporter;
 use beaconwatch_exporter::config::Overrides;
 use beaconwatch_exporter::otlp::client;
+use beaconwatch_exporter::replay::{self, ReplaySettings};
+use beaconwatch_exporter::{Config, Exporter};
 
 use crate::arguments::ExportArguments;
 use crate::config::{self, Flags};
 use crate::error::Error;
 use crate::process;
 
-/// Captures and sends until a signal comes.
+/// Captures and sends until a signal comes, or replays captures to their end.
 pub(crate) fn run(file: Option<&Path>, arguments: ExportArguments) -> Result<(), Error> {
     let loaded = config::load(file, Flags::default())?;
     process::warn_all(&loaded.warnings);
@@ -25,23 +26,44 @@ pub(crate) fn run(file: Option<&Path>, arguments: ExportArguments) -> Result<(),
     if !config.otlp.has_endpoint() {
         config.otlp.endpoint = Some(config.otlp.protocol.default_endpoint().to_owned());
     }
-    process::multi_threaded()?.block_on(async {
-        let shutdown = process::shutdown_on_signal()?;
-        let connection = config.otlp.logs_connection()?;
-        let exporter = Exporter::start(config, client::connect(&connection)?)?;
-        tracing::info!(
-            endpoint = %connection.endpoint,
-            exporter = exporter.identity().exporter_id,
-            host = exporter.identity().host_name,
-            "exporting"
-        );
-        let counters = exporter.run(shutdown).await?;
-        tracing::info!(
-            flows = counters.flows,
-            made = counters.made,
-            delivered = counters.delivered,
-            "stopped"
-        );
-        Ok(())
-    })
+    let replayed = ReplaySettings {
+        files: arguments.replay,
+        speed: arguments.speed,
+        host_name: arguments.host_name,
+    };
+    let runtime = process::multi_threaded()?;
+    if replayed.files.is_empty() {
+        return runtime.block_on(capture(config));
+    }
+    let sent = runtime.block_on(send_captures(config, replayed));
+    // Stopped before its end, standard input is still being read.
+    runtime.shutdown_background();
+    sent
+}
+
+async fn send_captures(config: Config, replayed: ReplaySettings) -> Result<(), Error> {
+    let shutdown = process::shutdown_on_signal()?;
+    let target = client::connect(&config.otlp.logs_connection()?)?;
+    replay::export(config, replayed, target, shutdown).await?;
+    Ok(())
+}
+
+async fn capture(config: Config) -> Result<(), Error> {
+    let shutdown = process::shutdown_on_signal()?;
+    let connection = config.otlp.logs_connection()?;
+    let exporter = Exporter::start(config, client::connect(&connection)?)?;
+    tracing::info!(
+        endpoint = %connection.endpoint,
+        exporter = exporter.identity().exporter_id,
+        host = exporter.identity().host_name,
+        "exporting"
+    );
+    let counters = exporter.run(shutdown).await?;
+    tracing::info!(
+        flows = counters.flows,
+        made = counters.made,
+        delivered = counters.delivered,
+        "stopped"
+    );
+    Ok(())
 }
