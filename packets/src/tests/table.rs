@@ -1,4 +1,4 @@
-use crate::table::{Connection, Counters, Ending, Moment, Table};
+use crate::table::{Connection, Counters, DATAGRAM_IDLE, Ending, Moment, Table};
 use crate::{End, Packet, Segment, Transport};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -155,4 +155,34 @@ fn living_connections_can_be_looked_at() {
     assert_eq!(table.counters(), counters);
     table.expire(SECOND_NS * 3600, &mut |_, _| {});
     assert_eq!(table.connections().count(), 0);
+}
+
+#[test]
+fn a_note_is_shown_before_its_packet_is_counted_and_kept_to_the_end() {
+    let mut table: Table<Vec<u64>> = Table::with_notes(10, DATAGRAM_IDLE);
+    let mut notes = Vec::new();
+    let mut tell = |moment: Moment, it: &Connection<Vec<u64>>| {
+        if moment == Moment::Closed {
+            notes.push((it.number, it.note.clone(), it.name.clone()));
+        }
+    };
+    for packet in [
+        segment(0, true, "S", 9, b""),
+        segment(1, true, "A", 10, HEAD),
+        segment(2, false, "R", 5, b""),
+    ] {
+        table.take_noting(&packet, &mut tell, |it| it.note.push(it.packets_out));
+    }
+    table.settle(&mut tell);
+    // Whoever keeps notes reads names by other means.
+    assert_eq!(notes, [(0, vec![0, 1, 2], None)]);
+    assert_eq!(table.connections().count(), 0);
+}
+
+#[test]
+fn what_tcp_has_not_ended_is_not_settled() {
+    let mut table: Table<()> = Table::with_notes(10, DATAGRAM_IDLE);
+    table.take(&segment(0, true, "S", 9, b""), &mut |_, _| {});
+    table.settle(&mut |_, _| panic!("an end"));
+    assert_eq!(table.connections().count(), 1);
 }
