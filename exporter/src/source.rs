@@ -24,6 +24,12 @@ pub trait FlowSource: Send {
         batch.clear();
     }
 
+    /// Whether time passes with the records and not by the wall clock: then intervals count by [`Self::now`], and two
+    /// runs over the same records tell the same.
+    fn passes_time(&self) -> bool {
+        false
+    }
+
     /// Appends what processes began to execute since.
     fn take_processes(&mut self, _processes: &mut Vec<ProcessRecord>) {}
 

@@ -26,7 +26,7 @@ mod pace;
 mod run;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -138,11 +138,6 @@ impl Progress {
         *failure = Some(error);
     }
 
-    /// Whether an exporter runs over the replay.
-    fn is_watched(&self) -> bool {
-        self.0.queue.get().is_some()
-    }
-
     async fn until_queued(&self, most: u64) {
         let Some(telemetry) = self.0.queue.get() else {
             return;
@@ -162,11 +157,12 @@ pub struct Replay {
     taken: usize,
     flows: Flows,
     pace: Pace,
-    /// At full speed: how often living flows are told, and when next.
+    /// At full speed: how much of the capture is handed out at a time at most, and up to when now.
+    flush_interval_ns: i64,
+    flush_due_ns: Option<i64>,
+    /// The same of living flows, which are told when nothing else is.
     snapshot_interval_ns: i64,
     snapshot_due_ns: Option<i64>,
-    /// Whether the exporter has asked for losses and for living flows, as it does when it starts.
-    asked: (AtomicBool, bool),
     progress: Progress,
 }
 
@@ -180,16 +176,16 @@ impl Replay {
         {
             return Err(error);
         }
-        let snapshot_ns = i64::try_from(config.snapshot_interval_s.as_nanos());
         Ok(Self {
             pace: Pace::new(settings.speed, batch.first_time_ns()),
             feed: Feed::new(input),
             batch,
             taken: 0,
             flows: Flows::new(config),
-            snapshot_interval_ns: snapshot_ns.unwrap_or(i64::MAX),
+            flush_interval_ns: nanoseconds(config.flush_interval_s),
+            flush_due_ns: None,
+            snapshot_interval_ns: nanoseconds(config.snapshot_interval_s),
             snapshot_due_ns: None,
-            asked: (AtomicBool::new(false), false),
             progress: Progress::default(),
         })
     }
@@ -200,22 +196,35 @@ impl Replay {
         self.progress.clone()
     }
 
-    /// At full speed: lets what an exporter does first by the wall clock be before the first packet, always.
-    async fn until_asked(&mut self) {
-        while self.pace.speed == Speed::Max
-            && self.progress.is_watched()
-            && !(self.asked.0.load(Ordering::Relaxed) && self.asked.1)
-        {
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
     fn next_time_ns(&self) -> Option<i64> {
         self.batch.frame(self.taken)?.time_ns
     }
 
     fn present_ns(&self) -> i64 {
         self.pace.now_ns(self.next_time_ns())
+    }
+
+    /// Whether what comes next is to be handed out apart from what came before.
+    fn is_past_interval(&self) -> bool {
+        let past = self.flush_due_ns.zip(self.next_time_ns());
+        self.pace.speed == Speed::Max && past.is_some_and(|(due_ns, next_ns)| next_ns >= due_ns)
+    }
+
+    /// At full speed: appends the living flows when that is due before what comes next.
+    fn tell_living(&mut self, records: &mut Vec<FlowRecord>) {
+        let Some(next_ns) = self
+            .next_time_ns()
+            .filter(|_| self.pace.speed == Speed::Max)
+        else {
+            return;
+        };
+        let following_ns = next_ns.saturating_add(self.snapshot_interval_ns);
+        let due_ns = *self.snapshot_due_ns.get_or_insert(following_ns);
+        if next_ns >= due_ns {
+            self.snapshot_due_ns = Some(following_ns);
+            self.pace.reach(due_ns);
+            self.flows.snapshot(due_ns, records);
+        }
     }
 
     /// Takes the next frame of the batch; false when there is none.
@@ -226,14 +235,8 @@ impl Replay {
         self.taken += 1;
         if let Some(time_ns) = captured.time_ns {
             self.pace.reach(time_ns);
-            if self.pace.speed == Speed::Max {
-                let due_ns = *self
-                    .snapshot_due_ns
-                    .get_or_insert(time_ns.saturating_add(self.snapshot_interval_ns));
-                if time_ns >= due_ns {
-                    self.flows.snapshot(due_ns, records);
-                    self.snapshot_due_ns = Some(time_ns.saturating_add(self.snapshot_interval_ns));
-                }
+            if self.flush_due_ns.is_none_or(|due_ns| time_ns >= due_ns) {
+                self.flush_due_ns = Some(time_ns.saturating_add(self.flush_interval_ns));
             }
         }
         self.flows.take(&captured, records);
@@ -249,6 +252,10 @@ impl Replay {
                     break;
                 }
                 tokio::time::sleep_until(due).await;
+            }
+            self.tell_living(records);
+            if self.is_past_interval() && records.len() > before {
+                break;
             }
             self.take_frame(records);
         }
@@ -278,7 +285,6 @@ impl Replay {
 impl FlowSource for Replay {
     async fn read(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
         let before = records.len();
-        self.until_asked().await;
         loop {
             self.progress.until_queued(MOST_QUEUED).await;
             self.take_due(records).await;
@@ -297,7 +303,6 @@ impl FlowSource for Replay {
 
     fn live_flows(&mut self, records: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
         let before = records.len();
-        self.asked.1 = true;
         self.flows.snapshot(self.present_ns(), records);
         Ok(records.len() - before)
     }
@@ -308,13 +313,16 @@ impl FlowSource for Replay {
     }
 
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
-        self.asked.0.store(true, Ordering::Relaxed);
         let counters = self.flows.counters();
         Ok(LossCounter::ALL.map(|counter| match counter {
             LossCounter::StorageFull => counters.evicted,
             LossCounter::Unattributed => counters.strays,
             _ => 0,
         }))
+    }
+
+    fn passes_time(&self) -> bool {
+        self.pace.speed == Speed::Max
     }
 
     fn malformed(&self) -> u64 {
@@ -328,4 +336,8 @@ impl FlowSource for Replay {
             unix_ns: ns,
         })
     }
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

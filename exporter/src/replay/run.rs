@@ -1,20 +1,16 @@
 //! [`export`]: a whole replay, from the files to the receiver.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Replay, ReplayError, ReplaySettings, Speed};
+use super::{Replay, ReplayError, ReplaySettings};
 use crate::config::Config;
 use crate::enrich::Privacy;
 use crate::otlp::LogsTarget;
 use crate::pipeline::{Exporter, RunError};
 use crate::telemetry::Counters;
-
-/// The longest interval that settings allow.
-const NEVER: Duration = Duration::from_hours(24);
 
 /// Replays captures through an exporter until they end or `shutdown`; returns what was exported and lost.
 ///
@@ -25,7 +21,7 @@ pub async fn export(
     target: Arc<dyn LogsTarget>,
     shutdown: CancellationToken,
 ) -> Result<Counters, ReplayError> {
-    let mut config = of_host(config, settings.host_name.as_deref())?;
+    let config = of_host(config, settings.host_name.as_deref())?;
     let opened = {
         let config = config.clone();
         let settings = settings.clone();
@@ -36,12 +32,6 @@ pub async fn export(
         () = shutdown.cancelled() => return Ok(Counters::default()),
         opened = opened => opened.map_err(RunError::from)??,
     };
-    if settings.speed == Speed::Max {
-        // By the wall clock they would come at other packets each time.
-        config.flush_interval_s = NEVER;
-        config.snapshot_interval_s = NEVER;
-        config.heartbeat_interval_s = NEVER;
-    }
     let progress = replay.progress();
     let exporter = Exporter::with_source(config, replay, target)?;
     progress.wait_for(exporter.telemetry());

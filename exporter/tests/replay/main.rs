@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod intervals;
+#[cfg(test)]
 mod pace;
 #[cfg(test)]
 mod records;

@@ -147,7 +147,12 @@ fn ports(out: bool, client: u16, server: u16) -> Vec<u8> {
 
 /// A datagram between port `client` and port 9999 of the server.
 pub(crate) fn datagram(out: bool, client: u16, payload: &[u8]) -> Vec<u8> {
-    let mut above = ports(out, client, 9999);
+    datagram_of(out, client, 9999, payload)
+}
+
+/// A datagram between port `client` and a port of the server.
+pub(crate) fn datagram_of(out: bool, client: u16, server: u16, payload: &[u8]) -> Vec<u8> {
+    let mut above = ports(out, client, server);
     let length = u16::try_from(8 + payload.len()).unwrap();
     above.extend(length.to_be_bytes());
     above.extend([0, 0]);
