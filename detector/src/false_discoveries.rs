@@ -63,7 +63,8 @@ pub fn discoveries(e_values: &[f64], tests: u64, rate: f64) -> usize {
 /// ```
 /// use beaconwatch_detector::{discoveries, rate_e_value};
 ///
-/// let e_values = [1e-7, 2e-4, 0.3].map(|p| rate_e_value(p, 100, 0.1));
+/// // The second would have to be at most 2 * 0.1 / (100 * (1 + 1/2 + ... + 1/100)) = 3.9e-4.
+/// let e_values = [1e-7, 5e-4, 0.3].map(|p| rate_e_value(p, 100, 0.1));
 /// assert_eq!(discoveries(&e_values, 100, 0.1), 1);
 /// ```
 #[must_use]
