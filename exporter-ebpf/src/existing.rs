@@ -26,8 +26,8 @@ use crate::{
         FlowState, LISTENING, ListenKey, PHASE_FILLING, PHASE_NEW, PHASE_OPEN, REPORTS_CLOSE,
         SOCKETS, socket_offsets,
     },
+    memory::member,
     owner, payload,
-    process::member,
 };
 
 /// `struct bpf_iter__task_file`

@@ -31,6 +31,7 @@ mod existing;
 mod headers;
 mod iterator;
 mod maps;
+mod memory;
 mod owner;
 mod packet;
 mod payload;

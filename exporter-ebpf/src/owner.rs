@@ -1,15 +1,10 @@
 //! Whose socket it is: read from the current process.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        generated::{
-            bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task,
-            bpf_probe_read_kernel,
-        },
+        generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task},
     },
 };
 use beaconwatch_records::{FLAG_OWN, Owner, TaskOffsets};
@@ -17,39 +12,16 @@ use beaconwatch_records::{FLAG_OWN, Owner, TaskOffsets};
 use crate::{
     headers,
     maps::{FlowState, own_pid, task_offsets},
+    memory::{member, process_start_ns, read},
 };
-
-/// Copies kernel memory; leaves `target` zeroed when that fails.
-#[inline(always)]
-unsafe fn read<T>(target: *mut T, address: u64) {
-    // SAFETY: the helper checks the address; the target is the caller's.
-    unsafe {
-        bpf_probe_read_kernel(
-            target.cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
-    }
-}
-
-#[inline(always)]
-unsafe fn pointer(address: u64) -> u64 {
-    let mut value = 0;
-    // SAFETY: as `read`.
-    unsafe { read(&raw mut value, address) };
-    value
-}
 
 /// Writes start and name of the process (not of the thread).
 #[inline(always)]
 unsafe fn process(owner: *mut Owner, task: u64, offsets: &TaskOffsets) {
     // SAFETY: as `read`; `owner` is the caller's.
     unsafe {
-        let leader = pointer(task + u64::from(offsets.group_leader));
-        read(
-            &raw mut (*owner).process_start_ns,
-            leader + u64::from(offsets.start_boottime),
-        );
+        let leader: u64 = member(task, offsets.group_leader);
+        (*owner).process_start_ns = member(leader, offsets.start_boottime);
         read(&raw mut (*owner).comm, leader + u64::from(offsets.comm));
     }
 }
@@ -95,8 +67,7 @@ pub unsafe fn take_connecting(flow: *mut FlowState) {
     unsafe {
         let owner = &raw mut (*flow).owner;
         let task = bpf_get_current_task();
-        let mut pid = 0u32;
-        read(&raw mut pid, task + u64::from(offsets.tgid));
+        let pid: u32 = member(task, offsets.tgid);
         if pid == (*owner).pid {
             return;
         }
@@ -124,11 +95,10 @@ unsafe fn task_owner(flow: *mut FlowState, task: u64, offsets: &TaskOffsets) {
     // SAFETY: the caller's promise.
     unsafe {
         let owner = &raw mut (*flow).owner;
-        let mut pid = 0u32;
-        read(&raw mut pid, task + u64::from(offsets.tgid));
+        let pid: u32 = member(task, offsets.tgid);
         (*owner).pid = pid;
-        let cred = pointer(task + u64::from(offsets.cred));
-        read(&raw mut (*owner).uid, cred + u64::from(offsets.cred_uid));
+        let cred: u64 = member(task, offsets.cred);
+        (*owner).uid = member(cred, offsets.cred_uid);
         process(owner, task, offsets);
         mark_own(flow);
     }
@@ -178,19 +148,12 @@ unsafe fn take_handler(flow: *mut FlowState) {
     // SAFETY: the caller's promise.
     unsafe {
         let task = bpf_get_current_task();
-        let mut pid = 0u32;
-        read(&raw mut pid, task + u64::from(offsets.tgid));
+        let pid: u32 = member(task, offsets.tgid);
         // Without an owner the handler is the best that is known, and told as what it is.
         if pid == 0 || pid == (*flow).owner.pid {
             return;
         }
-        let leader = pointer(task + u64::from(offsets.group_leader));
-        let mut start_ns = 0u64;
-        read(
-            &raw mut start_ns,
-            leader + u64::from(offsets.start_boottime),
-        );
-        (*flow).adopted_ns = start_ns;
+        (*flow).adopted_ns = process_start_ns(task, &offsets);
         (*flow).handler_pid = pid;
     }
 }

@@ -71,6 +71,21 @@ struct Payload {
     direction: Direction,
 }
 
+impl Payload {
+    /// What lies behind the headers; `None` when that is nothing.
+    #[inline(always)]
+    unsafe fn behind(skb: *mut __sk_buff, offset: u32, direction: Direction) -> Option<Self> {
+        // SAFETY: the program's context.
+        let length = unsafe { (*skb).len }.checked_sub(offset)?;
+        (length != 0).then_some(Self {
+            skb,
+            offset,
+            length,
+            direction,
+        })
+    }
+}
+
 /// Lets a flow that begins be looked at.
 ///
 /// # Safety
@@ -116,17 +131,8 @@ pub unsafe fn segment(skb: *mut __sk_buff, flow: *mut FlowState, direction: Dire
             return;
         }
         let offset = headers::tcp_payload(skb);
-        let Some(length) = (*skb).len.checked_sub(offset) else {
+        let Some(payload) = Payload::behind(skb, offset, direction) else {
             return;
-        };
-        if length == 0 {
-            return;
-        }
-        let payload = Payload {
-            skb,
-            offset,
-            length,
-            direction,
         };
         let look = (*flow).look;
         if look == DNS {
@@ -224,17 +230,8 @@ pub unsafe fn datagram(
         if flow.is_null() {
             return;
         }
-        let Some(length) = (*skb).len.checked_sub(offset) else {
+        let Some(payload) = Payload::behind(skb, offset, direction) else {
             return;
-        };
-        if length == 0 {
-            return;
-        }
-        let payload = Payload {
-            skb,
-            offset,
-            length,
-            direction,
         };
         if (*flow).look == DNS {
             return take(flow, &payload);

@@ -5,45 +5,14 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
-};
-use beaconwatch_records::{LossCounter, PATH_BYTES, TaskOffsets};
+use aya_ebpf::{bindings::BPF_RB_NO_WAKEUP, helpers::generated::bpf_probe_read_kernel_str};
+use beaconwatch_records::{LossCounter, PATH_BYTES};
 
 use crate::{
     maps::{PROCESSES, lose, task_offsets},
+    memory::{member, process_start_ns},
     words,
 };
-
-/// A member of the kernel structure at `base`; zero when it cannot be read.
-///
-/// # Safety
-///
-/// None is needed: the helper checks the address.
-#[inline(always)]
-pub unsafe fn member<T: Copy + Default>(base: u64, offset: u32) -> T {
-    let mut value = T::default();
-    // SAFETY: the helper checks the address.
-    unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            (base + u64::from(offset)) as *const c_void,
-        );
-    }
-    value
-}
-
-/// Start of the process that a task belongs to.
-#[inline(always)]
-unsafe fn start_ns(task: u64, offsets: &TaskOffsets) -> u64 {
-    // SAFETY: as `member`.
-    unsafe {
-        let leader: u64 = member(task, offsets.group_leader);
-        member(leader, offsets.start_boottime)
-    }
-}
 
 /// The task executes what `program` (a `linux_binprm`) describes.
 ///
@@ -63,7 +32,7 @@ pub unsafe fn executes(task: u64, program: u64) {
     // SAFETY: the reserved record, and the caller's promise.
     unsafe {
         words::zero(record);
-        (*record).start_ns = start_ns(task, &offsets);
+        (*record).start_ns = process_start_ns(task, &offsets);
         (*record).pid = member(task, offsets.tgid);
         let path: u64 = member(program, offsets.executed);
         let target = (&raw mut (*record).path).cast::<c_void>();
@@ -98,8 +67,8 @@ pub unsafe fn is_born(parent: u64, child: u64) {
         };
         let record = entry.as_mut_ptr();
         words::zero(record);
-        (*record).start_ns = start_ns(child, &offsets);
-        (*record).parent_start_ns = start_ns(parent, &offsets);
+        (*record).start_ns = process_start_ns(child, &offsets);
+        (*record).parent_start_ns = process_start_ns(parent, &offsets);
         (*record).pid = pid;
         (*record).parent_pid = member(parent, offsets.tgid);
         entry.submit(u64::from(BPF_RB_NO_WAKEUP));
