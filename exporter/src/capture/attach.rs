@@ -23,7 +23,7 @@ use super::{
     syscall::{self, Hook},
 };
 
-const RECORDS: &str = "RECORDS";
+pub(super) const RECORDS: &str = "RECORDS";
 const SLICES: &str = "SLICES";
 const PROCESSES: &str = "PROCESSES";
 const LOSSES: &str = "LOSSES";
@@ -95,9 +95,10 @@ impl Attached {
         settings: &CaptureSettings,
         object: &[u8],
         purpose: Purpose,
+        types: &Btf,
     ) -> Result<Self, CaptureError> {
         let mut object = make_maps(settings, object, purpose)?;
-        load_programs(&mut object)?;
+        load_programs(&mut object, types)?;
         let losses = take_map(&mut object, LOSSES)?;
         let losses = PerCpuArray::try_from(losses).map_err(map_error(LOSSES))?;
         Ok(Self { object, losses })
@@ -105,24 +106,24 @@ impl Attached {
 
     /// Hands out the ring buffer, once.
     pub(super) fn take_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
-        take_ring(&mut self.object)
+        take_ring(&mut self.object, RECORDS)
     }
 
     /// Hands out the ring buffer of slices, once.
     pub(super) fn take_slice_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
-        RingBuf::try_from(take_map(&mut self.object, SLICES)?).map_err(map_error(SLICES))
+        take_ring(&mut self.object, SLICES)
     }
 
     /// Hands out the ring buffer of processes, once.
     pub(super) fn take_process_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
-        RingBuf::try_from(take_map(&mut self.object, PROCESSES)?).map_err(map_error(PROCESSES))
+        take_ring(&mut self.object, PROCESSES)
     }
 
     /// Has the kernel tell what processes execute, if it can: what is missing without is the executable of
     /// processes that are soon gone.
-    pub(super) fn watch_processes(&mut self) {
+    pub(super) fn watch_processes(&mut self, types: &Btf) {
         for (name, tracepoint) in TRACEPOINTS {
-            if let Err(error) = attach_tracepoint(&mut self.object, name, tracepoint) {
+            if let Err(error) = attach_tracepoint(&mut self.object, name, tracepoint, types) {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "executables of processes that are soon gone stay unknown"
@@ -153,8 +154,9 @@ impl Attached {
         &mut self,
         name: &'static str,
         target: &str,
+        types: &Btf,
     ) -> Result<&ProgramFd, CaptureError> {
-        load_iterator(&mut self.object, name, target, &kernel_types()?)?;
+        load_iterator(&mut self.object, name, target, types)?;
         self.descriptor(name)
     }
 
@@ -282,13 +284,12 @@ fn program_settings(
     }
 }
 
-fn load_programs(object: &mut Ebpf) -> Result<(), CaptureError> {
+fn load_programs(object: &mut Ebpf, types: &Btf) -> Result<(), CaptureError> {
     for (name, _) in HOOKED {
         load_hooked(object, name)?;
     }
-    let types = kernel_types()?;
     for iterator in ITERATORS {
-        load_iterator(object, iterator.program, iterator.kind, &types)?;
+        load_iterator(object, iterator.program, iterator.kind, types)?;
     }
     Ok(())
 }
@@ -316,8 +317,9 @@ fn attach_tracepoint(
     object: &mut Ebpf,
     name: &'static str,
     tracepoint: &str,
+    types: &Btf,
 ) -> Result<(), CaptureError> {
-    load_tracepoint(object, name, tracepoint, &kernel_types()?)?
+    load_tracepoint(object, name, tracepoint, types)?
         .attach()
         .map(drop)
         .map_err(|source| CaptureError::Load {
@@ -348,6 +350,7 @@ pub(super) fn load_tracepoint<'a>(
     }
 }
 
+/// Reads the kernel's type information: megabytes, so once.
 pub(super) fn kernel_types() -> Result<Btf, CaptureError> {
     Btf::from_sys_fs().map_err(|error| CaptureError::Btf {
         path: BTF_PATH,
@@ -383,8 +386,11 @@ fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Progr
 }
 
 /// Takes a ring buffer, which maps it into memory.
-pub(super) fn take_ring(object: &mut Ebpf) -> Result<RingBuf<MapData>, CaptureError> {
-    RingBuf::try_from(take_map(object, RECORDS)?).map_err(map_error(RECORDS))
+pub(super) fn take_ring(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<RingBuf<MapData>, CaptureError> {
+    RingBuf::try_from(take_map(object, name)?).map_err(map_error(name))
 }
 
 fn take_map(object: &mut Ebpf, name: &'static str) -> Result<Map, CaptureError> {

@@ -9,6 +9,8 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use aya::Btf;
+
 use super::{CaptureError, attach::Attached, namespace, syscall};
 
 /// An iterator's program and what it iterates.
@@ -17,8 +19,8 @@ pub(super) const OWNERS: (&str, &str) = ("existing_owners", "task_file");
 pub(super) const CONNECTIONS: (&str, &str) = ("existing_tcp", "tcp");
 
 /// Runs the iterators.
-pub(super) fn find(attached: &mut Attached) {
-    if let Err(error) = owners(attached).and_then(|()| tcp(attached)) {
+pub(super) fn find(attached: &mut Attached, types: &Btf) {
+    if let Err(error) = owners(attached, types).and_then(|()| tcp(attached, types)) {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "sockets older than the capture are seen from their next packet on"
@@ -27,14 +29,14 @@ pub(super) fn find(attached: &mut Attached) {
 }
 
 /// Whose sockets there are.
-fn owners(attached: &mut Attached) -> Result<(), CaptureError> {
-    let program = attached.load_iterator(OWNERS.0, OWNERS.1)?;
+fn owners(attached: &mut Attached, types: &Btf) -> Result<(), CaptureError> {
+    let program = attached.load_iterator(OWNERS.0, OWNERS.1, types)?;
     run(link(program.as_fd())?.as_fd())
 }
 
 /// Which connections there are.
-fn tcp(attached: &mut Attached) -> Result<(), CaptureError> {
-    let program = attached.load_iterator(CONNECTIONS.0, CONNECTIONS.1)?;
+fn tcp(attached: &mut Attached, types: &Btf) -> Result<(), CaptureError> {
+    let program = attached.load_iterator(CONNECTIONS.0, CONNECTIONS.1, types)?;
     let link = link(program.as_fd())?;
     run(link.as_fd())?;
     for other in namespace::others() {

@@ -115,7 +115,8 @@ impl Capture {
     pub fn start(settings: &CaptureSettings) -> Result<Self, CaptureError> {
         settings.check()?;
         let cgroup = preflight::check(settings.cgroup.as_deref())?;
-        let mut attached = Attached::load(settings, OBJECT, Purpose::Capture)?;
+        let types = attach::kernel_types()?;
+        let mut attached = Attached::load(settings, OBJECT, Purpose::Capture, &types)?;
         let ring = Ring::new(
             attached.take_ring()?,
             attached.take_slice_ring()?,
@@ -123,10 +124,10 @@ impl Capture {
             settings,
         )?;
         let live = LiveFlows::new(&attached)?;
-        attached.watch_processes();
+        attached.watch_processes(&types);
         attached.attach(&cgroup)?;
         if settings.cgroup.is_none() {
-            existing::find(&mut attached);
+            existing::find(&mut attached, &types);
         }
         tracing::info!(cgroup = %cgroup.path.display(), "capture started");
         Ok(Self {

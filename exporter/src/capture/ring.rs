@@ -18,7 +18,7 @@ use super::{
     slices::{self, SliceBatch},
 };
 
-/// Processes that wait to be taken; when nobody takes them, they are dropped together.
+/// Processes that wait to be taken outside of the ring buffer.
 const MOST_PROCESSES: usize = 65_536;
 
 /// The reading end of the ring buffer.
@@ -97,12 +97,11 @@ impl Ring {
         out.append(&mut self.processes);
     }
 
-    /// Bounded by what the ring buffer holds between two visits, as long as they are taken at each.
+    /// What nobody takes stays in the ring buffer, whose overflow the kernel part counts.
     fn drain_processes(&mut self) {
-        while let Some(entry) = self.process_buffer.next() {
-            if self.processes.len() >= MOST_PROCESSES {
-                self.processes.clear();
-            }
+        while self.processes.len() < MOST_PROCESSES
+            && let Some(entry) = self.process_buffer.next()
+        {
             match ProcessRecord::from_bytes(&entry) {
                 Some(record) => self.processes.push(record),
                 None => self.malformed += 1,

@@ -14,7 +14,7 @@ use aya::{
 
 use super::{
     CaptureError, CaptureSettings, OBJECT,
-    attach::{Attached, HOOKED, Purpose},
+    attach::{Attached, HOOKED, Purpose, kernel_types},
     preflight, syscall,
 };
 
@@ -129,7 +129,7 @@ impl TestRuns {
     pub fn load() -> Result<Self, CaptureError> {
         preflight::check(None)?;
         let settings = CaptureSettings::default();
-        let mut programs = Attached::load(&settings, OBJECT, Purpose::TestRuns)?;
+        let mut programs = Attached::load(&settings, OBJECT, Purpose::TestRuns, &kernel_types()?)?;
         let records = programs.take_ring()?;
         let empty = syscall::load_empty_program(syscall::Hook::Ingress)
             .map_err(CaptureError::system("loading an empty program"))?;

@@ -27,7 +27,7 @@ pub(super) fn examine(report: &mut Report, cgroup: Option<&Cgroup>, attach: bool
     };
     match attach::make_maps(&settings, OBJECT, Purpose::Capture) {
         Ok(mut object) => {
-            let ring = attach::take_ring(&mut object);
+            let ring = attach::take_ring(&mut object, attach::RECORDS);
             examine_maps(report, object.maps().count(), &ring);
             for (program, hook) in HOOKED {
                 let loaded = attach::load_hooked(&mut object, program);
