@@ -9,7 +9,8 @@ use beaconwatch_exporter::Config;
 use beaconwatch_schema::flow;
 
 use crate::{
-    running::{Record, Running, number, text},
+    receiver::{Record, number, text},
+    running::Running,
     support::{Namespace, Program},
 };
 
@@ -70,10 +71,6 @@ struct Sum {
     received: u64,
 }
 
-fn unsigned(record: &Record, name: &str) -> u64 {
-    u64::try_from(number(record, name)).unwrap()
-}
-
 /// By process and role; every flow once.
 fn sums(records: &[Record]) -> BTreeMap<(u64, String), Sum> {
     let mut seen = HashSet::new();
@@ -92,11 +89,11 @@ fn sums(records: &[Record]) -> BTreeMap<(u64, String), Sum> {
         } else {
             (flow::DESTINATION_PAYLOAD_BYTES, flow::SOURCE_PAYLOAD_BYTES)
         };
-        let process = unsigned(record, flow::PROCESS_PID);
+        let process = number(record, flow::PROCESS_PID);
         let sum = sums.entry((process, role.to_owned())).or_default();
         sum.flows += 1;
-        sum.sent += unsigned(record, sent);
-        sum.received += unsigned(record, received);
+        sum.sent += number(record, sent);
+        sum.received += number(record, received);
     }
     sums
 }

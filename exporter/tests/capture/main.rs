@@ -15,6 +15,9 @@ mod payload;
 #[cfg(test)]
 mod pipeline;
 #[cfg(test)]
+#[path = "../receiver/mod.rs"]
+mod receiver;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod support;

@@ -6,13 +6,14 @@ use beaconwatch_exporter::Config;
 use beaconwatch_schema::flow;
 
 use crate::{
-    running::{Record, Running, number, text},
+    receiver::{Record, number, text},
+    running::Running,
     support::{Namespace, Program},
 };
 
 fn of_port(records: &[Record], port: u64, event: &str) -> Vec<Record> {
     let wanted = |record: &&Record| {
-        number(record, flow::DESTINATION_PORT) == i64::try_from(port).unwrap()
+        number(record, flow::DESTINATION_PORT) == port
             && text(record, flow::EVENT) == Some(event)
             && text(record, flow::ROLE) == Some(flow::ROLE_CLIENT)
     };
@@ -132,7 +133,7 @@ async fn activity_in_a_kept_open_connection_is_told_with_what_was_exchanged() {
     );
     for (activity, (send, size)) in activities.iter().zip(sends[1..].iter().zip([1000, 2000])) {
         // Both clocks are read one after the other: a millisecond is more than they differ.
-        let time = u64::try_from(number(activity, "time")).unwrap();
+        let time = number(activity, "time");
         let range = send[0] - 1_000_000..=send[1] + 1_000_000;
         assert!(range.contains(&time), "{time} in {range:?}");
         let sent = number(activity, flow::ACTIVITY_SOURCE_BYTES);
@@ -146,10 +147,10 @@ async fn activity_in_a_kept_open_connection_is_told_with_what_was_exchanged() {
     }
     let end = only(&records, port, flow::EVENT_END);
     let events = records.iter().filter(|record| {
-        number(record, flow::DESTINATION_PORT) == i64::try_from(port).unwrap()
+        number(record, flow::DESTINATION_PORT) == port
             && text(record, flow::ROLE) == Some(flow::ROLE_CLIENT)
     });
-    let deltas: i64 = events
+    let deltas: u64 = events
         .map(|record| number(record, flow::SOURCE_BYTES_DELTA))
         .sum();
     assert_eq!(deltas, number(&end, flow::SOURCE_BYTES));

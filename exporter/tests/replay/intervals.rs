@@ -3,9 +3,8 @@
 use beaconwatch_exporter::replay::Speed;
 use beaconwatch_schema::flow;
 
-use crate::support::{
-    BEGIN_NS, Record, SECOND_NS, datagram, datagram_of, export, file, number, pcap, settings, text,
-};
+use crate::receiver::{Record, number, text};
+use crate::support::{BEGIN_NS, SECOND_NS, datagram, datagram_of, export, file, pcap, settings};
 
 async fn told(packets: &[(u64, Vec<u8>)]) -> Vec<Record> {
     let (_folder, path) = file(&pcap(packets));

@@ -8,6 +8,9 @@ mod intervals;
 #[cfg(test)]
 mod pace;
 #[cfg(test)]
+#[path = "../receiver/mod.rs"]
+mod receiver;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod support;

@@ -1,68 +1,19 @@
-//! Captures made up for tests, and an exporter over captures with a receiver in the same process.
+//! Captures made up for tests, and an exporter over captures.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use beaconwatch_exporter::replay::{self, Replay, ReplayError, ReplaySettings, Speed};
 use beaconwatch_exporter::source::FlowSource;
-use beaconwatch_exporter::{Config, Counters, ExportError, LogsTarget};
+use beaconwatch_exporter::{Config, Counters, LogsTarget};
 use beaconwatch_records::FlowRecord;
-use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use prost::Message;
 use tokio_util::sync::CancellationToken;
+
+use crate::receiver::{Receiver, Record};
 
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 /// When made-up captures begin.
 pub(crate) const BEGIN_NS: u64 = 1_700_000_000 * SECOND_NS;
-
-/// Attributes of a log record, its `time` and its `observed` time.
-pub(crate) type Record = BTreeMap<String, Value>;
-
-#[derive(Default)]
-struct Receiver {
-    records: Mutex<Vec<Record>>,
-}
-
-#[async_trait]
-impl LogsTarget for Receiver {
-    async fn export(&self, request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
-        let request = ExportLogsServiceRequest::decode(request).unwrap();
-        let logs = request.resource_logs.into_iter();
-        let logs = logs.flat_map(|resource| resource.scope_logs);
-        let records = logs.flat_map(|scope| scope.log_records).map(|log| {
-            let integer = |number: u64| Value::IntValue(i64::try_from(number).unwrap());
-            let pairs = log.attributes.into_iter();
-            let pairs = pairs.map(|pair| (pair.key, pair.value.unwrap().value.unwrap()));
-            let times = [
-                ("time".to_owned(), integer(log.time_unix_nano)),
-                ("observed".to_owned(), integer(log.observed_time_unix_nano)),
-            ];
-            pairs.chain(times).collect()
-        });
-        self.records.lock().unwrap().extend(records);
-        Ok(ExportLogsServiceResponse::default())
-    }
-}
-
-pub(crate) fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
-    match record.get(name)? {
-        Value::StringValue(text) => Some(text),
-        other => panic!("{name}: {other:?}"),
-    }
-}
-
-pub(crate) fn number(record: &Record, name: &str) -> u64 {
-    match record.get(name) {
-        Some(Value::IntValue(number)) => u64::try_from(*number).unwrap(),
-        other => panic!("{name}: {other:?}"),
-    }
-}
 
 pub(crate) fn settings(files: &[PathBuf], speed: Speed) -> ReplaySettings {
     ReplaySettings {
@@ -80,8 +31,7 @@ pub(crate) async fn export(
     let target = Arc::clone(&receiver) as Arc<dyn LogsTarget>;
     let stop = CancellationToken::new();
     let exported = replay::export(Config::default(), settings, target, stop).await;
-    let records = std::mem::take(&mut *receiver.records.lock().unwrap());
-    (exported, records)
+    (exported, receiver.take())
 }
 
 /// Everything that a replay says to an exporter.

@@ -7,7 +7,8 @@ use beaconwatch_exporter::replay::Speed;
 use beaconwatch_schema::flow;
 use serde_json::Value;
 
-use crate::support::{Record, export, number, real, settings, text};
+use crate::receiver::{Record, number, text};
+use crate::support::{export, real, settings};
 
 /// Initiator, other end, transport.
 type Ends = (SocketAddr, SocketAddr, String);
