@@ -94,7 +94,7 @@ pub unsafe fn file(item: *mut FileItem) {
         if flow.is_null() || (*flow).owner.pid != 0 {
             return;
         }
-        owner::take_holder(flow, task as u64);
+        owner::take_holder(flow, task.cast());
         (*flow).protocol = protocol as u8;
         identify(flow, sock as u64, &offsets);
         if protocol as u8 == Protocol::Udp as u8 && (*flow).adopted_ns == 0 {

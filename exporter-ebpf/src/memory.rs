@@ -1,4 +1,7 @@
 //! Reads the kernel's own structures, by offsets from its type information.
+//!
+//! [`member`] copies by a helper, from any address. [`field`] is a plain load, some 20 ns less: it needs a pointer
+//! that the verifier knows the type of (of the current task, of an iterator's item), and leads to such pointers.
 
 use core::ffi::c_void;
 
@@ -33,6 +36,23 @@ pub unsafe fn member<T: Copy + Default>(base: u64, offset: u32) -> T {
     // SAFETY: a local variable.
     unsafe { read(&raw mut value, base + u64::from(offset)) };
     value
+}
+
+/// A member of the kernel structure that `base` points to, at an offset that is constant to the verifier; zero where
+/// the memory is gone.
+///
+/// # Safety
+///
+/// The verifier knows the type behind `base` and checks that it has a member of that size there.
+#[inline(always)]
+pub unsafe fn field<T: Copy>(base: *const c_void, offset: u32) -> T {
+    // SAFETY: the caller's promise. Volatile: the compiler must neither join nor repeat the loads.
+    unsafe {
+        base.cast::<u8>()
+            .add(offset as usize)
+            .cast::<T>()
+            .read_volatile()
+    }
 }
 
 /// Start of the process (not of the thread) that a task belongs to.

@@ -1,29 +1,29 @@
 //! Whose socket it is: read from the current process.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task},
+        generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task_btf},
     },
 };
-use beaconwatch_records::{FLAG_OWN, Owner, TaskOffsets};
+use beaconwatch_records::{FLAG_OWN, TaskOffsets};
 
 use crate::{
     headers,
     maps::{FlowState, own_pid, task_offsets},
-    memory::{member, process_start_ns, read},
+    memory::field,
 };
 
-/// Writes start and name of the process (not of the thread).
+/// A task that the verifier knows as one.
+type Task = *const c_void;
+
 #[inline(always)]
-unsafe fn process(owner: *mut Owner, task: u64, offsets: &TaskOffsets) {
-    // SAFETY: as `read`; `owner` is the caller's.
-    unsafe {
-        let leader: u64 = member(task, offsets.group_leader);
-        (*owner).process_start_ns = member(leader, offsets.start_boottime);
-        read(&raw mut (*owner).comm, leader + u64::from(offsets.comm));
-    }
+fn current_task() -> Task {
+    // SAFETY: the helper has no condition.
+    unsafe { bpf_get_current_task_btf() }.cast()
 }
 
 /// Writes the owner of a socket that the current process is creating.
@@ -36,15 +36,14 @@ pub unsafe fn take_creator(flow: *mut FlowState) {
     // SAFETY: the caller's promise.
     unsafe {
         let owner = &raw mut (*flow).owner;
-        (*owner).pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-        (*owner).uid = bpf_get_current_uid_gid() as u32;
         (*owner).cgroup_id = bpf_get_current_cgroup_id();
         let offsets = task_offsets();
         if offsets.is_complete() {
-            process(owner, bpf_get_current_task(), &offsets);
-        } else {
-            bpf_get_current_comm((&raw mut (*owner).comm).cast(), 16);
+            return task_owner(flow, current_task(), &offsets);
         }
+        (*owner).pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        (*owner).uid = bpf_get_current_uid_gid() as u32;
+        bpf_get_current_comm((&raw mut (*owner).comm).cast(), 16);
         mark_own(flow);
     }
 }
@@ -65,13 +64,10 @@ pub unsafe fn take_connecting(flow: *mut FlowState) {
     }
     // SAFETY: the caller's promise.
     unsafe {
-        let owner = &raw mut (*flow).owner;
-        let task = bpf_get_current_task();
-        let pid: u32 = member(task, offsets.tgid);
-        if pid == (*owner).pid {
-            return;
+        let task = current_task();
+        if field::<u32>(task, offsets.tgid) != (*flow).owner.pid {
+            task_owner(flow, task, &offsets);
         }
-        task_owner(flow, task, &offsets);
     }
 }
 
@@ -79,9 +75,9 @@ pub unsafe fn take_connecting(flow: *mut FlowState) {
 ///
 /// # Safety
 ///
-/// `flow` is valid, `task` a task of the kernel.
+/// `flow` is valid, `task` a task that the verifier knows as one.
 #[inline(always)]
-pub unsafe fn take_holder(flow: *mut FlowState, task: u64) {
+pub unsafe fn take_holder(flow: *mut FlowState, task: *const c_void) {
     let offsets = task_offsets();
     if !offsets.is_complete() {
         return;
@@ -90,16 +86,20 @@ pub unsafe fn take_holder(flow: *mut FlowState, task: u64) {
     unsafe { task_owner(flow, task, &offsets) };
 }
 
+/// Writes what is told of the process (not of the thread).
 #[inline(always)]
-unsafe fn task_owner(flow: *mut FlowState, task: u64, offsets: &TaskOffsets) {
+unsafe fn task_owner(flow: *mut FlowState, task: Task, offsets: &TaskOffsets) {
     // SAFETY: the caller's promise.
     unsafe {
         let owner = &raw mut (*flow).owner;
-        let pid: u32 = member(task, offsets.tgid);
-        (*owner).pid = pid;
-        let cred: u64 = member(task, offsets.cred);
-        (*owner).uid = member(cred, offsets.cred_uid);
-        process(owner, task, offsets);
+        (*owner).pid = field(task, offsets.tgid);
+        let cred: *const c_void = field(task, offsets.cred);
+        (*owner).uid = field(cred, offsets.cred_uid);
+        let leader: Task = field(task, offsets.group_leader);
+        (*owner).process_start_ns = field(leader, offsets.start_boottime);
+        let name = (&raw mut (*owner).comm).cast::<u64>();
+        *name = field(leader, offsets.comm);
+        *name.add(1) = field(leader, offsets.comm + 8);
         mark_own(flow);
     }
 }
@@ -147,13 +147,14 @@ unsafe fn take_handler(flow: *mut FlowState) {
     }
     // SAFETY: the caller's promise.
     unsafe {
-        let task = bpf_get_current_task();
-        let pid: u32 = member(task, offsets.tgid);
+        let task = current_task();
+        let pid: u32 = field(task, offsets.tgid);
         // Without an owner the handler is the best that is known, and told as what it is.
         if pid == 0 || pid == (*flow).owner.pid {
             return;
         }
-        (*flow).adopted_ns = process_start_ns(task, &offsets);
+        let leader: Task = field(task, offsets.group_leader);
+        (*flow).adopted_ns = field(leader, offsets.start_boottime);
         (*flow).handler_pid = pid;
     }
 }
