@@ -21,16 +21,16 @@ pub unsafe fn add(target: *mut u64, value: u64) {
 ///
 /// `target` points to memory that the program may write.
 #[inline(always)]
-pub unsafe fn replace(target: *mut u64, expected: u64, new: u64) -> bool {
+pub unsafe fn replace(target: *mut u32, expected: u32, new: u32) -> bool {
     let found: u64;
-    // SAFETY: the caller's promise, checked by the verifier.
+    // SAFETY: the caller's promise, checked by the verifier. The halves of registers have no class of their own.
     unsafe {
         asm!(
-            "r0 = cmpxchg_64({0} + 0, r0, {1})",
-            in(reg) target,
-            in(reg) new,
-            inlateout("r0") expected => found,
+            "w0 = cmpxchg32_32(r1 + 0, w0, w2)",
+            in("r1") target,
+            in("r2") u64::from(new),
+            inlateout("r0") u64::from(expected) => found,
         );
     }
-    found == expected
+    found as u32 == expected
 }

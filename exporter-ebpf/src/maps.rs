@@ -33,15 +33,15 @@ const MAX_LISTENING: usize = 16_384;
 const MAX_RELEASED: usize = 4_096;
 
 /// The socket has had no flow yet.
-pub const PHASE_NEW: u64 = 0;
+pub const PHASE_NEW: u32 = 0;
 /// The flow lives.
-pub const PHASE_OPEN: u64 = 1;
+pub const PHASE_OPEN: u32 = 1;
 /// One processor writes the start of a flow; the others keep off.
-pub const PHASE_FILLING: u64 = 2;
+pub const PHASE_FILLING: u32 = 2;
 /// The flow's end has been told; a datagram starts another.
-pub const PHASE_ENDED: u64 = 3;
+pub const PHASE_ENDED: u32 = 3;
 /// The socket is closed: nothing starts here any more.
-pub const PHASE_RELEASED: u64 = 4;
+pub const PHASE_RELEASED: u32 = 4;
 
 /// A packet with the FIN flag is still to be looked for (see `tcp`).
 pub const WATCH_FIN: u8 = 1;
@@ -64,7 +64,9 @@ pub struct FlowState {
     /// Boot time less the coarse clock when the flow began (see `clock`).
     pub clock_offset_ns: u64,
     /// A `PHASE_*`; changed by compare-and-exchange where several processors compete.
-    pub phase: u64,
+    pub phase: u32,
+    /// The kernel's tick when the coarse clock was read last (see `clock`).
+    pub tick: u32,
     /// As in [`FlowRecord`].
     pub remote_address: [u64; 2],
     /// As in [`FlowRecord`].

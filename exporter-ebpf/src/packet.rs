@@ -49,9 +49,9 @@ pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
         if (*flow).phase != PHASE_OPEN {
             return;
         }
-        let now = clock::coarse_ns(flow);
+        let now = clock::packet_time(flow);
         if direction == Direction::Sent {
-            activity::segment_sent(skb, flow, now);
+            activity::segment_sent(skb, flow, now.ns);
             if (*flow).watch_handler != 0 {
                 owner::take_sender(skb, flow);
             }
@@ -60,7 +60,7 @@ pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
         }
         let (bytes, packets) = size(skb, Protocol::Tcp);
         count(flow, direction, bytes, packets);
-        (*flow).last_packet_ns = now;
+        clock::note_packet(flow, now);
         if (*flow).look != 0 {
             payload::segment(skb, flow, direction);
         }

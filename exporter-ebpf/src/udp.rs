@@ -105,13 +105,13 @@ pub unsafe fn idle(flow: *const FlowState, now: u64) -> bool {
 unsafe fn known_peer(flow: *mut FlowState, datagram: &Datagram) {
     // SAFETY: the caller's promise.
     unsafe {
-        let now = clock::coarse_ns(flow);
-        if (*flow).phase == PHASE_OPEN && !idle(flow, now) {
+        let now = clock::packet_time(flow);
+        if (*flow).phase == PHASE_OPEN && !idle(flow, now.ns) {
             if datagram.direction == Direction::Sent {
-                activity::payload_sent(flow, now);
+                activity::payload_sent(flow, now.ns);
             }
             count(flow, datagram.direction, datagram.bytes, datagram.packets);
-            (*flow).last_packet_ns = now;
+            clock::note_packet(flow, now);
         } else if claim(flow) {
             start(flow, datagram);
         } else {
