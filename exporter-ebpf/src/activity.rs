@@ -5,32 +5,25 @@
 //! 2^20 ns (about a millisecond) of the coarse clock: a packet in the same unit as the one before costs a
 //! comparison. A datagram or segment sent for the first time is the start of the flow and no activity.
 
-use aya_ebpf::bindings::__sk_buff;
 use beaconwatch_records::{CloseReason, RecordKind};
 
 use crate::{
     clock,
     emit::emit,
-    headers,
     maps::{FlowState, activity_idle_ns},
 };
 
 const UNIT_SHIFT: u32 = 20;
 
-/// Notes a sent TCP packet at a time of the coarse clock.
+/// Whether payload sent at a time of the coarse clock is news.
 ///
 /// # Safety
 ///
-/// `skb` is the program's context, `flow` valid.
+/// `flow` is valid.
 #[inline(always)]
-pub unsafe fn segment_sent(skb: *mut __sk_buff, flow: *mut FlowState, now: u64) {
+pub unsafe fn is_awaited(flow: *const FlowState, now: u64) -> bool {
     // SAFETY: the caller's promise.
-    unsafe {
-        if activity_idle_ns() != 0 && unit(now) != (*flow).sent_at && headers::carries_payload(skb)
-        {
-            payload_sent(flow, now);
-        }
-    }
+    activity_idle_ns() != 0 && unit(now) != unsafe { (*flow).sent_at }
 }
 
 /// Notes payload sent at a time of the coarse clock, before it is counted.

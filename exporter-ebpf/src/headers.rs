@@ -11,9 +11,6 @@ pub const ETH_P_IP: u32 = (0x0800_u16.to_be()) as u32;
 /// IPv4, header of five words: the usual first byte.
 const IPV4_PLAIN: u8 = 0x45;
 const IPV6_HEADER_BYTES: u32 = 40;
-/// No TCP packet without payload is longer: 60 bytes each of IPv4 and TCP header; IPv6 has 40 without
-/// extension headers.
-const LONGEST_HEADERS: u32 = 120;
 /// Extension headers that are walked at most.
 const MOST_EXTENSIONS: u32 = 6;
 
@@ -95,6 +92,28 @@ unsafe fn behind_extensions(skb: *mut __sk_buff, protocol: u8) -> u32 {
     0
 }
 
+/// A byte of the TCP header, and where that header begins.
+#[inline(always)]
+unsafe fn tcp_byte<const AT: u32>(skb: *mut __sk_buff) -> (u32, u8) {
+    // SAFETY: the context; the verifier proves every read to lie inside the packet.
+    unsafe {
+        let start = (*skb).data as usize;
+        let end = (*skb).data_end as usize;
+        if (*skb).protocol == ETH_P_IP {
+            if start + 40 <= end && *(start as *const u8) == IPV4_PLAIN {
+                return (20, *((start + 20 + AT as usize) as *const u8));
+            }
+        } else if start + 60 <= end && *((start + 6) as *const u8) == Protocol::Tcp as u8 {
+            return (
+                IPV6_HEADER_BYTES,
+                *((start + 40 + AT as usize) as *const u8),
+            );
+        }
+        let transport = transport(skb, Protocol::Tcp);
+        (transport, byte(skb, transport + AT))
+    }
+}
+
 /// Offset of what a TCP packet carries; at or past the packet's end when that is nothing.
 ///
 /// # Safety
@@ -102,25 +121,18 @@ unsafe fn behind_extensions(skb: *mut __sk_buff, protocol: u8) -> u32 {
 /// `skb` is the program's context.
 #[inline(always)]
 pub unsafe fn tcp_payload(skb: *mut __sk_buff) -> u32 {
-    // SAFETY: the context; the verifier proves every read to lie inside the packet.
-    unsafe {
-        let start = (*skb).data as usize;
-        let end = (*skb).data_end as usize;
-        if (*skb).protocol == ETH_P_IP && start + 40 <= end && *(start as *const u8) == IPV4_PLAIN {
-            return 20 + u32::from(*((start + 32) as *const u8) >> 4) * 4;
-        }
-        let transport = transport(skb, Protocol::Tcp);
-        transport + u32::from(byte(skb, transport + 12) >> 4) * 4
-    }
+    // SAFETY: the context.
+    let (transport, words) = unsafe { tcp_byte::<12>(skb) };
+    transport + u32::from(words >> 4) * 4
 }
 
-/// Whether a TCP packet carries payload.
+/// Whether a TCP packet has the FIN flag.
 ///
 /// # Safety
 ///
 /// `skb` is the program's context.
 #[inline(always)]
-pub unsafe fn carries_payload(skb: *mut __sk_buff) -> bool {
+pub unsafe fn is_fin(skb: *mut __sk_buff) -> bool {
     // SAFETY: the context.
-    unsafe { (*skb).len > LONGEST_HEADERS || (*skb).len > tcp_payload(skb) }
+    unsafe { tcp_byte::<13>(skb).1 & 1 != 0 }
 }

@@ -2,17 +2,13 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    bindings::__sk_buff,
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task_btf},
-    },
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+    generated::{bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_task_btf},
 };
 use beaconwatch_records::{FLAG_OWN, TaskOffsets};
 
 use crate::{
-    headers,
     maps::{FlowState, own_pid, task_offsets},
     memory::field,
 };
@@ -111,15 +107,13 @@ unsafe fn task_owner(flow: *mut FlowState, task: Task, offsets: &TaskOffsets) {
 ///
 /// # Safety
 ///
-/// `skb` is the program's context, `flow` valid.
-#[inline(never)]
-pub unsafe fn take_sender(skb: *mut __sk_buff, flow: *mut FlowState) {
+/// `flow` is valid, and a packet with payload is being sent.
+#[inline(always)]
+pub unsafe fn take_sender(flow: *mut FlowState) {
     // SAFETY: the caller's promise.
     unsafe {
-        if !flow.is_null() && headers::carries_payload(skb) {
-            (*flow).watch_handler = 0;
-            take_handler(flow);
-        }
+        (*flow).watch_handler = 0;
+        take_handler(flow);
     }
 }
 

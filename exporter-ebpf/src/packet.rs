@@ -50,19 +50,44 @@ pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
             return;
         }
         let now = clock::packet_time(flow);
-        if direction == Direction::Sent {
-            activity::segment_sent(skb, flow, now.ns);
-            if (*flow).watch_handler != 0 {
-                owner::take_sender(skb, flow);
-            }
-        } else if (*flow).state & WATCH_FIN != 0 {
-            look_for_fin(skb, flow);
+        let sent = direction == Direction::Sent;
+        if sent && activity::is_awaited(flow, now.ns)
+            || sent && (*flow).watch_handler != 0
+            || (*flow).look != 0
+        {
+            look_for_payload(skb, flow, direction, now.ns);
+        }
+        if !sent && (*flow).state & WATCH_FIN != 0 && headers::is_fin(skb) {
+            (*flow).state |= SEEN_FIN;
         }
         let (bytes, packets) = size(skb, Protocol::Tcp);
         count(flow, direction, bytes, packets);
         clock::note_packet(flow, now);
+    }
+}
+
+/// Hands a segment with payload to whoever waits for one, before it is counted.
+#[inline(always)]
+unsafe fn look_for_payload(
+    skb: *mut __sk_buff,
+    flow: *mut FlowState,
+    direction: Direction,
+    now: u64,
+) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let offset = headers::tcp_payload(skb);
+        if (*skb).len <= offset {
+            return;
+        }
+        if direction == Direction::Sent {
+            activity::payload_sent(flow, now);
+            if (*flow).watch_handler != 0 {
+                owner::take_sender(flow);
+            }
+        }
         if (*flow).look != 0 {
-            payload::segment(skb, flow, direction);
+            payload::segment(skb, flow, offset, direction);
         }
     }
 }
@@ -108,16 +133,6 @@ pub unsafe fn size(skb: *mut __sk_buff, protocol: Protocol) -> (u64, u64) {
         };
         let headers = u64::from(headers);
         (bytes + (segments - 1) * headers, segments)
-    }
-}
-
-#[inline(always)]
-unsafe fn look_for_fin(skb: *mut __sk_buff, flow: *mut FlowState) {
-    // SAFETY: the context; the verifier checks every access.
-    unsafe {
-        if headers::byte(skb, headers::transport(skb, Protocol::Tcp) + 13) & 1 != 0 {
-            (*flow).state |= SEEN_FIN;
-        }
     }
 }
 

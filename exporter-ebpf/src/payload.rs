@@ -118,19 +118,23 @@ pub unsafe fn begin(flow: *mut FlowState) {
     }
 }
 
-/// Looks at a segment of a flow that is not classified.
+/// Looks at a segment of a flow that is not classified; its payload begins at `offset`.
 ///
 /// # Safety
 ///
 /// `skb` is the program's context, `flow` valid.
 #[inline(never)]
-pub unsafe fn segment(skb: *mut __sk_buff, flow: *mut FlowState, direction: Direction) {
+pub unsafe fn segment(
+    skb: *mut __sk_buff,
+    flow: *mut FlowState,
+    offset: u32,
+    direction: Direction,
+) {
     // SAFETY: the caller's promise; the verifier checks every access.
     unsafe {
         if flow.is_null() {
             return;
         }
-        let offset = headers::tcp_payload(skb);
         let Some(payload) = Payload::behind(skb, offset, direction) else {
             return;
         };
