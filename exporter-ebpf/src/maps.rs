@@ -8,7 +8,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
     helpers::generated::bpf_sk_storage_get,
     macros::btf_map,
 };
@@ -29,6 +29,8 @@ const PROCESS_RING_BYTES: usize = 1 << 20;
 const MAX_PEERS: usize = 65_536;
 /// Listening sockets older than the capture.
 const MAX_LISTENING: usize = 16_384;
+/// Processes whose first connection was told; a power of two.
+pub const TOLD_PROCESSES: usize = 4_096;
 /// Closed sockets whose further peers still wait for their last record.
 const MAX_RELEASED: usize = 4_096;
 
@@ -195,6 +197,10 @@ pub static LISTENING: HashMap<ListenKey, u8, MAX_LISTENING, { BPF_F_NO_PREALLOC 
 /// Closing times of UDP sockets that had entries in [`PEERS`], by cookie.
 #[btf_map]
 pub static RELEASED: LruHashMap<u64, u64, MAX_RELEASED> = LruHashMap::new();
+
+/// Processes whose first connection was told, each at the place that its id ends in (see `tcp`).
+#[btf_map]
+pub static TOLD: Array<u64, TOLD_PROCESSES> = Array::new();
 
 #[btf_map]
 pub static RECORDS: RingBuf<FlowRecord, RING_BYTES> = RingBuf::new();

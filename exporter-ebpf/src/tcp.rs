@@ -1,5 +1,9 @@
 //! TCP: a flow opens at connect or accept and closes with the socket's state.
 //!
+//! It is told once, when it closes; live flows are read by the iterators. Only the first connection of a process is
+//! also told when it opens, so that user space looks at a process while it lives. Which processes were told is
+//! remembered in [`TOLD_PROCESSES`] places: one that was driven out of its place is told again.
+//!
 //! A flow needs four calls: connect (or established, for an accepted socket), the change to
 //! FIN_WAIT1 where the local end closes first, the change to CLOSE, and the packets. Other state
 //! changes return at once.
@@ -16,7 +20,10 @@ use beaconwatch_records::{CloseReason, FLAG_OWN, LossCounter, Protocol, RecordKi
 use crate::{
     address, clock,
     emit::{TcpTotals, emit, emit_tcp_close},
-    maps::{FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, lose},
+    maps::{
+        FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, TOLD, TOLD_PROCESSES, WATCH_FIN,
+        lose,
+    },
     owner, payload, words,
 };
 
@@ -117,11 +124,33 @@ unsafe fn open(ops: *mut bpf_sock_ops, flow: *mut FlowState, role: Role) {
         let now = clock::exact_ns();
         clock::begin(flow, now);
         (*flow).phase = PHASE_OPEN;
-        emit(flow, RecordKind::Open, CloseReason::None, now);
+        if is_first_of_process(flow) {
+            emit(flow, RecordKind::Open, CloseReason::None, now);
+        }
         // Keep what other programs on this socket asked for.
         let flags = (*ops).bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
         if bpf_sock_ops_cb_flags_set(ops, flags as i32) != 0 {
             lose(LossCounter::CloseUnseen);
+        }
+    }
+}
+
+/// Whether the owner's process has not been told yet; it is from then on. A process that executes another program and
+/// so changes its name counts as another. Without an owner there is nothing to look at.
+#[inline(always)]
+unsafe fn is_first_of_process(flow: *const FlowState) -> bool {
+    // SAFETY: the caller's promise; `comm` lies on a multiple of 8.
+    unsafe {
+        let owner = &raw const (*flow).owner;
+        let name = (&raw const (*owner).comm).cast::<u64>();
+        let process = (*owner).process_start_ns ^ *name;
+        let place = (*owner).pid & (TOLD_PROCESSES as u32 - 1);
+        match TOLD.get_ptr_mut(place) {
+            Some(told) if *told != process => {
+                *told = process;
+                true
+            }
+            _ => false,
         }
     }
 }
