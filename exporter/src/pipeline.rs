@@ -284,7 +284,11 @@ impl<S: FlowSource> Collector<S> {
             match step {
                 Step::Apply => self.apply()?,
                 Step::Flush => self.flush()?,
-                Step::Snapshot => self.snapshot()?,
+                // Announces at once what is first seen here.
+                Step::Snapshot => {
+                    self.snapshot()?;
+                    self.flush()?;
+                }
                 Step::Heartbeat => self.heartbeat()?,
                 Step::Stop => return self.stop(),
             }
@@ -387,17 +391,17 @@ impl<S: FlowSource> Collector<S> {
         self.slices_lost += self.slices.lost() + self.slices.malformed();
     }
 
-    /// Reads owners while they live: an event may be made only when they are gone.
+    /// Reads owners while they live: an event may be made only when they are gone. Any record may be the first of its
+    /// flow; of flows that are known, updates come again and again.
     fn look_up(&mut self, records: &[FlowRecord]) {
         self.source.take_processes(&mut self.processes);
         for process in self.processes.drain(..) {
             self.owners.note(&process);
         }
-        for record in records
-            .iter()
-            .filter(|record| record.kind == RecordKind::Open as u8)
-        {
-            self.owners.find(&record.owner);
+        for record in records {
+            if record.kind != RecordKind::Update as u8 || !self.table.knows(record) {
+                self.owners.find(&record.owner);
+            }
         }
     }
 

@@ -8,7 +8,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RecordKind {
-    /// The flow began: a connect was sent, a connection accepted, or a first datagram seen.
+    /// The flow began: a first datagram was seen, or of a process's first TCP flow, a connect sent or a connection
+    /// accepted. Other TCP flows have no such record.
     Open = 1,
     /// The flow lives; counters as of `time_ns`.
     Update = 2,

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use beaconwatch_records::{FLOW_RECORD_BYTES, FlowRecord, RecordKind};
+use beaconwatch_records::{FLOW_RECORD_BYTES, FlowRecord, Protocol, RecordKind};
 
 use super::{
     CaptureError,
@@ -39,7 +39,7 @@ impl LiveFlows {
         })
     }
 
-    /// Appends a record for each live flow that began at or before `newest_ns`, and for each end.
+    /// Appends a record for each live flow, of UDP only if it began at or before `newest_ns`, and for each end.
     pub(super) fn read(
         &mut self,
         out: &mut Vec<FlowRecord>,
@@ -98,12 +98,14 @@ fn read_records(
 }
 
 fn is_wanted(record: &FlowRecord, newest_ns: u64) -> bool {
-    record.start_ns <= newest_ns || record.kind == RecordKind::Close as u8
+    record.start_ns <= newest_ns
+        || record.protocol == Protocol::Tcp as u8
+        || record.kind == RecordKind::Close as u8
 }
 
 #[cfg(test)]
 mod tests {
-    use beaconwatch_records::{Protocol, Role};
+    use beaconwatch_records::Role;
 
     use super::*;
 
@@ -163,16 +165,20 @@ mod tests {
     }
 
     #[test]
-    fn young_flows_are_left_out_but_their_ends_are_not() {
+    fn young_udp_flows_are_left_out_but_their_ends_and_tcp_are_not() {
+        let udp = |start_ns| FlowRecord {
+            protocol: Protocol::Udp as u8,
+            ..record(start_ns)
+        };
         let end = FlowRecord {
             kind: RecordKind::Close as u8,
-            ..record(9)
+            ..udp(9)
         };
-        let bytes = [record(4), record(5), record(6), end]
+        let bytes = [udp(4), udp(5), udp(6), end, record(7)]
             .map(|record| record.to_bytes())
             .concat();
         let mut found = Vec::new();
         read_records(bytes.as_slice(), &mut found, 5).unwrap();
-        assert_eq!(found, [record(4), record(5), end]);
+        assert_eq!(found, [udp(4), udp(5), end, record(7)]);
     }
 }

@@ -4,7 +4,7 @@
 //! committed as `ebpf/beaconwatch.bpf.o`), attaches it to the root of the cgroup v2 tree and returns
 //! a reader of [`FlowRecord`]s:
 //!
-//! - [`Capture::read`]: openings and ends of flows, in batches, as they happen;
+//! - [`Capture::read`]: beginnings, activity and ends of flows, in batches, as they happen;
 //! - [`Capture::live_flows`]: the counters of every live flow, when asked;
 //! - [`Capture::take_slices`]: the beginnings of what connections carry, for names;
 //! - [`Capture::take_processes`]: what processes execute;
@@ -13,9 +13,12 @@
 //! [`doctor`] says beforehand what this machine lets it do; [`capabilities`] gives up the rights that it is
 //! done with.
 //!
-//! Contract: an [`Open`](beaconwatch_records::RecordKind::Open) comes before any other record of its
-//! flow, a `Close` after every other; counters never fall. Exceptions are counted losses. Nothing of
-//! the traffic is changed or held up. Dropping the capture detaches everything.
+//! Contract: every flow has one `Close`, and that comes after its other records, but for updates that were read
+//! while it ended; counters never fall. UDP flows and sockets older than the capture have an
+//! [`Open`](beaconwatch_records::RecordKind::Open), and of UDP it comes first. A TCP flow has one only if it is the first
+//! of its process (an owner must be looked at while it lives): any other is first told by its close, by activity or
+//! as live, whichever comes first. Exceptions are counted losses. Nothing of the traffic is changed or held up.
+//! Dropping the capture detaches everything.
 //!
 //! Limits: Linux 5.15 or later with BTF and a mounted cgroup v2 tree; flows of sockets in the
 //! captured cgroup only, so not what the host forwards; the owner of an accepted connection is the
@@ -55,7 +58,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     "/ebpf/beaconwatch.bpf.o"
 ));
 
-/// A flow younger than this when the live flows are read is left to the next reading, because its
+/// A UDP flow younger than this when the live flows are read is left to the next reading, because its
 /// opening may still be on its way through the ring buffer.
 const SETTLING_NS: u64 = 10_000_000;
 
@@ -148,8 +151,8 @@ impl Capture {
     /// Appends what waits in the ring buffer, then a record with the present counters of every live
     /// flow (kind `Update`), or with its end for a UDP flow that has fallen idle (kind `Close`).
     ///
-    /// Blocks for about a microsecond per live flow. A flow that opened within the last 10 ms is left
-    /// to the next call, so an opening always comes before its updates.
+    /// Blocks for about a microsecond per live flow. A UDP flow that opened within the last 10 ms is left
+    /// to the next call, so its opening always comes before its updates.
     pub fn live_flows(&mut self, out: &mut Vec<FlowRecord>) -> Result<usize, CaptureError> {
         let before = out.len();
         let newest_ns = clock::boottime_ns()?.saturating_sub(SETTLING_NS);

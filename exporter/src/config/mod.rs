@@ -54,8 +54,8 @@ pub struct Config {
     /// A living flow whose counters changed is reported this often.
     #[serde_as(as = "DurationSecondsWithFrac<f64>")]
     pub update_interval_s: Duration,
-    /// The kernel's live flows are read this often: how late the end of an idle UDP flow or an update
-    /// can be.
+    /// The kernel's live flows are read this often: how late the end of an idle UDP flow, an update, or the start of
+    /// a TCP connection that lives on can be.
     #[serde_as(as = "DurationSecondsWithFrac<f64>")]
     pub snapshot_interval_s: Duration,
     /// When there was nothing to send for this long, a heartbeat is sent. Keep it well below

@@ -166,6 +166,12 @@ impl FlowTable {
         }
     }
 
+    /// Whether the flow of this record lives, as far as it was told.
+    #[must_use]
+    pub fn knows(&self, record: &FlowRecord) -> bool {
+        self.flows.contains_key(&FlowId::of(self.boot, record))
+    }
+
     /// Takes a whole snapshot of the kernel's live flows: besides what each record says, flows that it
     /// misses twice in a row have ended.
     pub fn apply_snapshot(

@@ -256,8 +256,9 @@ async fn every_record_that_a_full_ring_refuses_is_counted() {
     watch.live();
     let closed_late = watch.of(port).len() as u64;
     let lost = watch.capture.loss(LossCounter::RingFull).unwrap();
-    assert_eq!(closed_late + lost, 8000, "{closed_late} told");
-    assert!(lost > 7000, "64 KiB hold 341 records, {lost} lost");
+    // Two ends of each, and the beginning of the process's first.
+    assert_eq!(closed_late + lost, 4001, "{closed_late} told");
+    assert!(lost > 3500, "64 KiB hold 341 records, {lost} lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,9 +274,9 @@ async fn a_capture_of_one_cgroup_sees_only_its_sockets() {
                 && count(records, RecordKind::Close, Role::Server) == 2000
         })
         .await;
-    assert_eq!(records.len(), 8000);
+    assert_eq!(records.len(), 4001);
     assert_eq!(watch.of(ports[1]).len(), 0);
-    assert_eq!(watch.all().len(), 8000, "nothing else lives in the cgroup");
+    assert_eq!(watch.all().len(), 4001, "nothing else lives in the cgroup");
     programs.into_iter().for_each(Program::finish);
 }
 

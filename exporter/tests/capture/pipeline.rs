@@ -156,6 +156,37 @@ async fn activity_in_a_kept_open_connection_is_told_with_what_was_exchanged() {
     assert_eq!(deltas, number(&end, flow::SOURCE_BYTES));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_lives_on_is_announced_with_the_next_reading_of_the_live_flows() {
+    let namespace = Namespace::new();
+    let mut config = Config::default();
+    config.snapshot_interval_s = Duration::from_secs(2);
+    // Nothing else announces.
+    config.flush_interval_s = Duration::from_mins(2);
+    let mut running = Running::start(&namespace, config);
+    let mut program = namespace.python(
+        "import socket\n\
+         server = socket.create_server(('127.0.0.1', 0))\n\
+         ends = [socket.create_connection(server.getsockname()) for _ in range(2)]\n\
+         print(ends[1].getsockname()[1], flush=True)\n\
+         input()\n",
+    );
+    let second = u64::from(program.port());
+    let start = running
+        .until(|record| {
+            number(record, flow::SOURCE_PORT) == second
+                && text(record, flow::ROLE) == Some(flow::ROLE_CLIENT)
+        })
+        .await;
+    assert_eq!(text(&start, flow::EVENT), Some(flow::EVENT_START));
+    assert_eq!(number(&start, flow::RECORD_NUMBER), 0);
+    let delay_ns = number(&start, "observed") - number(&start, "time");
+    // A busy machine may be late; the flush would be later by far.
+    assert!(delay_ns < 10_000_000_000, "{delay_ns}");
+    program.finish();
+    running.finish().await;
+}
+
 /// A process that lives for a connection only, by a link, and one that was born of it and executes nothing.
 const SOON_GONE: &str = "import os, socket, sys\n\
     if len(sys.argv) > 1:\n\

@@ -1,6 +1,6 @@
 //! A whole exporter that captures this machine, with a receiver in the same process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use beaconwatch_exporter::{Config, Counters, Exporter, LogsTarget};
 use beaconwatch_schema::flow;
@@ -17,6 +17,7 @@ pub(crate) struct Running {
     namespace: String,
     stop: CancellationToken,
     exporter: tokio::task::JoinHandle<Counters>,
+    records: Vec<Record>,
 }
 
 impl Running {
@@ -31,25 +32,45 @@ impl Running {
             namespace: namespace.cookie.to_string(),
             stop,
             exporter: tokio::spawn(async move { exporter.run(stopped).await.unwrap() }),
+            records: Vec::new(),
         }
     }
 
+    /// Waits for a record of the namespace's flows that is wanted; returns the first.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Record) -> bool) -> Record {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            self.receive();
+            if let Some(found) = self.records.iter().find(|record| wanted(record)) {
+                return found.clone();
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not told in time: {:#?}",
+                self.records
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn receive(&mut self) {
+        let of_namespace =
+            |record: &Record| text(record, flow::NETWORK_NAMESPACE) == Some(&self.namespace);
+        let received = self.receiver.take().into_iter();
+        self.records.extend(received.filter(of_namespace));
+    }
+
     /// Stops the exporter and returns what it said of the namespace's flows.
-    pub(crate) async fn finish(self) -> Vec<Record> {
+    pub(crate) async fn finish(mut self) -> Vec<Record> {
         self.stop.cancel();
-        let counters = self.exporter.await.unwrap();
+        let counters = (&mut self.exporter).await.unwrap();
         let lost: Vec<_> = counters
             .losses
             .iter()
             .filter(|(_, lost)| *lost > 0)
             .collect();
         assert!(lost.is_empty(), "{lost:?}");
-        let of_namespace =
-            |record: &Record| text(record, flow::NETWORK_NAMESPACE) == Some(&self.namespace);
-        self.receiver
-            .take()
-            .into_iter()
-            .filter(of_namespace)
-            .collect()
+        self.receive();
+        self.records
     }
 }

@@ -22,6 +22,13 @@ fn both_closed(records: &[FlowRecord]) -> bool {
         && count(records, RecordKind::Close, Role::Server) == 1
 }
 
+fn opened(records: &[FlowRecord]) -> usize {
+    [Role::Client, Role::Server]
+        .map(|role| count(records, RecordKind::Open, role))
+        .into_iter()
+        .sum()
+}
+
 /// Sends `request`, answers `response`; the client closes first. Returns the client's port.
 fn exchange(server: &TcpListener, host: IpAddr, request: usize, response: usize) -> u16 {
     let address = SocketAddr::new(host, server.local_addr().unwrap().port());
@@ -52,18 +59,17 @@ async fn a_connection_is_seen_from_both_ends(listen: IpAddr, host: IpAddr) {
     let port = server.local_addr().unwrap().port();
     let client_port = exchange(&server, host, 1_000, 300_000);
     let records = watch.until(port, both_closed).await;
-    assert_eq!(
-        records.len(),
-        4,
-        "two ends, each opened and closed: {records:#?}"
+    assert!(
+        opened(&records) <= 1,
+        "only the first of this process is told when it opens: {records:#?}"
     );
+    assert_eq!(records.len(), 2 + opened(&records), "{records:#?}");
     for (role, local, remote, sent, received) in [
         (Role::Client, client_port, port, 1_000, 300_000),
         (Role::Server, port, client_port, 300_000, 1_000),
     ] {
-        let open = only(&records, RecordKind::Open, role);
         let close = only(&records, RecordKind::Close, role);
-        for record in [open, close] {
+        for record in records.iter().filter(|record| record.role == role as u8) {
             assert_eq!((record.local_port, record.remote_port), (local, remote));
             assert_eq!(record.local_address, mapped(host));
             assert_eq!(record.remote_address, mapped(host));
@@ -74,9 +80,12 @@ async fn a_connection_is_seen_from_both_ends(listen: IpAddr, host: IpAddr) {
                 "the sockets of this process are its own"
             );
             assert_eq!(record.flags & FLAG_START_INFERRED, 0);
+            assert_eq!(
+                (record.cookie, record.start_ns),
+                (close.cookie, close.start_ns)
+            );
         }
-        assert_eq!((open.cookie, open.start_ns), (close.cookie, close.start_ns));
-        assert!(open.start_ns <= close.last_packet_ns && close.last_packet_ns <= close.time_ns);
+        assert!(close.start_ns <= close.last_packet_ns && close.last_packet_ns <= close.time_ns);
         assert_eq!(close.established, 1);
         assert_ne!(close.flags & FLAG_TCP_TOTALS, 0);
         assert_eq!(
@@ -135,7 +144,12 @@ async fn a_refused_connect_is_a_client_flow_that_was_refused() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     let closed = |records: &[FlowRecord]| count(records, RecordKind::Close, Role::Client) == 1;
     let records = watch.until(port, closed).await;
-    assert_eq!(records.len(), 2, "no server flow: {records:#?}");
+    assert!(
+        records
+            .iter()
+            .all(|record| record.role == Role::Client as u8),
+        "no server flow: {records:#?}"
+    );
     let close = only(&records, RecordKind::Close, Role::Client);
     assert_eq!(close.close_reason, CloseReason::Refused as u8);
     assert_eq!(close.established, 0);
@@ -170,7 +184,10 @@ async fn a_connect_without_an_answer_that_is_given_up_had_no_reply() {
     let mut program = unanswered(&namespace);
     let port = program.port();
     let opened = watch.until(port, |records| !records.is_empty()).await;
-    assert!(is(&opened[0], RecordKind::Open, Role::Client));
+    assert!(
+        is(&opened[0], RecordKind::Open, Role::Client),
+        "a process's first connection is told at once"
+    );
     program.finish();
     let records = watch.until(port, |records| records.len() == 2).await;
     let close = only(&records, RecordKind::Close, Role::Client);
@@ -290,7 +307,6 @@ async fn two_thousand_short_connections_are_two_thousand_flows_of_each_role() {
         flows.sort_unstable();
         flows.dedup();
         assert_eq!(flows.len(), 2000, "{role:?}");
-        assert_eq!(count(&records, RecordKind::Open, role), 2000, "{role:?}");
         let closes = records
             .iter()
             .filter(|record| is(record, RecordKind::Close, role));
@@ -302,7 +318,9 @@ async fn two_thousand_short_connections_are_two_thousand_flows_of_each_role() {
         });
         assert_eq!((sent, received), (payload, payload), "{role:?}");
     }
-    assert_eq!(records.len(), 8000);
+    // Another process may drive this one out of its place among those that were told.
+    assert!((1..10).contains(&opened(&records)), "one process");
+    assert_eq!(records.len(), 4000 + opened(&records), "nothing else");
     assert_eq!(watch.capture.losses().unwrap(), [0; LOSS_COUNTERS as usize]);
     assert_eq!(watch.capture.malformed(), 0);
 }
@@ -328,19 +346,24 @@ async fn a_flow_names_process_user_cgroup_and_network_namespace() {
          input()\n",
     );
     let port = program.port();
-    let records = watch.until(port, |records| records.len() == 2).await;
+    let records = watch
+        .until_live(port, |records| {
+            count(records, RecordKind::Update, Role::Server) >= 1
+                && count(records, RecordKind::Update, Role::Client) >= 1
+        })
+        .await;
     let pid = program.pid();
     let cgroup = cgroup_of(pid);
-    for role in [Role::Client, Role::Server] {
-        let open = only(&records, RecordKind::Open, role);
-        assert_eq!(open.owner.pid, pid);
-        assert_eq!(open.owner.uid, 65534);
-        assert_eq!(&open.owner.comm[..8], b"python3\0");
-        assert_eq!(open.owner.cgroup_id, cgroup);
-        assert_eq!(open.owner.process_start_ns / 10_000_000, start_ticks(pid));
-        assert_eq!(open.netns_cookie, namespace.cookie);
-        assert_ne!(open.netns_cookie, namespace::own_cookie().unwrap());
-        assert_eq!(open.flags & FLAG_OWN, 0);
+    assert_eq!(count(&records, RecordKind::Open, Role::Client), 1);
+    for record in &records {
+        assert_eq!(record.owner.pid, pid);
+        assert_eq!(record.owner.uid, 65534);
+        assert_eq!(&record.owner.comm[..8], b"python3\0");
+        assert_eq!(record.owner.cgroup_id, cgroup);
+        assert_eq!(record.owner.process_start_ns / 10_000_000, start_ticks(pid));
+        assert_eq!(record.netns_cookie, namespace.cookie);
+        assert_ne!(record.netns_cookie, namespace::own_cookie().unwrap());
+        assert_eq!(record.flags & FLAG_OWN, 0);
     }
     program.finish();
 }
@@ -472,49 +495,76 @@ async fn who_is_left_with_a_passed_socket_is_the_handler() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn live_flows_tell_growing_counters_after_the_opening() {
+async fn live_flows_are_told_at_once_and_with_growing_counters() {
     let mut watch = Watch::tcp();
     let server = TcpListener::bind((LOCALHOST, 0)).unwrap();
     let port = server.local_addr().unwrap().port();
     let mut client = TcpStream::connect((LOCALHOST, port)).unwrap();
     let (mut accepted, _) = server.accept().unwrap();
-    let updates = |records: &[FlowRecord]| count(records, RecordKind::Update, Role::Client);
-    let first = watch
-        .until_live(port, |records| updates(records) >= 1)
-        .await;
+    watch.live();
+    let first = watch.of(port);
     client.write_all(&[0; 5000]).unwrap();
     accepted.read_exact(&mut [0; 5000]).unwrap();
-    let seen = updates(&first);
+    let received = |record: &FlowRecord| {
+        is(record, RecordKind::Update, Role::Server) && record.counters.bytes_received > 5000
+    };
     let records = watch
-        .until_live(port, |records| updates(records) > seen)
+        .until_live(port, |records| records.iter().any(received))
         .await;
     for role in [Role::Client, Role::Server] {
-        let of_role: Vec<_> = records
+        only(&first, RecordKind::Update, role);
+        let updates: Vec<_> = records
             .iter()
-            .filter(|record| record.role == role as u8)
+            .filter(|record| is(record, RecordKind::Update, role))
             .collect();
-        assert_eq!(
-            of_role[0].kind,
-            RecordKind::Open as u8,
-            "the opening comes first"
-        );
         assert!(
-            of_role[1..]
-                .iter()
-                .all(|record| record.kind == RecordKind::Update as u8)
-        );
-        assert!(
-            of_role
+            updates
                 .windows(2)
                 .all(|pair| pair[0].time_ns <= pair[1].time_ns)
         );
-        assert!(of_role[1..].iter().all(|record| record.established == 1));
-        let (first, last) = (of_role[1], of_role[of_role.len() - 1]);
+        assert!(updates.iter().all(|record| record.established == 1));
+        let (first, last) = (updates[0], updates[updates.len() - 1]);
         let bytes =
             |record: &FlowRecord| record.counters.bytes_sent + record.counters.bytes_received;
         assert!(bytes(last) >= bytes(first) + 5000, "{role:?}");
         assert_eq!((first.cookie, first.start_ns), (last.cookie, last.start_ns));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_process_the_first_connection_is_told_when_it_opens_and_after_a_new_name_again() {
+    let namespace = Namespace::new();
+    let mut watch = Watch::tcp().inside(&namespace);
+    let mut program = namespace.python(
+        "import socket\n\
+         server = socket.create_server(('127.0.0.1', 0))\n\
+         ends = []\n\
+         def connect():\n\
+         \tends.append(socket.create_connection(server.getsockname()))\n\
+         \tends.append(server.accept()[0])\n\
+         \treturn ends[-2].getsockname()[1]\n\
+         first = connect()\n\
+         second = connect()\n\
+         open('/proc/self/comm', 'w').write('another')\n\
+         third = connect()\n\
+         print(server.getsockname()[1], first, second, third, flush=True)\n\
+         input()\n",
+    );
+    let numbers = program.numbers();
+    let [port, first, second, third] = numbers[..] else {
+        panic!("{numbers:?}")
+    };
+    let port = u16::try_from(port).unwrap();
+    let live = |records: &[FlowRecord]| count(records, RecordKind::Update, Role::Server) >= 3;
+    let records = watch.until_live(port, live).await;
+    let opened: Vec<u64> = records
+        .iter()
+        .filter(|record| is(record, RecordKind::Open, Role::Client))
+        .map(|record| u64::from(record.local_port))
+        .collect();
+    assert!(opened.contains(&first) && opened.contains(&third));
+    assert!(!opened.contains(&second), "{opened:?}");
+    program.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,6 +120,50 @@ fn a_flow_that_ends_before_it_is_announced_is_one_event() {
 }
 
 #[test]
+fn a_flow_whose_close_is_all_that_is_told_is_one_event() {
+    let mut table = table();
+    let events = apply(&mut table, &[record(RecordKind::Close, 1, 3, 700)]);
+    assert_eq!(shape(&events), [(FlowEventKind::End, 0)]);
+    assert_eq!(events[0].delta.bytes_sent, 700);
+    assert_eq!(events[0].time_unix_ns - events[0].start_unix_ns, 3 * SECOND);
+    assert!(announce(&mut table).is_empty());
+}
+
+#[test]
+fn a_flow_that_is_first_seen_alive_starts_when_it_began() {
+    let mut table = table();
+    let first = record(RecordKind::Update, 1, 4, 600);
+    assert!(!table.knows(&first));
+    assert!(snapshot(&mut table, &[first]).is_empty());
+    assert!(table.knows(&first));
+    let start = announce(&mut table);
+    assert_eq!(shape(&start), [(FlowEventKind::Start, 0)]);
+    assert_eq!(start[0].time_unix_ns, start[0].start_unix_ns);
+    assert_eq!(start[0].delta.bytes_sent, 600);
+    let end = apply(&mut table, &[record(RecordKind::Close, 1, 9, 700)]);
+    assert_eq!(shape(&end), [(FlowEventKind::End, 1)]);
+    assert_eq!(end[0].start_unix_ns, start[0].start_unix_ns);
+    assert_eq!(end[0].delta.bytes_sent, 100);
+}
+
+#[test]
+fn a_flow_that_is_first_seen_by_activity_starts_before_it() {
+    let mut table = table();
+    assert!(apply(&mut table, &[record(RecordKind::Activity, 1, 2, 600)]).is_empty());
+    let start = announce(&mut table);
+    assert_eq!(shape(&start), [(FlowEventKind::Start, 0)]);
+    assert_eq!(start[0].time_unix_ns, start[0].start_unix_ns);
+    let events = apply(&mut table, &[record(RecordKind::Close, 1, 3, 700)]);
+    let numbers: Vec<u32> = events.iter().map(|event| event.number).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert!(matches!(
+        events[0].kind,
+        FlowEventKind::Activity { exchanged } if exchanged.bytes_sent == 100
+    ));
+    assert_eq!(events[1].kind, FlowEventKind::End);
+}
+
+#[test]
 fn a_flow_that_outlives_the_announcement_has_a_start_and_an_end() {
     let mut table = table();
     apply(&mut table, &[record(RecordKind::Open, 1, 0, 60)]);
