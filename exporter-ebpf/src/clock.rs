@@ -5,14 +5,15 @@
 //! suspends, so each flow keeps its distance to boot time as of its start: within a flow, time goes on
 //! from there, and a suspended host lets no UDP flow fall idle.
 //!
-//! To call for the coarse clock still costs 25 ns, to look at the number of the tick one: so a flow keeps the number,
-//! and the clock is read by its first packet in each tick.
+//! To call for the coarse clock still costs 25 ns, to look at the number of the tick one: so it is read once a tick, for all
+//! flows, and a flow keeps the number of the tick that its time is of. The number changes a little before the clock, so
+//! a time may be two ticks old.
 
 use aya_ebpf::helpers::generated::{
     bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns,
 };
 
-use crate::maps::FlowState;
+use crate::maps::{COARSE, FlowState};
 
 /// Boot time.
 #[inline(always)]
@@ -23,9 +24,27 @@ pub fn exact_ns() -> u64 {
 
 /// Number of the kernel's tick.
 #[inline(always)]
-fn tick() -> u32 {
+fn tick() -> u64 {
     // SAFETY: reads a variable.
-    unsafe { bpf_jiffies64() as u32 }
+    unsafe { bpf_jiffies64() }
+}
+
+/// The coarse clock in this tick.
+#[inline(always)]
+fn coarse_at(tick: u64) -> u64 {
+    let Some(last) = COARSE.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: the map's value. Whoever sees the new tick sees the new time, or at worst that of the tick before.
+    unsafe {
+        if (&raw const (*last).tick).read_volatile() == tick {
+            return (&raw const (*last).ns).read_volatile();
+        }
+        let now = bpf_ktime_get_coarse_ns();
+        (&raw mut (*last).ns).write_volatile(now);
+        (&raw mut (*last).tick).write_volatile(tick);
+        now
+    }
 }
 
 /// Lets the time of `flow` begin at `now`, which is boot time.
@@ -37,9 +56,10 @@ fn tick() -> u32 {
 pub unsafe fn begin(flow: *mut FlowState, now: u64) {
     // SAFETY: the caller's promise.
     unsafe {
+        let tick = tick();
         (*flow).start_ns = now;
-        (*flow).tick = tick();
-        (*flow).clock_offset_ns = now.wrapping_sub(bpf_ktime_get_coarse_ns());
+        (*flow).tick = tick as u32;
+        (*flow).clock_offset_ns = now.wrapping_sub(coarse_at(tick));
     }
 }
 
@@ -53,7 +73,7 @@ pub unsafe fn begin_by_fine(flow: *mut FlowState, now: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         (*flow).start_ns = now;
-        (*flow).tick = tick();
+        (*flow).tick = tick() as u32;
         (*flow).clock_offset_ns = now.wrapping_sub(bpf_ktime_get_ns());
     }
 }
@@ -75,15 +95,18 @@ pub unsafe fn packet_time(flow: *const FlowState) -> PacketTime {
     let tick = tick();
     // SAFETY: the caller's promise.
     let ns = unsafe {
-        if tick != (*flow).tick {
-            coarse_ns(flow)
+        if tick as u32 != (*flow).tick {
+            coarse_at(tick).wrapping_add((*flow).clock_offset_ns)
         } else if (*flow).last_packet_ns != 0 {
             (*flow).last_packet_ns
         } else {
             (*flow).start_ns
         }
     };
-    PacketTime { ns, tick }
+    PacketTime {
+        ns,
+        tick: tick as u32,
+    }
 }
 
 /// Notes the time of a packet of `flow`.
@@ -108,7 +131,7 @@ pub unsafe fn note_packet(flow: *mut FlowState, time: PacketTime) {
 #[inline(always)]
 pub unsafe fn coarse_ns(flow: *const FlowState) -> u64 {
     // SAFETY: the caller's promise.
-    unsafe { bpf_ktime_get_coarse_ns().wrapping_add((*flow).clock_offset_ns) }
+    unsafe { coarse_at(tick()).wrapping_add((*flow).clock_offset_ns) }
 }
 
 /// The time within `flow`, exactly: iterators may not read the coarse clock.

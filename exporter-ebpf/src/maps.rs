@@ -202,6 +202,19 @@ pub static RELEASED: LruHashMap<u64, u64, MAX_RELEASED> = LruHashMap::new();
 #[btf_map]
 pub static TOLD: Array<u64, TOLD_PROCESSES> = Array::new();
 
+/// The coarse clock as it was read last.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CoarseTime {
+    /// The kernel's tick then.
+    pub tick: u64,
+    /// What it showed.
+    pub ns: u64,
+}
+
+#[btf_map]
+pub static COARSE: Array<CoarseTime, 1> = Array::new();
+
 #[btf_map]
 pub static RECORDS: RingBuf<FlowRecord, RING_BYTES> = RingBuf::new();
 
