@@ -66,6 +66,10 @@ pub fn socket_created(context: SockContext) -> i32 {
             let flow = SOCKETS.find_or_make(socket.cast());
             if !flow.is_null() {
                 prepare(socket, flow);
+                if udp {
+                    // Of TCP it is made when the flow opens: a listener needs none.
+                    (*flow).cookie = bpf_get_socket_cookie(socket.cast());
+                }
             }
         }
     }
@@ -77,7 +81,6 @@ unsafe fn prepare(socket: *mut bpf_sock, flow: *mut FlowState) {
     // SAFETY: the caller's promise; the verifier checks every access.
     unsafe {
         (*flow).protocol = (*socket).protocol as u8;
-        (*flow).cookie = bpf_get_socket_cookie(socket.cast());
         (*flow).netns_cookie = bpf_get_netns_cookie(socket.cast());
         owner::take_creator(flow);
     }

@@ -125,7 +125,7 @@ unsafe fn open(ops: *mut bpf_sock_ops, flow: *mut FlowState, role: Role) {
         clock::begin(flow, now);
         (*flow).phase = PHASE_OPEN;
         if is_first_of_process(flow) {
-            emit(flow, RecordKind::Open, CloseReason::None, now);
+            tell_opened(flow, now);
         }
         // Keep what other programs on this socket asked for.
         let flags = (*ops).bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG;
@@ -152,6 +152,15 @@ unsafe fn is_first_of_process(flow: *const FlowState) -> bool {
             }
             _ => false,
         }
+    }
+}
+
+/// Rare, so not in the way of the others.
+#[inline(never)]
+unsafe fn tell_opened(flow: *const FlowState, now: u64) {
+    if !flow.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { emit(flow, RecordKind::Open, CloseReason::None, now) };
     }
 }
 
