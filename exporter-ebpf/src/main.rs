@@ -12,10 +12,10 @@
 //! | `existing_owners`, `existing_tcp` | `iter/*` | find the sockets that were there before, once |
 //! | `process_executes`, `process_is_born` | `tp_btf` | tell what processes execute |
 //!
-//! Output are `FlowRecord`s: open and close through a ring buffer, live counters through the
-//! iterators. What cannot be told is counted (`LossCounter`). No program changes or drops traffic.
+//! Output are `FlowRecord`s: closes, activity and some openings (see `tcp`) through a ring buffer, live flows
+//! through the iterators. What cannot be told is counted (`LossCounter`). No program changes or drops traffic.
 //!
-//! Oldest kernel: 5.15, because `bpf_get_netns_cookie` came to socket operation programs there.
+//! Oldest kernel: 5.15, which gave socket programs `bpf_get_netns_cookie` and `bpf_get_current_task_btf`.
 //! Limits: little-endian; the owner of an accepted connection is who created the listener, its handler who
 //! answers.
 #![no_std]

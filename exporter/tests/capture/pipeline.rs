@@ -159,10 +159,12 @@ async fn activity_in_a_kept_open_connection_is_told_with_what_was_exchanged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_lives_on_is_announced_with_the_next_reading_of_the_live_flows() {
     let namespace = Namespace::new();
-    let mut config = Config::default();
-    config.snapshot_interval_s = Duration::from_secs(2);
-    // Nothing else announces.
-    config.flush_interval_s = Duration::from_mins(2);
+    let config = Config {
+        snapshot_interval_s: Duration::from_secs(2),
+        // Nothing else announces.
+        flush_interval_s: Duration::from_mins(2),
+        ..Config::default()
+    };
     let mut running = Running::start(&namespace, config);
     let mut program = namespace.python(
         "import socket\n\
