@@ -403,6 +403,11 @@ impl Flow {
         if known.owner.pid == 0 {
             known.owner = news.owner;
         }
+        // Known later than the opening, and the last user later still.
+        if news.handler_pid != 0 && news.time_ns >= known.time_ns {
+            known.handler_pid = news.handler_pid;
+            known.handler_start_ns = news.handler_start_ns;
+        }
         if known.netns_cookie == 0 {
             known.netns_cookie = news.netns_cookie;
         }

@@ -103,6 +103,31 @@ fn shape(events: &[FlowEvent]) -> Vec<(FlowEventKind, u32)> {
 }
 
 #[test]
+fn a_handler_that_comes_with_later_records_is_told_and_the_last_one_stays() {
+    let handled = |kind, seconds, handler_pid| FlowRecord {
+        handler_pid,
+        handler_start_ns: u64::from(handler_pid) * SECOND,
+        ..record(kind, 1, seconds, 100)
+    };
+    let mut table = table();
+    let mut events = Vec::new();
+    table.apply(&handled(RecordKind::Open, 0, 0), STEP, &mut events);
+    table.announce(&mut events);
+    table.apply(&handled(RecordKind::Activity, 70, 8), STEP, &mut events);
+    // Read before the other, and applied after it.
+    table.apply(&handled(RecordKind::Update, 60, 7), STEP, &mut events);
+    table.apply(&handled(RecordKind::Close, 80, 9), STEP, &mut events);
+    let handlers: Vec<(u32, u64)> = events
+        .iter()
+        .map(|event| (event.record.handler_pid, event.record.handler_start_ns))
+        .collect();
+    let last = handlers.last();
+    assert_eq!(handlers.first(), Some(&(0, 0)));
+    assert_eq!(last, Some(&(9, 9 * SECOND)));
+    assert!(!handlers.contains(&(7, 7 * SECOND)));
+}
+
+#[test]
 fn a_flow_that_ends_before_it_is_announced_is_one_event() {
     let mut table = table();
     let events = apply(
