@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Capture this host's traffic, find beacons in it, keep state and findings
-    Run(DetectArguments),
+    Run(RunArguments),
     /// Receive flows over OTLP and find beacons in them (the sidecar alone)
     Detect(DetectArguments),
     /// Capture this host's flows and send them over OTLP (the exporter alone)
@@ -153,6 +153,22 @@ pub(crate) struct DetectArguments {
     pub(crate) detector: DetectorArguments,
 }
 
+/// Rights of a program that captures.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct RightsArguments {
+    /// Keep every capability after the start, for ports below 1024, or for files and sockets of other users
+    #[arg(long)]
+    pub(crate) keep_capabilities: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) detect: DetectArguments,
+    #[command(flatten)]
+    pub(crate) rights: RightsArguments,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
     /// Base URL of the OTLP receiver, for flow records and metrics
@@ -161,6 +177,8 @@ pub(crate) struct ExportArguments {
     /// OTLP protocol
     #[arg(long, value_name = "PROTOCOL")]
     pub(crate) protocol: Option<Protocol>,
+    #[command(flatten)]
+    pub(crate) rights: RightsArguments,
     /// Send the flows of captures (pcap, pcapng; also gzip; - is standard input) instead of this host's; needs no rights
     #[arg(long, num_args = 1.., value_name = "FILE", help_heading = "Replay")]
     pub(crate) replay: Vec<PathBuf>,

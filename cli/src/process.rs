@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use beaconwatch_exporter::capture::capabilities::{self, CapabilitySet};
 use beaconwatch_sidecar::StopReport;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +35,16 @@ pub(crate) fn multi_threaded() -> Result<Runtime, Error> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?)
+}
+
+/// A runtime for a capture: its threads have no capability from their beginning, unless all are kept. The main
+/// thread gives up its own once the capture is set up.
+pub(crate) fn for_capture(keep_capabilities: bool) -> Result<Runtime, Error> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if !keep_capabilities {
+        builder.on_thread_start(|| capabilities::give_up_all_but(CapabilitySet::default()));
+    }
+    Ok(builder.enable_all().build()?)
 }
 
 /// A token that the first SIGINT or SIGTERM cancels. Needs a runtime.

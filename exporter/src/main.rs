@@ -196,7 +196,7 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn runtime(keep_capabilities: bool) -> Result<Runtime, Failure> {
     let mut builder = Builder::new_multi_thread();
     if !keep_capabilities {
-        builder.on_thread_start(|| give_up(CapabilitySet::default()));
+        builder.on_thread_start(|| capabilities::give_up_all_but(CapabilitySet::default()));
     }
     Ok(builder.enable_all().build()?)
 }
@@ -226,21 +226,6 @@ fn print_report(report: &doctor::Report, format: Format) {
         Format::Text => println!("{report}"),
         Format::Json => println!("{:#}", report.to_json()),
     }
-}
-
-/// Drops what the calling thread does not need any more. What it cannot drop it keeps: that is said and no
-/// reason to stop, as everything works.
-fn give_up(keep: CapabilitySet) {
-    match capabilities::keep_only(keep) {
-        Ok(kept) => tracing::debug!(capabilities = format!("{kept:016x}"), "capabilities kept"),
-        Err(error) => tracing::warn!(%error, "capabilities cannot be given up"),
-    }
-}
-
-/// Drops what a running capture does not need.
-fn give_up_all_but_needed(hashes: bool) {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    give_up(capabilities::of_running_capture(&release, hashes));
 }
 
 #[expect(clippy::print_stdout, reason = "asked for")]
@@ -277,7 +262,7 @@ async fn export(config: Config, arguments: &Arguments) -> Result<Counters, Failu
     let exporter = Exporter::start(config, target)?;
     // This future runs on the main thread from here to its end, and the collector within it.
     if !arguments.keep_capabilities {
-        give_up_all_but_needed(hashes);
+        capabilities::keep_for_running_capture(hashes);
     }
     tracing::info!(
         endpoint = %connection.endpoint,

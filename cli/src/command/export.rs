@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use beaconwatch_exporter::capture::capabilities;
 use beaconwatch_exporter::config::Overrides;
 use beaconwatch_exporter::otlp::client;
 use beaconwatch_exporter::replay::{self, ReplaySettings};
 use beaconwatch_exporter::{Config, Exporter};
 
-use crate::arguments::ExportArguments;
+use crate::arguments::{ExportArguments, RightsArguments};
 use crate::config::{self, Flags};
 use crate::error::Error;
 use crate::process;
@@ -31,9 +32,10 @@ pub(crate) fn run(file: Option<&Path>, arguments: ExportArguments) -> Result<(),
         speed: arguments.speed,
         host_name: arguments.host_name,
     };
-    let runtime = process::multi_threaded()?;
+    let rights = arguments.rights;
+    let runtime = process::for_capture(rights.keep_capabilities)?;
     if replayed.files.is_empty() {
-        return runtime.block_on(capture(config));
+        return runtime.block_on(capture(config, rights));
     }
     let sent = runtime.block_on(send_captures(config, replayed));
     // Stopped before its end, standard input is still being read.
@@ -48,10 +50,15 @@ async fn send_captures(config: Config, replayed: ReplaySettings) -> Result<(), E
     Ok(())
 }
 
-async fn capture(config: Config) -> Result<(), Error> {
+async fn capture(config: Config, rights: RightsArguments) -> Result<(), Error> {
     let shutdown = process::shutdown_on_signal()?;
     let connection = config.otlp.logs_connection()?;
+    let hashes = config.process.hash;
     let exporter = Exporter::start(config, client::connect(&connection)?)?;
+    // This future runs on the main thread from here to its end, and the collector within it.
+    if !rights.keep_capabilities {
+        capabilities::keep_for_running_capture(hashes);
+    }
     tracing::info!(
         endpoint = %connection.endpoint,
         exporter = exporter.identity().exporter_id,

@@ -1,19 +1,23 @@
 //! `beaconwatch run`: exporter and sidecar in one process, over the same way in that the network uses.
+//!
+//! Rights: the exporter runs on the main thread, which keeps what a running capture needs; everything else, on threads of the
+//! runtime or on those that the sidecar starts from there, has no capability.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use beaconwatch_exporter::capture::capabilities;
 use beaconwatch_exporter::{Counters, ExportError, Exporter, LogsTarget, RunError, Telemetry};
 use beaconwatch_sidecar::destinations::DestinationKind;
 use beaconwatch_sidecar::{Clock, Receiver, Sidecar, StatusSource};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::DetectArguments;
+use crate::arguments::RunArguments;
 use crate::config::{self, Config, Flags};
 use crate::error::Error;
 use crate::process;
@@ -24,30 +28,39 @@ use crate::reload;
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Captures, scores and delivers until a signal comes.
-pub(crate) fn run(file: Option<&Path>, arguments: &DetectArguments) -> Result<(), Error> {
-    let loaded = config::load(file, Flags::detect(arguments))?;
+pub(crate) fn run(file: Option<&Path>, arguments: &RunArguments) -> Result<(), Error> {
+    let loaded = config::load(file, Flags::detect(&arguments.detect))?;
     process::warn_all(loaded.all_warnings());
-    process::multi_threaded()?.block_on(capture_and_detect(file, loaded.flags, loaded.config))
+    let keeps = arguments.rights.keep_capabilities;
+    let runtime = process::for_capture(keeps)?;
+    // Its tasks stay on this thread.
+    let main_thread = LocalSet::new();
+    let working = capture_and_detect(file, loaded.flags, loaded.config, keeps);
+    main_thread.block_on(&runtime, working)
 }
 
 async fn capture_and_detect(
     file: Option<&Path>,
     flags: Flags,
     config: Config,
+    keep_capabilities: bool,
 ) -> Result<(), Error> {
     let shutdown = process::shutdown_on_signal()?;
     // The capture goes first: without the rights for it nothing else needs to begin.
     let target = Arc::new(InProcess::default());
+    let hashes = config.exporter.process.hash;
     let exporter = Exporter::start(config.exporter, Arc::clone(&target) as Arc<dyn LogsTarget>)?;
+    if !keep_capabilities {
+        capabilities::keep_for_running_capture(hashes);
+    }
     let part = Part(exporter.telemetry());
     let places = Places::of(&config.sidecar);
     let settings = config.sidecar.detector.clone();
-    let sidecar =
-        Sidecar::start_with(config.sidecar, Clock::system(), vec![Box::new(part)]).await?;
+    let sidecar = start_sidecar(config.sidecar, part).await?;
     target.connect(sidecar.receiver());
     let reloading = reload::on_hangup(&sidecar, file, flags, shutdown.clone())?;
     let stop_exporter = CancellationToken::new();
-    let mut exporting = tokio::spawn(exporter.run(stop_exporter.clone()));
+    let mut exporting = tokio::task::spawn_local(exporter.run(stop_exporter.clone()));
 
     let mut progress = Progress::new(sidecar.addresses().api, &settings)?;
     if let Err(error) = print_lines(&places.lines(&sidecar)) {
@@ -75,6 +88,14 @@ async fn capture_and_detect(
             Err(Error::Ended("capture"))
         }
     }
+}
+
+/// Starts the sidecar from a thread of the runtime: threads that it starts itself have what that one has, nothing.
+async fn start_sidecar(config: beaconwatch_sidecar::Config, part: Part) -> Result<Sidecar, Error> {
+    let starting =
+        async move { Sidecar::start_with(config, Clock::system(), vec![Box::new(part)]).await };
+    let started = tokio::spawn(starting).await;
+    Ok(started.map_err(|panic| Error::Task(panic.to_string()))??)
 }
 
 /// Why an instance stops.

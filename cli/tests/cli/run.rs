@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use beaconwatch_exporter::capture::capabilities::of_running_capture;
 use serde_json::Value;
 
 use super::*;
@@ -77,10 +78,15 @@ struct Instance {
 
 impl Instance {
     fn start(state: &Path) -> Self {
+        Self::start_with(state, &[])
+    }
+
+    fn start_with(state: &Path, more: &[&str]) -> Self {
         let any = "127.0.0.1:0";
         let mut child = beaconwatch()
             .args(["run", "--state-dir", text(state), "--api-address", any])
             .args(["--grpc-address", any, "--http-address", any])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -162,6 +168,11 @@ fn what_this_host_connects_to_is_seen_and_a_signal_stops_in_order() {
     }
     instance.wait_for(address.port(), 3);
 
+    let (main, others) = permitted(instance.child.id());
+    assert_eq!(main, needed());
+    assert!(others.len() > 4, "{others:x?}");
+    assert!(others.iter().all(|set| *set == 0), "{others:x?}");
+
     let url = instance.url.clone();
     let (code, said) = instance.interrupt();
     assert_eq!(code, Some(0), "{said}");
@@ -174,4 +185,76 @@ fn what_this_host_connects_to_is_seen_and_a_signal_stops_in_order() {
         assert!(said.contains(&words), "{words}: {said}");
     }
     assert!(state.path().join("beaconwatch.redb").exists());
+}
+
+/// Capabilities that threads may use: of the main thread, and of each other one.
+fn permitted(pid: u32) -> (u64, Vec<u64>) {
+    let of = |thread: &str| {
+        let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapPrm:"))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    };
+    let main = pid.to_string();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let others = threads
+        .map(|thread| thread.file_name().into_string().unwrap())
+        .filter(|thread| *thread != main)
+        .filter_map(|thread| of(&thread))
+        .collect();
+    (of(&main).unwrap(), others)
+}
+
+/// What a capture that runs on this kernel needs.
+fn needed() -> u64 {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let set = format!("{:x}", of_running_capture(&release, false));
+    u64::from_str_radix(&set, 16).unwrap()
+}
+
+/// What this test may do itself.
+fn all() -> u64 {
+    permitted(std::process::id()).0
+}
+
+#[test]
+fn every_capability_is_kept_when_that_is_asked_for() {
+    assert!(is_root(), "this test captures: run it as root");
+    let state = tempfile::tempdir().unwrap();
+    let instance = Instance::start_with(state.path(), &["--keep-capabilities"]);
+    let (main, others) = permitted(instance.child.id());
+    assert_ne!(all(), needed());
+    assert_eq!(main, all());
+    assert!(others.iter().all(|set| *set == all()), "{others:x?}");
+    assert_eq!(instance.interrupt().0, Some(0));
+}
+
+#[test]
+fn an_exporter_keeps_what_a_running_capture_needs_on_its_main_thread() {
+    assert!(is_root(), "this test captures: run it as root");
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", receiver.local_addr().unwrap());
+    let start = |more: &[&str]| {
+        let mut command = beaconwatch();
+        command.args(["export", "--endpoint", &endpoint]).args(more);
+        command.env("RUST_LOG", "info");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut err = BufReader::new(child.stderr.take().unwrap());
+        while !said.contains("exporting") {
+            assert_ne!(err.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        let sets = permitted(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        sets
+    };
+    let (main, others) = start(&[]);
+    assert_eq!(main, needed());
+    assert!(
+        !others.is_empty() && others.iter().all(|set| *set == 0),
+        "{others:x?}"
+    );
+    assert_eq!(start(&["--keep-capabilities"]).0, all());
 }

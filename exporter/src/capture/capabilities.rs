@@ -171,6 +171,22 @@ pub fn keep_only(keep: CapabilitySet) -> io::Result<CapabilitySet> {
     Ok(kept)
 }
 
+/// [`keep_only`] for a program that goes on whatever comes of it: what cannot be given up is kept, which is said
+/// in the log and no reason to stop, as everything works.
+pub fn give_up_all_but(keep: CapabilitySet) {
+    match keep_only(keep) {
+        Ok(kept) => tracing::debug!(capabilities = format!("{kept:016x}"), "capabilities kept"),
+        Err(error) => tracing::warn!(%error, "capabilities cannot be given up"),
+    }
+}
+
+/// [`give_up_all_but`] what a capture that runs on this kernel needs: for the thread that polls
+/// [`crate::Exporter::run`], once the capture is set up.
+pub fn keep_for_running_capture(hashes: bool) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    give_up_all_but(of_running_capture(&release, hashes));
+}
+
 /// Takes all but `kept` out of the bounding set, as far as rights allow.
 fn drop_bounding(kept: CapabilitySet) -> io::Result<()> {
     for number in 0..u64::BITS {
