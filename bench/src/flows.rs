@@ -1,4 +1,4 @@
-//! Flow records as the exporter sends them: 29 attributes each, over any number of series.
+//! Flow records as the exporter sends them: 30 attributes each, over any number of series.
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -118,6 +118,10 @@ fn record(sequence: u64, series: u64, start: u64) -> LogRecord {
             number(flow::DESTINATION_PORT, 443),
             text(flow::TRANSPORT, "tcp".to_owned()),
             text(flow::NETWORK_TYPE, "ipv4".to_owned()),
+            text(
+                flow::COMMUNITY_ID,
+                "1:LQU9qZlK+B5F3KDmev6m5PMibrg=".to_owned(),
+            ),
             number(flow::PROCESS_PID, 4711 + series % 20),
             text(flow::PROCESS_EXECUTABLE_NAME, "curl".to_owned()),
             text(flow::PROCESS_EXECUTABLE_PATH, "/usr/bin/curl".to_owned()),

@@ -403,6 +403,10 @@ impl<S: FlowSource> Collector<S> {
                 self.owners.find(&record.owner);
             }
         }
+        for record in records {
+            self.owners
+                .find_handler(record.handler_pid, record.handler_start_ns);
+        }
     }
 
     fn recycle(&mut self, mut records: Vec<FlowRecord>) {
@@ -447,11 +451,15 @@ impl<S: FlowSource> Collector<S> {
             return None;
         }
         let owner = self.owners.find(&event.record.owner);
+        let handler = self
+            .owners
+            .find_handler(event.record.handler_pid, event.record.handler_start_ns);
         self.privacy.hide_record(&mut event.record);
         let content = Content::Flow {
             names,
             own: owner.own || event.record.flags & FLAG_OWN != 0,
             owner,
+            handler,
             event,
         };
         Some(self.next_number(now, content))

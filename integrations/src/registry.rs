@@ -1,7 +1,7 @@
 //! The registry of our attributes and events, as the OpenTelemetry semantic conventions describe theirs.
 //!
 //! Format: the semantic convention schema of OpenTelemetry Weaver (`groups` of `attribute_group` and `event`). Attributes that
-//! the conventions have themselves are referred to, ours are defined.
+//! the conventions have themselves are referred to, the others are defined.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub(crate) fn file() -> (String, String) {
         &[("display_name", "Beaconwatch Attributes")],
     );
     for field in exporter_record::FIELDS.iter().chain(flow::FIELDS) {
-        if field.origin == Origin::Beaconwatch {
+        if field.origin != Origin::OpenTelemetry {
             definition(&mut text, field);
         }
     }

@@ -4,6 +4,7 @@
 //! ports where there are some. Of ICMP type and code stand in their place: a request and its answer are one
 //! flow, a message without an answer is told apart by its direction.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine as _;
@@ -11,6 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 use crate::End;
+
+const VERSION: &[u8; 2] = b"1:";
+/// The version, and base64 of a digest of 20 bytes.
+const TEXT_BYTES: usize = VERSION.len() + 28;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -30,6 +35,40 @@ const ICMPV6_PAIRS: [(u16, u16); 6] = [
     (144, 145),
 ];
 
+/// A community id as text: it lives without an allocation, so that one can be made for every record.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommunityId([u8; TEXT_BYTES]);
+
+impl CommunityId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // The version and base64 are ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    fn of(digest: &[u8]) -> Self {
+        let mut text = [0; TEXT_BYTES];
+        let (version, encoded) = text.split_at_mut(VERSION.len());
+        version.copy_from_slice(VERSION);
+        // The place is as long as the base64 of a digest.
+        let _fits = STANDARD.encode_slice(digest, encoded);
+        Self(text)
+    }
+}
+
+impl fmt::Display for CommunityId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for CommunityId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
 /// The community id of a flow. `protocol` is the IANA number; of ICMP and `ICMPv6` the source's port is the
 /// message's type and the destination's its code; where a protocol has no ports they are passed over.
 ///
@@ -40,27 +79,34 @@ const ICMPV6_PAIRS: [(u16, u16); 6] = [
 /// let end = |address: &str, port| End { address: address.parse().unwrap(), port };
 /// let (client, server) = (end("128.232.110.120", 34_855), end("66.35.250.204", 80));
 /// let expected = "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
-/// assert_eq!(community_id(0, 6, client, server), expected);
-/// assert_eq!(community_id(0, 6, server, client), expected);
+/// assert_eq!(community_id(0, 6, client, server).as_str(), expected);
+/// assert_eq!(community_id(0, 6, server, client).as_str(), expected);
 /// ```
 #[must_use]
-pub fn community_id(seed: u16, protocol: u8, source: End, destination: End) -> String {
+pub fn community_id(seed: u16, protocol: u8, source: End, destination: End) -> CommunityId {
     let (ports, one_way) = ports(protocol, source.port, destination.port);
-    let mut from = (octets(source.address), ports.map(|it| it.0));
-    let mut to = (octets(destination.address), ports.map(|it| it.1));
+    let mut from = (source.address, ports.map(|it| it.0));
+    let mut to = (destination.address, ports.map(|it| it.1));
     if !one_way && from > to {
         std::mem::swap(&mut from, &mut to);
     }
     let mut hash = Sha1::new();
     hash.update(seed.to_be_bytes());
-    hash.update(&from.0);
-    hash.update(&to.0);
+    add_address(&mut hash, from.0);
+    add_address(&mut hash, to.0);
     hash.update([protocol, 0]);
     if let (Some(from), Some(to)) = (from.1, to.1) {
         hash.update(from.to_be_bytes());
         hash.update(to.to_be_bytes());
     }
-    format!("1:{}", STANDARD.encode(hash.finalize()))
+    CommunityId::of(&hash.finalize())
+}
+
+fn add_address(hash: &mut Sha1, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => hash.update(address.octets()),
+        IpAddr::V6(address) => hash.update(address.octets()),
+    }
 }
 
 /// What stands in the place of ports, and whether the order of the ends is kept.
@@ -79,13 +125,6 @@ fn ports(protocol: u8, source: u16, destination: u16) -> (Option<(u16, u16)>, bo
     match other {
         Some(other) => (Some((source, other)), false),
         None => (Some((source, destination)), true),
-    }
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 
@@ -139,7 +178,7 @@ mod tests {
             };
             let (seed, protocol) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
             let ours = community_id(seed, protocol, end(2, 4), end(3, 5));
-            assert_eq!(ours, format!("1:{}", fields[6]), "{row}");
+            assert_eq!(ours.to_string(), format!("1:{}", fields[6]), "{row}");
         }
     }
 }

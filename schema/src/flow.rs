@@ -110,6 +110,8 @@ fields! {
     NETWORK_TYPE = "network.type", Keyword, "", Required, OpenTelemetry,
         "Network layer: ipv4 or ipv6.", "ipv4",
         Ecs "network.type", Cim "protocol_version";
+    COMMUNITY_ID = "network.community_id", Keyword, "", Required, Ecs,
+        "Community ID (version 1, seed 0) of the flow: the same in every tool that makes it, whichever end was seen.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
     SERVER_ADDRESS = "server.address", Keyword, "", Optional, OpenTelemetry,
         "Name of the server, when it is known: what the client asked for (TLS, QUIC, HTTP), else the name that led this process or host to the address (DNS).", "updates.example.org",
         Ecs "destination.domain", Cim "dest_name", Sigma "DestinationHostname";
@@ -149,6 +151,10 @@ fields! {
         Ecs "process.real_user.id" as Keyword, Cim "user", Sigma "User";
     HANDLER_PID = "beaconwatch.process.handler.pid", Long, "", Optional, Beaconwatch,
         "Process that uses the local socket and is not its owner: it accepted the connection from another's listener, or was handed the socket.", "4715";
+    HANDLER_NAME = "beaconwatch.process.handler.name", Keyword, "", Optional, Beaconwatch,
+        "Command name of that process, as the kernel has it (15 characters); of one that was gone, the name that its executable gave it.", "nginx";
+    HANDLER_EXECUTABLE = "beaconwatch.process.handler.executable", Keyword, "", Optional, Beaconwatch,
+        "Executable of that process; ends in ` (deleted)` when the file was removed.", "/usr/sbin/nginx";
     HANDLER_START = "beaconwatch.process.handler.start", Keyword, "", Optional, Beaconwatch,
         "Start of that process, RFC 3339.", "2025-11-22T08:26:31.123456789Z";
     PROCESS_REAL_USER_NAME = "process.real_user.name", Keyword, "", Optional, OpenTelemetry,

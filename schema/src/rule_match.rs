@@ -93,6 +93,8 @@ fields! {
         Cim "dvc";
     MESSAGE = "message", MatchOnlyText, "", Required, Ecs,
         "Title of the rule, and what it is about.", "Beacons Of Several Hosts To One Destination: 198.51.100.7";
+    NETWORK_COMMUNITY_ID = "network.community_id", Keyword, "", Optional, Ecs,
+        "Community ID (version 1, seed 0) of the flow that was matched.", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";
     NETWORK_TRANSPORT = "network.transport", Keyword, "", Optional, Ecs,
         "Transport protocol.", "tcp",
         Cim "transport", Sigma "Protocol";

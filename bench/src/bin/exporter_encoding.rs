@@ -152,6 +152,7 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
                 content: Content::Flow {
                     event,
                     owner: owner.clone(),
+                    handler: None,
                     names: None,
                     own: false,
                 },

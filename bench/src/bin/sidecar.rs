@@ -8,7 +8,7 @@
 //! One JSON line per way in. `records_per_s` is over the wall clock, from the first byte sent until an
 //! analysis has scored every record and its checkpoint is on disk; `records_per_processor_s` is over the
 //! processor time of all threads of the sidecar in between (the client is a process of its own).
-//! Each record has the 29 attributes of a real one; they
+//! Each record has the 30 attributes of a real one; they
 //! belong to 1000 series of 200 connections each.
 
 use std::process::Stdio;

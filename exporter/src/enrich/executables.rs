@@ -19,11 +19,22 @@ use crate::memory::Memory;
 /// Processes remembered in one generation.
 const MAX_PROCESSES: usize = 32_768;
 
-/// Paths of executables by process id and start.
+/// Longest command name that the kernel keeps, bytes.
+const MAX_NAME_BYTES: usize = 15;
+
+/// What a process executes.
+#[derive(Clone, Debug)]
+struct Executable {
+    path: Arc<Path>,
+    /// Command name, when it is another one than the path gives.
+    name: Option<Arc<str>>,
+}
+
+/// Executables by process id and start.
 #[derive(Debug)]
 pub(super) struct Executables {
     proc: PathBuf,
-    known: Memory<(u32, u64), Arc<Path>>,
+    known: Memory<(u32, u64), Executable>,
 }
 
 impl Executables {
@@ -36,20 +47,20 @@ impl Executables {
 
     /// Notes what the kernel told.
     pub(super) fn note(&mut self, record: &ProcessRecord) {
-        let path = if record.parent_pid == 0 {
+        let executable = if record.parent_pid == 0 {
             absolute(record.path())
         } else {
             self.of_parent(record)
         };
         let process = (record.pid, record.start_ns);
-        match path {
-            Some(path) => self.known.insert(process, path),
+        match executable {
+            Some(executable) => self.known.insert(process, executable),
             // Not what it executed before.
             None => drop(self.known.remove(&process)),
         }
     }
 
-    fn of_parent(&mut self, record: &ProcessRecord) -> Option<Arc<Path>> {
+    fn of_parent(&mut self, record: &ProcessRecord) -> Option<Executable> {
         let parent = (record.parent_pid, record.parent_start_ns);
         if let Some(known) = self.known.get(&parent) {
             return Some(known);
@@ -60,23 +71,40 @@ impl Executables {
             return None;
         }
         let (path, _file) = procfs::executable(&directory)?;
-        let path: Arc<Path> = Path::new(&path).into();
-        self.known.insert(parent, Arc::clone(&path));
-        Some(path)
+        let executable = Executable {
+            path: Path::new(&path).into(),
+            name: Some(stat.name.into()),
+        };
+        self.known.insert(parent, executable.clone());
+        Some(executable)
     }
 
     /// What a process executed last.
     pub(super) fn find(&mut self, pid: u32, start_ns: u64) -> Option<Arc<str>> {
-        let path = self.known.get(&(pid, start_ns))?;
+        let path = self.known.get(&(pid, start_ns))?.path;
         let real = path.canonicalize();
         let path = real.as_deref().unwrap_or(&path);
         Some(procfs::printable(&path.to_string_lossy()).into())
     }
+
+    /// The command name that a process has of what it executed last: the beginning of the file's name.
+    pub(super) fn find_name(&mut self, pid: u32, start_ns: u64) -> Option<Arc<str>> {
+        let known = self.known.get(&(pid, start_ns))?;
+        if known.name.is_some() {
+            return known.name;
+        }
+        let name = known.path.file_name()?.as_bytes();
+        let name = name.get(..MAX_NAME_BYTES).unwrap_or(name);
+        Some(procfs::printable(&String::from_utf8_lossy(name)).into())
+    }
 }
 
-fn absolute(path: &[u8]) -> Option<Arc<Path>> {
+fn absolute(path: &[u8]) -> Option<Executable> {
     let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    path.is_absolute().then(|| path.into())
+    path.is_absolute().then(|| Executable {
+        path: path.into(),
+        name: None,
+    })
 }
 
 #[cfg(test)]
@@ -120,6 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_called_as_its_file_is_cut_as_the_kernel_cuts_it() {
+        let mut known = Executables::new(PathBuf::from("/nowhere"));
+        known.note(&executes(1, 10, "/opt/a-name-that-is-long"));
+        known.note(&is_born(2, 20, (1, 10)));
+        for (pid, start_ns) in [(1, 10), (2, 20)] {
+            let name = known.find_name(pid, start_ns);
+            assert_eq!(name.as_deref(), Some("a-name-that-is-"));
+        }
+        assert_eq!(known.find_name(3, 30), None);
+    }
+
+    #[test]
     fn a_path_that_is_not_known_forgets_the_one_before() {
         let mut known = Executables::new(PathBuf::from("/nowhere"));
         for unknown in ["", "./relative"] {
@@ -150,5 +190,7 @@ mod tests {
         known.note(&is_born(u32::MAX, 99, (own, start_ns)));
         let executable = std::env::current_exe().unwrap();
         assert_eq!(known.find(u32::MAX, 99).as_deref(), executable.to_str());
+        let name = known.find_name(u32::MAX, 99);
+        assert_eq!(name.as_deref(), Some(stat.name.as_str()));
     }
 }

@@ -21,5 +21,5 @@ pub mod workload;
 
 pub use kubernetes::{PodReader, Pods};
 pub use own::OwnProcesses;
-pub use owner::{Attribution, OwnerLookup, Parent};
+pub use owner::{Attribution, Handler, OwnerLookup, Parent};
 pub use privacy::Privacy;

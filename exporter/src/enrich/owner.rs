@@ -29,8 +29,11 @@ use super::workload::Workload;
 use crate::config::ProcessConfig;
 use crate::memory::Memory;
 
+mod handler;
 #[cfg(test)]
 mod tests;
+
+pub use handler::Handler;
 
 /// Owners remembered: twice this many.
 const MAX_OWNERS: usize = 16_384;
@@ -38,6 +41,8 @@ const MAX_OWNERS: usize = 16_384;
 const MAX_GONE: usize = 4096;
 /// Parents remembered: twice this many.
 const MAX_PARENTS: usize = 4096;
+/// Handlers remembered: twice this many.
+const MAX_HANDLERS: usize = 4096;
 
 /// What is known of a flow's owner: one value for all records of a process. What is hidden by the settings is not in it.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +122,8 @@ pub struct OwnerLookup {
     known: Memory<OwnerKey, Arc<Attribution>>,
     gone: Memory<OwnerKey, Arc<Attribution>>,
     parents: Memory<(u32, Stat), Arc<Parent>>,
+    /// By pid and start.
+    handlers: Memory<(u32, u64), Arc<Handler>>,
     nobody: Arc<Attribution>,
 }
 
@@ -148,6 +155,7 @@ impl OwnerLookup {
             known: Memory::new(MAX_OWNERS),
             gone: Memory::new(MAX_GONE),
             parents: Memory::new(MAX_PARENTS),
+            handlers: Memory::new(MAX_HANDLERS),
             nobody: Arc::default(),
         })
     }
@@ -178,6 +186,8 @@ impl OwnerLookup {
     /// Notes what a process executes, as the kernel told it.
     pub fn note(&mut self, record: &ProcessRecord) {
         self.executables.note(record);
+        // Known by pid and start only: what it executed before is no longer true.
+        self.handlers.remove(&(record.pid, record.start_ns));
     }
 
     fn attribute(&mut self, owner: &Owner, key: OwnerKey, found: Found) -> Arc<Attribution> {

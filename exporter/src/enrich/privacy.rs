@@ -20,7 +20,7 @@ use beaconwatch_records::FlowRecord;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::owner::Attribution;
+use super::owner::{Attribution, Handler};
 use super::workload::Workload;
 use crate::config::{ConfigError, PrivacyConfig, PrivateField, Secret};
 
@@ -151,6 +151,12 @@ impl Privacy {
             self.hide(PrivateField::ExecutablePath, &mut parent.executable);
         }
         self.hide_user(owner);
+    }
+
+    /// Hides what is known of a handler.
+    pub(super) fn hide_handler(&self, handler: &mut Handler) {
+        self.hide(PrivateField::ProcessName, &mut handler.name);
+        self.hide(PrivateField::ExecutablePath, &mut handler.executable);
     }
 
     fn hide_user(&self, owner: &mut Attribution) {

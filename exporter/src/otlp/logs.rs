@@ -7,6 +7,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use beaconwatch_packets::End;
+use beaconwatch_packets::community::community_id;
 use beaconwatch_records::{
     CloseReason, CounterSet, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, Protocol, Role,
 };
@@ -19,7 +21,7 @@ use prost::Message;
 
 use super::request::RequestWriter;
 use super::wire::{self, Attributes};
-use crate::enrich::Attribution;
+use crate::enrich::{Attribution, Handler};
 use crate::flow::{FlowEvent, FlowEventKind, Moment};
 use crate::names::FlowNames;
 
@@ -62,6 +64,8 @@ pub enum Content {
         event: FlowEvent,
         /// Who owns the local socket.
         owner: Arc<Attribution>,
+        /// Who uses it, when the record names another process.
+        handler: Option<Arc<Handler>>,
         /// Server, TLS, HTTP and DNS.
         names: Option<Arc<FlowNames>>,
         /// Traffic of Beaconwatch itself.
@@ -178,6 +182,7 @@ impl LogEncoder {
         if let Content::Flow {
             event,
             owner,
+            handler,
             names,
             own,
         } = &numbered.content
@@ -197,7 +202,12 @@ impl LogEncoder {
                 owner,
                 &self.identity.started,
             );
-            self.push_handler(&mut attributes, &event.record);
+            owner::push_handler(
+                &mut attributes,
+                &event.record,
+                handler.as_deref(),
+                &self.identity.started,
+            );
         }
         wire::put_fixed64(bytes, field::OBSERVED_TIME, numbered.observed_unix_ns);
         wire::put_bytes(bytes, field::EVENT_NAME, event_name.as_bytes());
@@ -223,22 +233,15 @@ impl LogEncoder {
         attributes.unsigned(names::DESTINATION_PORT, u64::from(destination.1));
         attributes.text(names::TRANSPORT, transport(record));
         attributes.text(names::NETWORK_TYPE, network_type(record));
+        let end = |(address, port)| End { address, port };
+        let community = community_id(0, record.protocol, end(source), end(destination));
+        attributes.text(names::COMMUNITY_ID, community.as_str());
         if record.netns_cookie != 0 {
             if record.netns_cookie == self.identity.own_namespace {
                 attributes.text(names::NETWORK_NAMESPACE, "host");
             } else {
                 attributes.display(names::NETWORK_NAMESPACE, record.netns_cookie);
             }
-        }
-    }
-
-    fn push_handler(&self, attributes: &mut Attributes<'_>, record: &FlowRecord) {
-        if record.handler_pid == 0 {
-            return;
-        }
-        attributes.unsigned(names::HANDLER_PID, u64::from(record.handler_pid));
-        if let Some(time) = rfc3339(self.identity.started.unix_of(record.handler_start_ns)) {
-            attributes.display(names::HANDLER_START, time);
         }
     }
 }

@@ -95,6 +95,70 @@ async fn flows_have_the_names_that_clients_asked_for_or_were_led_by() {
     assert_eq!(text(&end, flow::SERVER_ADDRESS), None);
 }
 
+/// A worker that answers under its own name and lives, and a program that is executed with a socket and ends. Port and process
+/// of each.
+const HANDLING: &str = "import os, socket, sys\n\
+    def serve(work):\n\
+    \tserver = socket.create_server(('127.0.0.1', 0))\n\
+    \tclient = socket.create_connection(server.getsockname())\n\
+    \tpid = os.fork()\n\
+    \tif pid == 0:\n\
+    \t\tclient.close()\n\
+    \t\twork(server.accept()[0])\n\
+    \tclient.sendall(b'hello')\n\
+    \tassert client.recv(100) == b'hello'\n\
+    \treturn client, server.getsockname()[1], pid\n\
+    def answer(accepted):\n\
+    \topen('/proc/self/comm', 'w').write('answerer')\n\
+    \taccepted.sendall(accepted.recv(100))\n\
+    \taccepted.close()\n\
+    \tos.read(0, 1)\n\
+    \tos._exit(0)\n\
+    def execute(accepted):\n\
+    \tos.dup2(accepted.fileno(), 0)\n\
+    \tos.dup2(accepted.fileno(), 1)\n\
+    \tos.execv('PROGRAM', ['head', '-c', '5'])\n\
+    client, executed, gone = serve(execute)\n\
+    os.waitpid(gone, 0)\n\
+    client.recv(100)\n\
+    client.close()\n\
+    client, answered, lives = serve(answer)\n\
+    client.recv(100)\n\
+    client.close()\n\
+    print(answered, lives, executed, gone, flush=True)\n\
+    os.waitpid(lives, 0)\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_answers_through_anothers_socket_is_named_also_when_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("a-long-named-program");
+    std::fs::copy("/usr/bin/head", &copy).unwrap();
+    let namespace = Namespace::new();
+    let running = Running::start(&namespace, Config::default());
+    let text_of = HANDLING.replace("PROGRAM", copy.to_str().unwrap());
+    let mut program: Program = namespace.python(&text_of);
+    let [answered, lives, executed, gone] = program.numbers().try_into().unwrap();
+    let python = std::fs::read_link(format!("/proc/{lives}/exe")).unwrap();
+    let records = running.finish().await;
+    program.finish();
+
+    let of = |port| {
+        let is_end = |it: &&Record| {
+            number(it, flow::DESTINATION_PORT) == port
+                && text(it, flow::ROLE) == Some(flow::ROLE_SERVER)
+                && text(it, flow::EVENT) == Some(flow::EVENT_END)
+        };
+        let record = records.iter().find(is_end).unwrap();
+        (
+            number(record, flow::HANDLER_PID),
+            text(record, flow::HANDLER_NAME),
+            text(record, flow::HANDLER_EXECUTABLE),
+        )
+    };
+    assert_eq!(of(answered), (lives, Some("answerer"), python.to_str()));
+    assert_eq!(of(executed), (gone, Some("a-long-named-pr"), copy.to_str()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn activity_in_a_kept_open_connection_is_told_with_what_was_exchanged() {
     let namespace = Namespace::new();

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cgroups;
 #[cfg(test)]
+mod handlers;
+#[cfg(test)]
 mod privacy;
 #[cfg(test)]
 mod support;

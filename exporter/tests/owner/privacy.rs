@@ -5,7 +5,7 @@ use std::process::Command;
 
 use beaconwatch_exporter::config::{PrivacyConfig, PrivateField, ProcessConfig};
 use beaconwatch_exporter::{Config, Exporter};
-use beaconwatch_records::RecordKind;
+use beaconwatch_records::{FlowRecord, RecordKind};
 use beaconwatch_schema::flow as names;
 
 use super::support::{Running, owner_of, read, record, text};
@@ -44,9 +44,14 @@ fn config(folder: &Path, privacy: PrivacyConfig) -> Config {
 async fn sent(config: Config, pid: u32) -> Vec<bytes::Bytes> {
     let exporter = Running::start(config);
     let owner = owner_of(pid, 0);
-    exporter.send(vec![record(1, RecordKind::Open, owner)]);
+    let record = |kind| FlowRecord {
+        handler_pid: pid,
+        handler_start_ns: owner.process_start_ns,
+        ..record(1, kind, owner)
+    };
+    exporter.send(vec![record(RecordKind::Open)]);
     exporter.came(1).await;
-    exporter.send(vec![record(1, RecordKind::Close, owner)]);
+    exporter.send(vec![record(RecordKind::Close)]);
     exporter.came(2).await;
     exporter.stop().await
 }
@@ -93,6 +98,8 @@ async fn hidden_fields_are_in_no_byte_that_is_sent() {
                 names::PROCESS_REAL_USER_NAME,
                 names::PARENT_NAME,
                 names::PARENT_EXECUTABLE,
+                names::HANDLER_NAME,
+                names::HANDLER_EXECUTABLE,
             ] {
                 let value = text(&record, name);
                 let pseudonym = value.is_some_and(|it| it.starts_with("pseudonym-"));

@@ -134,6 +134,24 @@ async fn requests_and_questions_of_flows_are_those_that_tshark_sees() {
     }
 }
 
+#[tokio::test]
+async fn community_ids_of_flows_are_those_that_tshark_gives_their_packets() {
+    let flows = flows("clients.pcap.gz").await;
+    let mut seen = std::collections::BTreeSet::new();
+    for name in ["tls.json", "http.json", "dns.json"] {
+        for row in json(name).as_array().unwrap() {
+            let (source, destination, transport) = ends_of_packet(row);
+            let back = (destination, source, transport.clone());
+            let ends = (source, destination, transport);
+            let record = flows.get(&ends).unwrap_or_else(|| &flows[&back]);
+            let told = one(row, "communityid").unwrap();
+            assert_eq!(text(record, flow::COMMUNITY_ID), Some(told), "{ends:?}");
+            seen.insert(told.to_owned());
+        }
+    }
+    assert!(seen.len() > 40, "{}", seen.len());
+}
+
 /// Bytes and packets to and from the initiator.
 type Traffic = [u64; 4];
 

@@ -167,7 +167,7 @@ fn completing_tags(completing: &Value) -> Value {
 }
 
 /// Fields that a document of a flow rule has from its flow.
-const OF_FLOW: [&str; 20] = [
+const OF_FLOW: [&str; 21] = [
     field::FLOW_ID,
     field::CONTAINER_ID,
     field::ORCHESTRATOR_NAMESPACE,
@@ -181,6 +181,7 @@ const OF_FLOW: [&str; 20] = [
     field::DESTINATION_PORT,
     field::HOST_ID,
     field::HOST_NAME,
+    field::NETWORK_COMMUNITY_ID,
     field::NETWORK_TRANSPORT,
     field::PROCESS_EXECUTABLE,
     field::PROCESS_NAME,

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use beaconwatch_detector::{ConnectionId, Observation, Phase, Side, Timestamp};
+use beaconwatch_detector::ecs::community_id;
+use beaconwatch_detector::{ConnectionId, Observation, Phase, Side, Timestamp, Transport};
 use beaconwatch_rules::FlowInterest;
 use beaconwatch_schema::{Vocabulary, flow, flow_document as document};
 use serde_json::{Map, Value, json};
@@ -92,12 +93,29 @@ fn describe_ends(fields: &mut Fields, observation: &Observation) {
         "ipv6"
     };
     fields.flow(flow::NETWORK_TYPE, network);
+    fields.known(flow::COMMUNITY_ID, community(observation));
     fields.known(flow::SERVER_ADDRESS, observation.server_name.as_deref());
     let present = |text: &'_ str| !text.is_empty();
     fields.known(flow::HOST_ID, Some(&*key.host).filter(|it| present(it)));
     fields.known(flow::HOST_NAME, observation.host_name.as_deref());
     let namespace = Some(&*key.namespace).filter(|it| present(it));
     fields.known(flow::NETWORK_NAMESPACE, namespace);
+}
+
+/// Made of the ends: an observation does not carry the record's.
+fn community(observation: &Observation) -> Option<String> {
+    let key = &observation.key;
+    let protocol = match key.transport {
+        Transport::Tcp => 6,
+        Transport::Udp => 17,
+        _ => return None,
+    };
+    if observation.source_port == 0 {
+        return None;
+    }
+    let source = (key.source, observation.source_port);
+    let destination = (key.destination, key.destination_port);
+    community_id(source, destination, protocol)
 }
 
 fn describe_life(fields: &mut Fields, observation: &Observation) {
@@ -198,7 +216,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use beaconwatch_detector::{Owner, Process, SeriesKey, Transport};
+    use beaconwatch_detector::{Owner, Process, SeriesKey};
 
     use super::*;
 
@@ -287,6 +305,20 @@ mod tests {
         ] {
             assert_eq!(body[name], value, "{name}");
         }
+    }
+
+    #[test]
+    fn a_flow_has_the_community_id_that_other_tools_give_it() {
+        // `baseline/baseline_deflt.json` of the specification's repository.
+        let mut flow = observation(Phase::Activity);
+        flow.key.source = "128.232.110.120".parse().unwrap();
+        flow.key.destination = "66.35.250.204".parse().unwrap();
+        flow.key.destination_port = 80;
+        flow.source_port = 34_855;
+        let of = |flow: &Observation| body(flow)["network.community_id"].clone();
+        assert_eq!(of(&flow), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
+        flow.source_port = 0;
+        assert_eq!(of(&flow), Value::Null);
     }
 
     #[test]

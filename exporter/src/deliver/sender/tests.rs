@@ -106,6 +106,7 @@ fn event(sequence: u64) -> NumberedEvent {
                 record,
             },
             owner: Arc::default(),
+            handler: None,
             names: None,
             own: false,
         },

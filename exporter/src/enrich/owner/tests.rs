@@ -392,3 +392,64 @@ fn nobody_and_text_that_is_none_are_survived() {
     assert_eq!(found.name.as_deref(), Some(&*"\u{fffd}".repeat(16)));
     assert!(path(&found).is_none());
 }
+
+/// What the kernel tells of a process that executes a file.
+fn executes(pid: u32, start_ns: u64, path: &str) -> ProcessRecord {
+    let mut bytes = [0; beaconwatch_records::PATH_BYTES];
+    bytes[..path.len()].copy_from_slice(path.as_bytes());
+    ProcessRecord {
+        start_ns,
+        parent_start_ns: 0,
+        pid,
+        parent_pid: 0,
+        path: bytes,
+    }
+}
+
+fn told(handler: &Handler) -> (Option<&str>, Option<&str>) {
+    (handler.name.as_deref(), handler.executable.as_deref())
+}
+
+#[test]
+fn a_handler_has_its_name_and_executable_while_it_lives_and_after() {
+    let child = sleeper(&sleep_program());
+    let (pid, start_ns) = (child.id(), owner_of(child.id()).process_start_ns);
+    let mut lookup = lookup(&ProcessConfig::default());
+    assert_eq!(lookup.find_handler(0, 0), None);
+    let found = lookup.find_handler(pid, start_ns).unwrap();
+    assert_eq!(told(&found), (Some("sleep"), sleep_program().to_str()));
+    end(child);
+    let after = lookup.find_handler(pid, start_ns).unwrap();
+    assert!(Arc::ptr_eq(&found, &after), "one value for all records");
+}
+
+#[test]
+fn a_handler_that_was_gone_has_what_the_kernel_told_of_its_execution() {
+    let mut lookup = lookup(&ProcessConfig::default());
+    let gone = u32::MAX - 1;
+    let nothing = lookup.find_handler(gone, 10).unwrap();
+    assert_eq!(told(&nothing), (None, None));
+    lookup.note(&executes(gone, 10, "/opt/gone/handler"));
+    let found = lookup.find_handler(gone, 10).unwrap();
+    assert_eq!(told(&found), (Some("handler"), Some("/opt/gone/handler")));
+    lookup.note(&executes(gone, 10, "/opt/gone/another"));
+    let found = lookup.find_handler(gone, 10).unwrap();
+    assert_eq!(told(&found), (Some("another"), Some("/opt/gone/another")));
+    let later = lookup.find_handler(gone, 11).unwrap();
+    assert_eq!(told(&later), (None, None), "another process of this pid");
+}
+
+#[test]
+fn what_is_hidden_of_owners_is_hidden_of_handlers() {
+    let config = PrivacyConfig {
+        omit: vec![PrivateField::ProcessName, PrivateField::ExecutablePath],
+        ..PrivacyConfig::default()
+    };
+    let privacy = Privacy::new(&config).unwrap();
+    let own = OwnProcesses::default();
+    let config = ProcessConfig::default();
+    let mut lookup = OwnerLookup::new(&config, own, privacy, Pods::unasked()).unwrap();
+    let myself = owner_of(std::process::id());
+    let found = lookup.find_handler(myself.pid, myself.process_start_ns);
+    assert_eq!(told(&found.unwrap()), (None, None));
+}

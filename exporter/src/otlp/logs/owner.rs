@@ -1,11 +1,11 @@
-//! Attributes of a flow's owner: process, parent, user, unit, container and pod.
+//! Attributes of a flow's owner: process, parent, user, unit, container and pod; and of its handler.
 
-use beaconwatch_records::Owner;
+use beaconwatch_records::{FlowRecord, Owner};
 use beaconwatch_schema::flow as names;
 
 use super::rfc3339;
 use crate::enrich::workload::{Runtime, Workload};
-use crate::enrich::{Attribution, Parent};
+use crate::enrich::{Attribution, Handler, Parent};
 use crate::flow::Moment;
 use crate::otlp::wire::Attributes;
 
@@ -48,6 +48,30 @@ pub(super) fn push(
     if let Some(parent) = &known.parent {
         push_parent(attributes, parent, started);
     }
+}
+
+/// Writes what is known of the process that uses the socket and is not its owner.
+pub(super) fn push_handler(
+    attributes: &mut Attributes<'_>,
+    record: &FlowRecord,
+    known: Option<&Handler>,
+    started: &Moment,
+) {
+    if record.handler_pid == 0 {
+        return;
+    }
+    attributes.unsigned(names::HANDLER_PID, u64::from(record.handler_pid));
+    if let Some(known) = known {
+        push_known(attributes, names::HANDLER_NAME, known.name.as_deref());
+        let executable = known.executable.as_deref();
+        push_known(attributes, names::HANDLER_EXECUTABLE, executable);
+    }
+    push_time(
+        attributes,
+        names::HANDLER_START,
+        record.handler_start_ns,
+        started,
+    );
 }
 
 fn push_parent(attributes: &mut Attributes<'_>, parent: &Parent, started: &Moment) {

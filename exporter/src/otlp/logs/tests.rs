@@ -11,7 +11,7 @@ use super::*;
 use crate::enrich::hash::FileHash;
 use crate::enrich::kubernetes::{Pod, PodContainer, PodPlace};
 use crate::enrich::workload::{Container, Workload};
-use crate::enrich::{Attribution, Parent};
+use crate::enrich::{Attribution, Handler, Parent};
 use crate::flow::{BootId, FlowId};
 use crate::names::Origin;
 
@@ -137,6 +137,10 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
                 record,
             },
             owner: Arc::new(attribution(&record.owner)),
+            handler: Some(Arc::new(Handler {
+                name: Some("worker".into()),
+                executable: Some("/usr/sbin/worker".into()),
+            })),
             names: Some(Arc::new(FlowNames {
                 server: Some(("updates.example.org".into(), Origin::Tls)),
                 ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1".into()),
@@ -426,6 +430,51 @@ fn a_host_without_a_name_has_no_attribute_of_it() {
         .map(|it| it.key.as_str())
         .collect();
     assert!(names.contains(&flow::HOST_ID) && !names.contains(&flow::HOST_NAME));
+}
+
+#[test]
+fn a_flow_has_the_community_id_that_other_tools_give_it_from_both_ends() {
+    // `baseline/baseline_deflt.json` of the specification's repository.
+    for (protocol, local, remote, expected) in [
+        (
+            Protocol::Tcp,
+            ("128.232.110.120", 34_855),
+            ("66.35.250.204", 80),
+            "1:LQU9qZlK+B5F3KDmev6m5PMibrg=",
+        ),
+        (
+            Protocol::Udp,
+            ("192.168.1.52", 54_585),
+            ("8.8.8.8", 53),
+            "1:d/FP5EW3wiY1vCndhwleRRKHowQ=",
+        ),
+        (
+            Protocol::Tcp,
+            ("2001:470:e5bf:dead:4957:2174:e82c:4887", 63_943),
+            ("2607:f8b0:400c:c03::1a", 25),
+            "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4=",
+        ),
+    ] {
+        let bytes = |address: &str| match address.parse().unwrap() {
+            IpAddr::V4(four) => four.to_ipv6_mapped().octets(),
+            IpAddr::V6(six) => six.octets(),
+        };
+        for (role, here, there) in [(Role::Client, local, remote), (Role::Server, remote, local)] {
+            let attributes = encoded(
+                FlowRecord {
+                    local_address: bytes(here.0),
+                    local_port: here.1,
+                    remote_address: bytes(there.0),
+                    remote_port: there.1,
+                    protocol: protocol as u8,
+                    role: role as u8,
+                    ..flow_record()
+                },
+                FlowEventKind::Start,
+            );
+            assert_eq!(attributes[flow::COMMUNITY_ID], text(expected));
+        }
+    }
 }
 
 #[test]
