@@ -256,7 +256,7 @@ async fn export(config: Config, arguments: &Arguments) -> Result<Counters, Failu
     let connection = config.otlp.logs_connection()?;
     let target = client::connect(&connection)?;
     if let Some(Command::Replay(arguments)) = &arguments.command {
-        return replay(config, arguments, target, shutdown).await;
+        return Box::pin(replay(config, arguments, target, shutdown)).await;
     }
     let hashes = config.process.hash;
     let exporter = Exporter::start(config, target)?;

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use beaconwatch_records::{FLAG_OWN, FlowRecord, LossCounter, ProcessRecord, RecordKind};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -53,9 +53,9 @@ pub enum RunError {
     /// The thread that hashes executables cannot start.
     #[error("exporter.process.hash: {0}")]
     Hash(#[source] std::io::Error),
-    /// The sender ended by a fault of its own.
-    #[error("sender: {0}")]
-    Sender(#[from] JoinError),
+    /// A task of the exporter ended by a fault of its own.
+    #[error("task: {0}")]
+    Task(#[from] JoinError),
 }
 
 /// An exporter that is ready to run.
@@ -147,7 +147,10 @@ impl<S: FlowSource> Exporter<S> {
             Some(settings) => Some(DiskQueue::open(settings, Arc::clone(&telemetry))?),
             None => None,
         };
-        let metrics = start_metrics(&config, &identity, &telemetry, queue.capacity())?;
+        let metrics = match start_metrics(&config, &identity, &telemetry, queue.capacity())? {
+            Some(starting) => Some(starting.await??),
+            None => None,
+        };
         let abandon = CancellationToken::new();
         let sampling = config.sampling.sampling();
         let sender = Sender {
@@ -194,17 +197,20 @@ fn look_up_owners(
     OwnerLookup::new(&config.process, own, privacy.clone(), pods).map_err(RunError::Hash)
 }
 
+/// On a thread of the runtime: the thread that sends them may do what the one that starts it may, and needs none of it.
 fn start_metrics(
     config: &Config,
     identity: &Identity,
     telemetry: &Arc<Telemetry>,
     queue_capacity: usize,
-) -> Result<Option<Metrics>, RunError> {
+) -> Result<Option<JoinHandle<Result<Metrics, MetricsError>>>, RunError> {
     let settings = config.metrics_settings(queue_capacity)?;
     if settings.otlp.is_none() && settings.listen.is_none() {
         return Ok(None);
     }
-    Ok(Some(Metrics::start(&settings, identity, telemetry)?))
+    let (identity, telemetry) = (identity.clone(), Arc::clone(telemetry));
+    let start = move || Metrics::start(&settings, &identity, &telemetry);
+    Ok(Some(tokio::task::spawn_blocking(start)))
 }
 
 /// From the source to the queue.
