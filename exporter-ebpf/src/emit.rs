@@ -10,7 +10,7 @@ use aya_ebpf::{
     helpers::generated::bpf_ringbuf_query,
 };
 use beaconwatch_records::{
-    CloseReason, FLAG_TCP_TOTALS, FlowRecord, LossCounter, Protocol, RecordKind, Role,
+    CloseReason, FLAG_TCP_TOTALS, FlowRecord, LossCounter, Protocol, RecordKind, Role, interface_of,
 };
 
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
     words,
 };
 
-const _: () = assert!(offset_of!(FlowRecord, flags) == size_of::<FlowRecord>() - 4);
-const _: () = assert!(offset_of!(FlowRecord, established) == size_of::<FlowRecord>() - 3);
+const _: () = assert!(offset_of!(FlowRecord, flags) == size_of::<FlowRecord>() - 12);
+const _: () = assert!(offset_of!(FlowRecord, established) == size_of::<FlowRecord>() - 11);
+const _: () = assert!(offset_of!(FlowRecord, interface) == size_of::<FlowRecord>() - 8);
 
 /// Two of the largest entries: processors that pass a multiple together still see it.
 const WAKEUP_SLACK_BYTES: u64 = 2 * (4096 + 8);
@@ -82,9 +83,26 @@ pub unsafe fn fill(
         (*record).protocol = (*flow).protocol;
         (*record).close_reason = reason as u8;
         (*record).handler_pid = (*flow).handler_pid;
-        // The last word: flags, established and padding.
-        let last = (&raw mut (*record).flags).cast::<u32>();
-        last.write_volatile(u32::from((*flow).flags) | (u32::from(established(flow)) << 8));
+        // One word: flags, established and padding.
+        let word = (&raw mut (*record).flags).cast::<u32>();
+        word.write_volatile(u32::from((*flow).flags) | (u32::from(established(flow)) << 8));
+        let last = (&raw mut (*record).interface).cast::<u64>();
+        last.write_volatile(u64::from(interface(flow)));
+    }
+}
+
+/// Where a flow in transit is counted; 0 for those of sockets.
+#[inline(always)]
+unsafe fn interface(flow: *const FlowState) -> u32 {
+    // SAFETY: the caller's promise, checked by the verifier.
+    unsafe {
+        if (*flow).role != Role::Transit as u8 {
+            0
+        } else if (*flow).point != 0 {
+            interface_of((*flow).point)
+        } else {
+            interface_of((*flow).adopted_ns as u32)
+        }
     }
 }
 
@@ -142,6 +160,30 @@ pub unsafe fn emit_tcp_close(
         (*record).retransmits = totals.retransmits;
         (*record).established = u8::from(totals.established);
         (*record).flags |= FLAG_TCP_TOTALS;
+    }
+    entry.submit(wakeup((&raw const RECORDS).cast_mut().cast()));
+}
+
+/// Like [`emit`], for the end of a TCP flow in transit.
+///
+/// # Safety
+///
+/// `flow` is valid.
+#[inline(always)]
+pub unsafe fn emit_transit_close(
+    flow: *const FlowState,
+    reason: CloseReason,
+    time_ns: u64,
+    established: bool,
+) {
+    let Some(mut entry) = RECORDS.reserve(0) else {
+        return lose(LossCounter::RingFull);
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the reserved record, and the caller's promise.
+    unsafe {
+        fill(record, flow, RecordKind::Close, reason, time_ns);
+        (*record).established = u8::from(established);
     }
     entry.submit(wakeup((&raw const RECORDS).cast_mut().cast()));
 }

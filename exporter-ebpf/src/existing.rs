@@ -28,6 +28,7 @@ use crate::{
     },
     memory::member,
     owner, payload,
+    transit::{self, Teller},
 };
 
 /// `struct bpf_iter__task_file`
@@ -231,6 +232,11 @@ unsafe fn adopt(flow: *mut FlowState, common: u64, offsets: &SocketOffsets) -> b
         (*flow).sent_at = 0;
         payload::begin(flow);
         (*flow).phase = PHASE_OPEN;
+        transit::told_by_socket(
+            flow,
+            Teller::Existing,
+            now.wrapping_sub((*flow).clock_offset_ns),
+        );
         emit(flow, RecordKind::Open, CloseReason::None, now);
         true
     }

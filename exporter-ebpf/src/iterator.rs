@@ -12,7 +12,11 @@ use beaconwatch_records::{CloseReason, FlowRecord, Protocol, RecordKind};
 use crate::{
     atomic, clock,
     emit::fill,
-    maps::{FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_OPEN, PeerKey, RELEASED},
+    maps::{
+        EndsKey, FlowState, PEERS, PHASE_ENDED, PHASE_FILLING, PHASE_OPEN, PeerKey, RELEASED,
+        TRANSIT,
+    },
+    transit::{self, LINGER_NS, TELLING_AGE_NS},
     udp,
 };
 
@@ -37,6 +41,15 @@ pub struct PeerItem {
     meta: *mut Meta,
     map: *mut c_void,
     key: *mut PeerKey,
+    value: *mut FlowState,
+}
+
+/// `struct bpf_iter__bpf_map_elem`, of the map of flows in transit.
+#[repr(C)]
+pub struct TransitItem {
+    meta: *mut Meta,
+    map: *mut c_void,
+    key: *mut EndsKey,
     value: *mut FlowState,
 }
 
@@ -113,6 +126,46 @@ pub unsafe fn peer(item: *mut PeerItem) {
                 (*flow).phase = PHASE_OPEN;
             }
         }
+    }
+}
+
+/// Tells one flow in transit, and removes it when it is over.
+///
+/// # Safety
+///
+/// `item` is the program's context.
+#[inline(always)]
+pub unsafe fn transit(item: *mut TransitItem) {
+    // SAFETY: the context; the verifier checks every access.
+    unsafe {
+        let flow = (*item).value;
+        if flow.is_null() || (*item).key.is_null() {
+            return;
+        }
+        let now = clock::fine_ns(flow).saturating_sub(TICK_NS);
+        if (*flow).phase == PHASE_OPEN {
+            let Some(reason) = transit::silent(flow, now) else {
+                if now.saturating_sub((*flow).start_ns) >= TELLING_AGE_NS {
+                    write((*item).meta, flow, Report::update(clock::exact_ns()));
+                }
+                return;
+            };
+            let report = Report {
+                reason,
+                ..Report::idle(flow)
+            };
+            if !atomic::replace(&raw mut (*flow).phase, PHASE_OPEN, PHASE_FILLING) {
+                return;
+            }
+            if !write((*item).meta, flow, report) {
+                (*flow).phase = PHASE_OPEN;
+                return;
+            }
+        } else if now.saturating_sub((*flow).last_packet_ns) < LINGER_NS {
+            return;
+        }
+        let key = transit::key_of(flow);
+        let _gone = TRANSIT.remove(&key);
     }
 }
 

@@ -8,7 +8,8 @@
 //! | `socket_released` | `cgroup/sock_release` | ends UDP flows |
 //! | `socket_operation` | `sockops` | opens and ends TCP flows |
 //! | `packet_received`, `packet_sent` | `cgroup_skb` | count; open UDP flows |
-//! | `live_sockets`, `live_peers` | `iter/*` | tell the live flows when user space asks |
+//! | `frame_received`, `frame_sent`, `bare_received`, `bare_sent` | TCX of chosen interfaces, with Ethernet header and without | count flows in transit |
+//! | `live_sockets`, `live_peers`, `live_transit` | `iter/*` | tell the live flows when user space asks |
 //! | `existing_owners`, `existing_tcp` | `iter/*` | find the sockets that were there before, once |
 //! | `process_executes`, `process_is_born` | `tp_btf` | tell what processes execute |
 //!
@@ -28,6 +29,7 @@ mod atomic;
 mod clock;
 mod emit;
 mod existing;
+mod frame;
 mod headers;
 mod iterator;
 mod maps;
@@ -37,23 +39,29 @@ mod packet;
 mod payload;
 mod process;
 mod tcp;
+mod transit;
 mod udp;
 mod words;
 
 use aya_ebpf::{
     bindings::bpf_sock,
     helpers::generated::{bpf_get_netns_cookie, bpf_get_socket_cookie},
-    macros::{btf_tracepoint, cgroup_skb, cgroup_sock, sock_ops},
-    programs::{BtfTracePointContext, SkBuffContext, SockContext, SockOpsContext},
+    macros::{btf_tracepoint, cgroup_skb, cgroup_sock, classifier, sock_ops},
+    programs::{BtfTracePointContext, SkBuffContext, SockContext, SockOpsContext, TcContext},
 };
 use beaconwatch_records::{Direction, Protocol};
 
-use crate::maps::{FlowState, SOCKETS};
+use crate::{
+    frame::ETHERNET_BYTES,
+    maps::{FlowState, SOCKETS},
+};
 
 const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
-/// The verdict of every program: let it pass.
+/// The verdict of the programs on cgroups: let it pass.
 const PASS: i32 = 1;
+/// The verdict of the programs on interfaces (`TCX_NEXT`): whatever the others say.
+const NEXT: i32 = -1;
 
 #[cgroup_sock(sock_create)]
 pub fn socket_created(context: SockContext) -> i32 {
@@ -128,6 +136,42 @@ pub extern "C" fn live_peers(item: *mut iterator::PeerItem) -> i32 {
     // SAFETY: the context.
     unsafe { iterator::peer(item) };
     0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_map_elem")]
+pub extern "C" fn live_transit(item: *mut iterator::TransitItem) -> i32 {
+    // SAFETY: the context.
+    unsafe { iterator::transit(item) };
+    0
+}
+
+#[classifier]
+pub fn frame_received(context: TcContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { transit::packet::<ETHERNET_BYTES>(context.skb.skb, false) };
+    NEXT
+}
+
+#[classifier]
+pub fn frame_sent(context: TcContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { transit::packet::<ETHERNET_BYTES>(context.skb.skb, true) };
+    NEXT
+}
+
+#[classifier]
+pub fn bare_received(context: TcContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { transit::packet::<0>(context.skb.skb, false) };
+    NEXT
+}
+
+#[classifier]
+pub fn bare_sent(context: TcContext) -> i32 {
+    // SAFETY: the context.
+    unsafe { transit::packet::<0>(context.skb.skb, true) };
+    NEXT
 }
 
 #[unsafe(no_mangle)]

@@ -17,7 +17,7 @@ use beaconwatch_records::{
     SocketOffsets, TaskOffsets,
 };
 
-use crate::atomic;
+use crate::{atomic, frame::Frame};
 
 /// Bytes of the ring buffer unless the loader says otherwise.
 const RING_BYTES: usize = 16 << 20;
@@ -31,6 +31,14 @@ const MAX_PEERS: usize = 65_536;
 const MAX_LISTENING: usize = 16_384;
 /// Processes whose first connection was told; a power of two.
 pub const TOLD_PROCESSES: usize = 4_096;
+/// Flows in transit unless the loader says otherwise.
+const MAX_TRANSIT: usize = 65_536;
+/// Ends that interfaces may see although others tell of them.
+const MAX_TOLD_ELSEWHERE: usize = 65_536;
+/// Addresses of the namespace whose interfaces are captured.
+const MAX_ADDRESSES: usize = 16_384;
+/// Interfaces that anything is known of.
+const MAX_INTERFACES: usize = 16_384;
 /// Closed sockets whose further peers still wait for their last record.
 const MAX_RELEASED: usize = 4_096;
 
@@ -92,7 +100,7 @@ pub struct FlowState {
     /// As in [`FlowRecord`].
     pub netns_cookie: u64,
     /// UDP: when a socket older than the capture was first seen; 0 when its creation was seen. TCP: start of
-    /// the handler.
+    /// the handler. In transit: the `point` at which what the answering end sends is counted; 0 before.
     pub adopted_ns: u64,
     /// As in [`FlowRecord`].
     pub owner: Owner,
@@ -106,11 +114,27 @@ pub struct FlowState {
     pub watch_handler: u8,
     /// Bytes that are still to be looked at, or datagrams.
     pub look_left: u16,
-    /// Zero.
-    pub padding: u32,
+    /// In transit: the `point` at which what the initiating end sends is counted; 0 before, and for sockets.
+    pub point: u32,
 }
 
 const _: () = assert!(size_of::<FlowState>() == 184);
+
+/// Both ends of a flow, in one order whichever way a packet goes.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct EndsKey {
+    /// Address of the lower end.
+    pub lower: [u64; 2],
+    /// Address of the higher end.
+    pub higher: [u64; 2],
+    /// Port of the lower end.
+    pub lower_port: u16,
+    /// Port of the higher end.
+    pub higher_port: u16,
+    /// Transport protocol.
+    pub protocol: u32,
+}
 
 /// Further peers of an unconnected UDP socket.
 #[derive(Clone, Copy)]
@@ -132,6 +156,19 @@ pub struct ListenKey {
     pub namespace: u64,
     /// Local port.
     pub port: u64,
+}
+
+/// A packet on an interface while it is read.
+#[repr(C)]
+pub struct Reading {
+    /// What was found.
+    pub frame: Frame,
+    /// Its ends in order.
+    pub key: EndsKey,
+    /// What the next header is (see `frame`).
+    pub kind: u32,
+    /// Where it lies.
+    pub offset: u32,
 }
 
 /// Socket storage as this kernel part needs it: cloned from a listener to the sockets it accepts.
@@ -194,6 +231,34 @@ pub static PEERS: HashMap<PeerKey, FlowState, MAX_PEERS, { BPF_F_NO_PREALLOC as 
 pub static LISTENING: HashMap<ListenKey, u8, MAX_LISTENING, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
+/// Flows that are seen on interfaces and told by no socket.
+#[btf_map]
+pub static TRANSIT: HashMap<EndsKey, FlowState, MAX_TRANSIT, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// What is seen on interfaces and told by a socket, or elsewhere under other ends: when last, by the coarse clock.
+#[btf_map]
+pub static TOLD_ELSEWHERE: LruHashMap<EndsKey, u64, MAX_TOLD_ELSEWHERE> = LruHashMap::new();
+
+/// The host's own addresses; written by user space.
+#[btf_map]
+pub static ADDRESSES: HashMap<[u64; 2], u32, MAX_ADDRESSES, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// An [`InterfaceUse`](beaconwatch_records::InterfaceUse) by the interface's index; written by user space.
+#[btf_map]
+pub static INTERFACES: HashMap<u32, u32, MAX_INTERFACES, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// The packet that a processor reads on an interface. In a map and not on the stack: there is little of that, and to
+/// the verifier what comes out of a map is any number, so that it need not follow every path to the end.
+#[btf_map]
+pub static READING: PerCpuArray<Reading, 1> = PerCpuArray::new();
+
+/// Room for a key where the stack has none.
+#[btf_map]
+pub static SCRATCH: PerCpuArray<EndsKey, 5> = PerCpuArray::new();
+
 /// Closing times of UDP sockets that had entries in [`PEERS`], by cookie.
 #[btf_map]
 pub static RELEASED: LruHashMap<u64, u64, MAX_RELEASED> = LruHashMap::new();
@@ -230,10 +295,12 @@ pub static SLICES: RingBuf<[u8; 0], SLICE_RING_BYTES> = RingBuf::new();
 pub static LOSSES: PerCpuArray<u64, { LOSS_COUNTERS as usize }> = PerCpuArray::new();
 
 #[unsafe(no_mangle)]
-static PROGRAM_SETTINGS_2: ProgramSettings = ProgramSettings {
+static PROGRAM_SETTINGS_3: ProgramSettings = ProgramSettings {
     udp_idle_timeout_ns: 10_000_000_000,
     wakeup_bytes: 1 << 19,
     activity_idle_ns: 1_000_000_000,
+    transit_idle_timeout_ns: 3_600_000_000_000,
+    transit_namespace: 0,
     own_pid: 0,
     task: TaskOffsets {
         tgid: 0,
@@ -270,7 +337,7 @@ static PROGRAM_SETTINGS_2: ProgramSettings = ProgramSettings {
 macro_rules! setting {
     ($($field:tt)+) => {
         // SAFETY: points into a static.
-        unsafe { core::ptr::read_volatile(&raw const PROGRAM_SETTINGS_2.$($field)+) }
+        unsafe { core::ptr::read_volatile(&raw const PROGRAM_SETTINGS_3.$($field)+) }
     };
 }
 
@@ -287,6 +354,17 @@ pub fn wakeup_bytes() -> u64 {
 #[inline(always)]
 pub fn activity_idle_ns() -> u64 {
     setting!(activity_idle_ns)
+}
+
+#[inline(always)]
+pub fn transit_idle_timeout_ns() -> u64 {
+    setting!(transit_idle_timeout_ns)
+}
+
+/// 0: no interface is captured.
+#[inline(always)]
+pub fn transit_namespace() -> u64 {
+    setting!(transit_namespace)
 }
 
 #[inline(always)]

@@ -66,6 +66,8 @@ struct Entry<const N: usize> {
 /// Where a packet's payload lies.
 struct Payload {
     skb: *mut __sk_buff,
+    /// Of the TCP header; 0 for UDP.
+    transport: u32,
     offset: u32,
     length: u32,
     direction: Direction,
@@ -74,11 +76,17 @@ struct Payload {
 impl Payload {
     /// What lies behind the headers; `None` when that is nothing.
     #[inline(always)]
-    unsafe fn behind(skb: *mut __sk_buff, offset: u32, direction: Direction) -> Option<Self> {
+    unsafe fn behind(
+        skb: *mut __sk_buff,
+        transport: u32,
+        offset: u32,
+        direction: Direction,
+    ) -> Option<Self> {
         // SAFETY: the program's context.
         let length = unsafe { (*skb).len }.checked_sub(offset)?;
         (length != 0).then_some(Self {
             skb,
+            transport,
             offset,
             length,
             direction,
@@ -96,10 +104,10 @@ pub unsafe fn begin(flow: *mut FlowState) {
     // SAFETY: the caller's promise.
     unsafe {
         let tcp = (*flow).protocol == Protocol::Tcp as u8;
-        let service = if (*flow).role == Role::Client as u8 {
-            (*flow).remote_port
-        } else {
+        let service = if (*flow).role == Role::Server as u8 {
             (*flow).local_port
+        } else {
+            (*flow).remote_port
         };
         (*flow).look = if !take_slices() {
             NOTHING
@@ -118,7 +126,8 @@ pub unsafe fn begin(flow: *mut FlowState) {
     }
 }
 
-/// Looks at a segment of a flow that is not classified; its payload begins at `offset`.
+/// Looks at a segment of a flow that is not classified, in a packet that begins with its IP header; its payload
+/// begins at `offset`.
 ///
 /// # Safety
 ///
@@ -132,10 +141,45 @@ pub unsafe fn segment(
 ) {
     // SAFETY: the caller's promise; the verifier checks every access.
     unsafe {
-        if flow.is_null() {
-            return;
+        if !flow.is_null() {
+            let transport = headers::transport(skb, Protocol::Tcp);
+            look_at_segment(skb, flow, (transport, offset), direction);
         }
-        let Some(payload) = Payload::behind(skb, offset, direction) else {
+    }
+}
+
+/// The same where the TCP header begins at `transport`.
+///
+/// # Safety
+///
+/// `skb` is the program's context, `flow` valid.
+#[inline(never)]
+pub unsafe fn segment_at(
+    skb: *mut __sk_buff,
+    flow: *mut FlowState,
+    transport: u32,
+    direction: Direction,
+) {
+    // SAFETY: the caller's promise; the verifier checks every access.
+    unsafe {
+        if !flow.is_null() {
+            let offset = transport + u32::from(headers::byte(skb, transport + 12) >> 4) * 4;
+            look_at_segment(skb, flow, (transport, offset), direction);
+        }
+    }
+}
+
+/// `at`: offsets of TCP header and payload.
+#[inline(always)]
+unsafe fn look_at_segment(
+    skb: *mut __sk_buff,
+    flow: *mut FlowState,
+    at: (u32, u32),
+    direction: Direction,
+) {
+    // SAFETY: the caller's promise; the verifier checks every access.
+    unsafe {
+        let Some(payload) = Payload::behind(skb, at.0, at.1, direction) else {
             return;
         };
         let look = (*flow).look;
@@ -247,7 +291,7 @@ pub unsafe fn datagram(
         if flow.is_null() {
             return;
         }
-        let Some(payload) = Payload::behind(skb, offset, direction) else {
+        let Some(payload) = Payload::behind(skb, 0, offset, direction) else {
             return;
         };
         if (*flow).look == DNS {
@@ -289,8 +333,8 @@ unsafe fn is_quic_initial(payload: &Payload) -> bool {
 #[inline(always)]
 unsafe fn of_initiator(flow: *const FlowState, direction: Direction) -> bool {
     // SAFETY: the caller's promise.
-    let client = unsafe { (*flow).role } == Role::Client as u8;
-    client == (direction as u8 == Direction::Sent as u8)
+    let initiates = unsafe { (*flow).role } != Role::Server as u8;
+    initiates == (direction as u8 == Direction::Sent as u8)
 }
 
 /// Hands out a slice, in an entry of the smaller size that it fits.
@@ -361,10 +405,10 @@ unsafe fn describe(
         (*header).time_ns = clock::exact_ns();
         (*header).process_start_ns = (*flow).owner.process_start_ns;
         (*header).pid = (*flow).owner.pid;
-        (*header).sequence = if (*flow).protocol == Protocol::Tcp as u8 {
-            sequence(payload.skb)
-        } else {
+        (*header).sequence = if payload.transport == 0 {
             0
+        } else {
+            sequence(payload)
         };
         (*header).length = payload.length;
         (*header).captured = captured;
@@ -382,12 +426,12 @@ unsafe fn describe(
 }
 
 #[inline(always)]
-unsafe fn sequence(skb: *mut __sk_buff) -> u32 {
+unsafe fn sequence(payload: &Payload) -> u32 {
     let mut number = 0u32;
     // SAFETY: the context; the helper checks the range.
     unsafe {
-        let at = headers::transport(skb, Protocol::Tcp) + 4;
-        bpf_skb_load_bytes(skb.cast(), at, (&raw mut number).cast(), 4);
+        let at = payload.transport + 4;
+        bpf_skb_load_bytes(payload.skb.cast(), at, (&raw mut number).cast(), 4);
     }
     u32::from_be(number)
 }

@@ -24,7 +24,9 @@ use crate::{
         FlowState, PHASE_ENDED, PHASE_OPEN, SEEN_FIN, SOCKETS, TOLD, TOLD_PROCESSES, WATCH_FIN,
         lose,
     },
-    owner, payload, words,
+    owner, payload,
+    transit::{self, Teller},
+    words,
 };
 
 // Values of the kernel's TCP states (include/net/tcp_states.h), part of its stable interface.
@@ -124,6 +126,12 @@ unsafe fn open(ops: *mut bpf_sock_ops, flow: *mut FlowState, role: Role) {
         let now = clock::exact_ns();
         clock::begin(flow, now);
         (*flow).phase = PHASE_OPEN;
+        let teller = if role as u8 == Role::Client as u8 {
+            Teller::Connecting
+        } else {
+            Teller::Accepting
+        };
+        transit::told_by_socket(flow, teller, now.wrapping_sub((*flow).clock_offset_ns));
         if is_first_of_process(flow) {
             tell_opened(flow, now);
         }

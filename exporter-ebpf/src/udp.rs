@@ -24,7 +24,9 @@ use crate::{
     },
     owner,
     packet::{count, size},
-    payload, words,
+    payload,
+    transit::{self, Teller},
+    words,
 };
 
 /// Both ends of a datagram, seen from the local socket.
@@ -216,6 +218,12 @@ unsafe fn begin(flow: *mut FlowState, datagram: &Datagram) {
         let adopted = (*flow).adopted_ns;
         let young = adopted != 0 && now < adopted + udp_idle_timeout_ns();
         (*flow).flags = ((*flow).flags & FLAG_OWN) | if young { FLAG_START_INFERRED } else { 0 };
+        let teller = if datagram.direction == Direction::Sent {
+            Teller::Sending
+        } else {
+            Teller::Receiving
+        };
+        transit::told_by_socket(flow, teller, now.wrapping_sub((*flow).clock_offset_ns));
     }
 }
 

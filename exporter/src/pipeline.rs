@@ -462,6 +462,7 @@ impl<S: FlowSource> Collector<S> {
             .find_handler(event.record.handler_pid, event.record.handler_start_ns);
         self.privacy.hide_record(&mut event.record);
         let content = Content::Flow {
+            interface: self.source.interface_name(event.record.interface),
             names,
             own: owner.own || event.record.flags & FLAG_OWN != 0,
             owner,
@@ -529,6 +530,8 @@ const fn place_of(counter: LossCounter) -> LossPlace {
         LossCounter::CloseUnseen => LossPlace::KernelCloseUnseen,
         LossCounter::SliceLost => LossPlace::KernelSlice,
         LossCounter::ProcessLost => LossPlace::KernelProcess,
+        LossCounter::TransitMapFull => LossPlace::KernelTransit,
+        LossCounter::TransitUnread => LossPlace::KernelTransitUnread,
     }
 }
 

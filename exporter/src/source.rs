@@ -2,6 +2,8 @@
 //!
 //! The exporter runs the same way over the live capture, over a test's records, or over a replay.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, ProcessRecord};
 
@@ -33,6 +35,11 @@ pub trait FlowSource: Send {
     /// Appends what processes began to execute since.
     fn take_processes(&mut self, _processes: &mut Vec<ProcessRecord>) {}
 
+    /// Name of the interface with an index, when flows are counted on it.
+    fn interface_name(&self, _index: u32) -> Option<Arc<str>> {
+        None
+    }
+
     /// Losses of the kernel part since the start, by [`beaconwatch_records::LossCounter`].
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError>;
 
@@ -59,6 +66,13 @@ impl FlowSource for Capture {
 
     fn take_processes(&mut self, processes: &mut Vec<ProcessRecord>) {
         Self::take_processes(self, processes);
+    }
+
+    fn interface_name(&self, index: u32) -> Option<Arc<str>> {
+        if index == 0 {
+            return None;
+        }
+        Self::interface_name(self, index)
     }
 
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {

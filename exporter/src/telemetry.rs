@@ -38,6 +38,10 @@ pub enum LossPlace {
     KernelSlice,
     /// Kernel: the ring buffer of processes had no room: an executable may be unknown, no flow is.
     KernelProcess,
+    /// Kernel: no room for a flow in transit; its packets are not counted.
+    KernelTransit,
+    /// Kernel: packets on interfaces whose headers could not be read; they are not counted.
+    KernelTransitUnread,
     /// A record from the kernel made no sense.
     InvalidRecord,
     /// Flow table: flows evicted because it was full. Their updates are lost, not their end.
@@ -62,7 +66,7 @@ pub enum LossPlace {
 
 impl LossPlace {
     /// Every place.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::KernelRing,
         Self::KernelStorage,
         Self::KernelPeers,
@@ -70,6 +74,8 @@ impl LossPlace {
         Self::KernelCloseUnseen,
         Self::KernelSlice,
         Self::KernelProcess,
+        Self::KernelTransit,
+        Self::KernelTransitUnread,
         Self::InvalidRecord,
         Self::FlowTable,
         Self::FlowMemory,
@@ -93,6 +99,8 @@ impl LossPlace {
             Self::KernelCloseUnseen => "kernel_close_unseen",
             Self::KernelSlice => "kernel_slice",
             Self::KernelProcess => "kernel_process",
+            Self::KernelTransit => "kernel_transit",
+            Self::KernelTransitUnread => "kernel_transit_unread",
             Self::InvalidRecord => "invalid_record",
             Self::FlowTable => "flow_table",
             Self::FlowMemory => "flow_memory",
@@ -118,10 +126,10 @@ pub struct TrafficKey {
     pub network_type: &'static str,
 }
 
-const ROLES: [&str; 2] = ["client", "server"];
+const ROLES: [&str; 3] = ["client", "server", "transit"];
 const TRANSPORTS: [&str; 2] = ["tcp", "udp"];
 const NETWORK_TYPES: [&str; 2] = ["ipv4", "ipv6"];
-const TRAFFIC_KEYS: usize = 8;
+const TRAFFIC_KEYS: usize = 12;
 
 #[derive(Debug, Default)]
 struct Traffic {
@@ -407,9 +415,10 @@ fn record_end(histograms: &Histograms, key: TrafficKey, event: &FlowEvent) {
 }
 
 fn traffic_index(record: &FlowRecord) -> usize {
-    usize::from(!logs::is_client(record))
-        + 2 * usize::from(logs::transport(record) == "udp")
-        + 4 * usize::from(logs::network_type(record) == "ipv6")
+    let role = logs::role(record);
+    let role = ROLES.iter().position(|it| *it == role).unwrap_or_default();
+    role + 3 * usize::from(logs::transport(record) == "udp")
+        + 6 * usize::from(logs::network_type(record) == "ipv6")
 }
 
 impl Traffic {
@@ -436,9 +445,9 @@ impl Traffic {
 
 fn traffic_key(index: usize) -> Option<TrafficKey> {
     Some(TrafficKey {
-        role: ROLES.get(index % 2)?,
-        transport: TRANSPORTS.get(index / 2 % 2)?,
-        network_type: NETWORK_TYPES.get(index / 4)?,
+        role: ROLES.get(index % 3)?,
+        transport: TRANSPORTS.get(index / 3 % 2)?,
+        network_type: NETWORK_TYPES.get(index / 6)?,
     })
 }
 

@@ -141,6 +141,8 @@ impl FlowRecord {
             flags: reader.u8(),
             established: reader.u8(),
             padding: reader.take(),
+            interface: reader.u32(),
+            unused: reader.u32(),
         }
     }
 
@@ -202,6 +204,8 @@ impl FlowRecord {
         writer.put(self.handler_pid.to_ne_bytes());
         writer.put([self.flags, self.established]);
         writer.put(self.padding);
+        writer.put(self.interface.to_ne_bytes());
+        writer.put(self.unused.to_ne_bytes());
         bytes
     }
 }
@@ -223,7 +227,7 @@ macro_rules! from_byte {
 }
 
 from_byte!(RecordKind, "kind", Open, Update, Close, Activity);
-from_byte!(Role, "role", Client, Server);
+from_byte!(Role, "role", Client, Server, Transit);
 from_byte!(Protocol, "protocol", Tcp, Udp);
 from_byte!(Direction, "direction", Sent, Received);
 from_byte!(

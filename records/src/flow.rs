@@ -1,4 +1,4 @@
-//! [`FlowRecord`]: what happened to one socket (TCP) or one socket and peer (UDP).
+//! [`FlowRecord`]: what happened to one socket (TCP), one socket and peer (UDP), or one flow in transit.
 //!
 //! Counters are totals since the start of the flow, never deltas: a lost record then costs time
 //! resolution and no bytes. Times are nanoseconds of `CLOCK_BOOTTIME`; user space turns them into Unix
@@ -27,6 +27,9 @@ pub enum Role {
     Client = 1,
     /// The local socket answered: it was accepted, or received the first datagram.
     Server = 2,
+    /// No socket of this kernel: the flow was seen on an interface. Its "local" end is the one that initiated,
+    /// and there is no owner.
+    Transit = 3,
 }
 
 /// Transport protocol by its IANA number.
@@ -55,7 +58,7 @@ pub enum CloseReason {
     Refused = 4,
     /// TCP: the connect was given up without any answer.
     NoReply = 5,
-    /// UDP: no datagram for the idle timeout.
+    /// UDP, and TCP in transit: no packet for the idle timeout.
     Idle = 6,
     /// The socket was closed by its owner (UDP).
     SocketClosed = 7,
@@ -114,7 +117,8 @@ pub struct Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowRecord {
-    /// Socket cookie: unique among live sockets of this boot.
+    /// Socket cookie: unique among live sockets of this boot. Of a flow in transit: a hash of its ends with the
+    /// highest bit set.
     pub cookie: u64,
     /// Network namespace cookie; 0 when unknown.
     pub netns_cookie: u64,
@@ -162,6 +166,10 @@ pub struct FlowRecord {
     pub established: u8,
     /// Zero.
     pub padding: [u8; 2],
+    /// Index of the interface on which a flow in transit is counted; 0 for flows of sockets.
+    pub interface: u32,
+    /// Zero.
+    pub unused: u32,
 }
 
 impl FlowRecord {
@@ -197,10 +205,12 @@ impl FlowRecord {
         flags: 0,
         established: 0,
         padding: [0; 2],
+        interface: 0,
+        unused: 0,
     };
 }
 
 const _: () = assert!(size_of::<CounterSet>() == 32);
 const _: () = assert!(size_of::<Owner>() == 40);
-const _: () = assert!(size_of::<FlowRecord>() == 192);
+const _: () = assert!(size_of::<FlowRecord>() == 200);
 const _: () = assert!(align_of::<FlowRecord>() == 8);

@@ -1,13 +1,13 @@
 //! Layout version, loader settings and loss counters shared by both sides.
 
 /// Version of every layout in this crate.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Name of the [`ProgramSettings`] variable in the compiled object.
 ///
 /// It ends in [`LAYOUT_VERSION`]: a loader with another layout does not find the variable and refuses
 /// the object instead of misreading its records.
-pub const SETTINGS_SYMBOL: &str = "PROGRAM_SETTINGS_2";
+pub const SETTINGS_SYMBOL: &str = "PROGRAM_SETTINGS_3";
 
 /// Byte offsets inside kernel structures, from the running kernel's type information. 0: unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,6 +135,10 @@ pub struct ProgramSettings {
     pub wakeup_bytes: u64,
     /// Payload sent after this long without any is activity, which is told; 0: never.
     pub activity_idle_ns: u64,
+    /// A TCP flow in transit without a packet for this long has ended.
+    pub transit_idle_timeout_ns: u64,
+    /// Cookie of the network namespace whose interfaces are captured; 0: none are.
+    pub transit_namespace: u64,
     /// Thread group id of the exporter: its sockets are marked [`crate::FLAG_OWN`].
     pub own_pid: u32,
     /// Where a process keeps what [`crate::Owner`] tells.
@@ -171,6 +175,8 @@ impl ProgramSettings {
             self.udp_idle_timeout_ns,
             self.wakeup_bytes,
             self.activity_idle_ns,
+            self.transit_idle_timeout_ns,
+            self.transit_namespace,
         ];
         let mut bytes = [0; size_of::<Self>()];
         let source = long
@@ -203,6 +209,10 @@ pub enum LossCounter {
     SliceLost = 5,
     /// The ring buffer of processes had no room: an executable may be unknown, no flow is.
     ProcessLost = 6,
+    /// The map of flows in transit was full: the packet is not counted.
+    TransitMapFull = 7,
+    /// A packet on an interface whose headers could not be read, such as a later fragment: not counted.
+    TransitUnread = 8,
 }
 
 impl LossCounter {
@@ -215,6 +225,8 @@ impl LossCounter {
         Self::CloseUnseen,
         Self::SliceLost,
         Self::ProcessLost,
+        Self::TransitMapFull,
+        Self::TransitUnread,
     ];
 
     /// Name for metrics and messages.
@@ -228,15 +240,17 @@ impl LossCounter {
             Self::CloseUnseen => "close_unseen",
             Self::SliceLost => "slice_lost",
             Self::ProcessLost => "process_lost",
+            Self::TransitMapFull => "transit_map_full",
+            Self::TransitUnread => "transit_unread",
         }
     }
 }
 
 /// Number of [`LossCounter`] values.
-pub const LOSS_COUNTERS: u32 = 7;
+pub const LOSS_COUNTERS: u32 = 9;
 
 const _: () = assert!(size_of::<TaskOffsets>() == 32);
-const _: () = assert!(size_of::<ProgramSettings>() == 128);
+const _: () = assert!(size_of::<ProgramSettings>() == 144);
 
 #[cfg(test)]
 mod tests {
@@ -248,6 +262,8 @@ mod tests {
             udp_idle_timeout_ns: 0x0102_0304_0506_0708,
             wakeup_bytes: 0x1112_1314_1516_1718,
             activity_idle_ns: 0x2122_2324_2526_2728,
+            transit_idle_timeout_ns: 0x3132_3334_3536_3738,
+            transit_namespace: 0x4142_4344_4546_4748,
             own_pid: 1,
             task: TaskOffsets {
                 tgid: 2,
@@ -282,6 +298,17 @@ mod tests {
         assert_eq!(
             long(std::mem::offset_of!(ProgramSettings, activity_idle_ns)),
             settings.activity_idle_ns
+        );
+        assert_eq!(
+            long(std::mem::offset_of!(
+                ProgramSettings,
+                transit_idle_timeout_ns
+            )),
+            settings.transit_idle_timeout_ns
+        );
+        assert_eq!(
+            long(std::mem::offset_of!(ProgramSettings, transit_namespace)),
+            settings.transit_namespace
         );
         assert_eq!(word(std::mem::offset_of!(ProgramSettings, own_pid)), 1);
         assert_eq!(word(std::mem::offset_of!(ProgramSettings, take_slices)), 9);

@@ -12,6 +12,7 @@ mod flow;
 mod layout;
 mod process;
 mod slice;
+mod transit;
 
 pub use decode::{FLOW_RECORD_BYTES, RecordError};
 pub use flow::{
@@ -24,3 +25,4 @@ pub use layout::{
 };
 pub use process::{PATH_BYTES, PROCESS_RECORD_BYTES, ProcessRecord};
 pub use slice::{Direction, MOST_SLICE_BYTES, SLICE_HEADER_BYTES, Slice, SliceError, SliceHeader};
+pub use transit::{InterfaceUse, interface_of, point};

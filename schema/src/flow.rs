@@ -29,6 +29,8 @@ pub const EVENT_ACTIVITY: &str = "activity";
 pub const EVENT_END: &str = "end";
 /// Value of [`ROLE`]: the local socket initiated the flow.
 pub const ROLE_CLIENT: &str = "client";
+/// Value of [`ROLE`]: neither end is a socket of this host; the flow was seen on an interface.
+pub const ROLE_TRANSIT: &str = "transit";
 /// Value of [`ROLE`]: the local socket answered.
 pub const ROLE_SERVER: &str = "server";
 
@@ -41,7 +43,7 @@ fields! {
     RECORD_NUMBER = "beaconwatch.flow.record", Long, "", Required, Beaconwatch,
         "Number of this record among the flow's own, from 0. The record 0 announces the flow, whatever its event: a flow that ended before it was reported has one record, an end.", "0";
     ROLE = "beaconwatch.flow.role", Keyword, "", Required, Beaconwatch,
-        "Which end the exporter saw: client (the local socket initiated) or server.", "client";
+        "Which end the exporter saw: client (the local socket initiated), server, or transit (neither end is a socket of this host: the flow was seen on an interface).", "client";
     START_TIME = "beaconwatch.flow.start", Long, "ns", Required, Beaconwatch,
         "When the flow began, nanoseconds since the Unix epoch. Never changes while the flow lives.", "1763800000123456789",
         Ecs "event.start" as Date;
@@ -92,6 +94,9 @@ fields! {
         "Smoothed round-trip time of the TCP socket.", "182";
     NETWORK_NAMESPACE = "beaconwatch.network.namespace", Keyword, "", Optional, Beaconwatch,
         "Network namespace of the socket: `host` for the exporter's own, else the kernel's cookie of the namespace.", "4123";
+    INTERFACE_NAME = "network.interface.name", Keyword, "", Optional, OpenTelemetry,
+        "The interface on which a flow in transit is counted: the first that saw what its initiating end sent.", "eth0",
+        Ecs "observer.ingress.interface.name";
     SOURCE_ADDRESS = "source.address", Ip, "", Required, OpenTelemetry,
         "Address of the end that initiated the flow.", "192.0.2.10",
         Ecs "source.ip", Cim "src", Sigma "SourceIp";

@@ -21,8 +21,8 @@ use std::{
 };
 
 use beaconwatch_exporter::capture::{
-    Capture, CaptureSettings,
-    statistics::{self, Baseline, ProgramStatistics, TestRuns},
+    Capture, CaptureError, CaptureSettings,
+    statistics::{self, Baseline, ProgramStatistics, TestRunTime, TestRuns},
 };
 use serde_json::json;
 
@@ -88,18 +88,34 @@ fn test_runs() -> Outcome<()> {
     for (protocol, number) in [("tcp", 6), ("udp", 17)] {
         let frame = frame(number);
         for (program, sent) in [("packet_sent", true), ("packet_received", false)] {
-            let mut net = (0..ROUNDS)
-                .map(|_| {
-                    let time = runs.run(sent, &frame, REPETITIONS)?;
-                    Ok((time.program.as_secs_f64() - time.empty.as_secs_f64()) * 1e9)
-                })
-                .collect::<Outcome<Vec<_>>>()?;
-            print(&json!({
-                "bench": "kernel_packet", "program": program, "protocol": protocol,
-                "ns_net": rounded(median(&mut net)), "per": "packet", "rounds": ROUNDS,
-            }));
+            let run = |runs: &mut TestRuns| runs.run(sent, &frame, REPETITIONS);
+            repeat("kernel_packet", program, protocol, &mut runs, run)?;
+        }
+        for (program, sent) in [("frame_sent", true), ("frame_received", false)] {
+            let run = |runs: &mut TestRuns| runs.run_on_interface(sent, &frame, REPETITIONS);
+            repeat("kernel_frame", program, protocol, &mut runs, run)?;
         }
     }
+    Ok(())
+}
+
+fn repeat(
+    bench: &str,
+    program: &str,
+    protocol: &str,
+    runs: &mut TestRuns,
+    run: impl Fn(&mut TestRuns) -> Result<TestRunTime, CaptureError>,
+) -> Outcome<()> {
+    let mut net = (0..ROUNDS)
+        .map(|_| {
+            let time = run(runs)?;
+            Ok((time.program.as_secs_f64() - time.empty.as_secs_f64()) * 1e9)
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    print(&json!({
+        "bench": bench, "program": program, "protocol": protocol,
+        "ns_net": rounded(median(&mut net)), "per": "packet", "rounds": ROUNDS,
+    }));
     Ok(())
 }
 

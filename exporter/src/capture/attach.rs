@@ -2,22 +2,21 @@
 
 use std::{
     fs, io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
-    maps::{Map, MapData, MapError, PerCpuArray, RingBuf},
+    Btf, Ebpf, EbpfLoader, Pod,
+    maps::{HashMap, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{
         BtfTracePoint, CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError, ProgramFd,
-        TestRun, TestRunOptions,
     },
 };
 use beaconwatch_records::{LOSS_COUNTERS, ProgramSettings, SETTINGS_SYMBOL};
 
 use super::{
-    CaptureError, CaptureSettings, offsets,
+    CaptureError, CaptureSettings, interfaces, namespace, offsets,
     preflight::{BTF_PATH, Cgroup},
     statistics::ProgramStatistics,
     syscall::{self, Hook},
@@ -27,6 +26,7 @@ pub(super) const RECORDS: &str = "RECORDS";
 const SLICES: &str = "SLICES";
 const PROCESSES: &str = "PROCESSES";
 const LOSSES: &str = "LOSSES";
+const TRANSIT: &str = "TRANSIT";
 
 /// The programs on cgroup hooks, in the order of attachment: storage before what reads it.
 pub(super) const HOOKED: [(&str, Hook); 5] = [
@@ -46,7 +46,7 @@ pub(super) struct IteratorName {
 }
 
 /// The iterators.
-pub(super) const ITERATORS: [IteratorName; 2] = [
+pub(super) const ITERATORS: [IteratorName; 3] = [
     IteratorName {
         program: "live_sockets",
         kind: "bpf_sk_storage_map",
@@ -57,6 +57,17 @@ pub(super) const ITERATORS: [IteratorName; 2] = [
         kind: "bpf_map_elem",
         map: "PEERS",
     },
+    IteratorName {
+        program: "live_transit",
+        kind: "bpf_map_elem",
+        map: TRANSIT,
+    },
+];
+
+/// Programs for interfaces: with Ethernet header and without; what comes in and what leaves.
+pub(super) const CLASSIFIERS: [[&str; 2]; 2] = [
+    ["frame_received", "frame_sent"],
+    ["bare_received", "bare_sent"],
 ];
 
 /// Programs on tracepoints of the scheduler.
@@ -132,6 +143,44 @@ impl Attached {
         }
     }
 
+    /// Loads the programs for interfaces; they are attached nowhere.
+    pub(super) fn load_classifiers(&mut self) -> Result<interfaces::Programs, CaptureError> {
+        let [[received, sent], [bare_received, bare_sent]] = CLASSIFIERS;
+        Ok(interfaces::Programs {
+            ethernet: [self.load_classifier(received)?, self.load_classifier(sent)?],
+            bare: [
+                self.load_classifier(bare_received)?,
+                self.load_classifier(bare_sent)?,
+            ],
+        })
+    }
+
+    fn load_classifier(&mut self, name: &'static str) -> Result<OwnedFd, CaptureError> {
+        load_hooked(&mut self.object, name)?;
+        let descriptor = self.descriptor(name)?.as_fd();
+        descriptor
+            .try_clone_to_owned()
+            .map_err(CaptureError::system("duplicating a descriptor"))
+    }
+
+    /// Whether any flow in transit lives.
+    pub(super) fn has_transit(&self) -> Result<bool, CaptureError> {
+        let map = self.object.map(TRANSIT).ok_or(CaptureError::Missing {
+            kind: "map",
+            name: TRANSIT,
+        })?;
+        let flows = HashMap::<_, [u8; 40], [u8; 184]>::try_from(map);
+        Ok(flows.map_err(map_error(TRANSIT))?.keys().next().is_some())
+    }
+
+    /// Hands out a map that user space writes, once.
+    pub(super) fn take_hash<K: Pod, V: Pod>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<HashMap<MapData, K, V>, CaptureError> {
+        HashMap::try_from(take_map(&mut self.object, name)?).map_err(map_error(name))
+    }
+
     /// The descriptors of an iterator's program and map.
     pub(super) fn iterator(
         &self,
@@ -188,24 +237,9 @@ impl Attached {
         packet: &[u8],
         repeat: u32,
     ) -> Result<Duration, CaptureError> {
-        let Some(Program::CgroupSkb(program)) = self.object.program(name) else {
-            return Err(CaptureError::Missing {
-                kind: "program",
-                name,
-            });
-        };
-        let options = TestRunOptions {
-            data_in: Some(packet),
-            repeat,
-            ..TestRunOptions::new()
-        };
-        let result = program.test_run(options);
-        result
-            .map(|result| result.duration)
-            .map_err(|source| CaptureError::Load {
-                program: name,
-                source,
-            })
+        let program = self.descriptor(name)?;
+        syscall::test_run(program.as_fd(), packet, repeat)
+            .map_err(CaptureError::system("a test run"))
     }
 
     /// Sums the loss counters over the processors.
@@ -221,8 +255,12 @@ impl Attached {
     /// Run statistics of every program.
     pub(super) fn program_statistics(&self) -> Result<Vec<ProgramStatistics>, CaptureError> {
         let hooked = HOOKED.iter().map(|(name, _)| *name);
-        let names = hooked.chain(ITERATORS.iter().map(|iterator| iterator.program));
-        names
+        let iterators = ITERATORS.iter().map(|iterator| iterator.program);
+        let classifiers = CLASSIFIERS.as_flattened().iter().copied();
+        let loaded = |name: &&'static str| self.descriptor(name).is_ok();
+        hooked
+            .chain(iterators)
+            .chain(classifiers.filter(loaded))
             .map(|name| {
                 let program = self.object.program(name).ok_or(CaptureError::Missing {
                     kind: "program",
@@ -248,12 +286,13 @@ pub(super) fn make_maps(
         path: BTF_PATH,
         source,
     })?;
-    let values = program_settings(settings, &kernel_types, purpose).to_bytes();
+    let values = program_settings(settings, &kernel_types, purpose)?.to_bytes();
     EbpfLoader::new()
         .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
         .map_max_entries(RECORDS, settings.ring_bytes)
         .map_max_entries(SLICES, settings.slice_ring_bytes)
         .map_max_entries("PEERS", settings.max_peers)
+        .map_max_entries(TRANSIT, settings.interfaces.max_flows)
         .load(object)
         .map_err(CaptureError::Object)
 }
@@ -262,7 +301,7 @@ fn program_settings(
     settings: &CaptureSettings,
     kernel_types: &[u8],
     purpose: Purpose,
-) -> ProgramSettings {
+) -> Result<ProgramSettings, CaptureError> {
     let (task, socket) = offsets::offsets(kernel_types);
     if !task.is_complete() {
         tracing::warn!(
@@ -270,7 +309,14 @@ fn program_settings(
         );
     }
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    ProgramSettings {
+    let transit_namespace = if settings.interfaces.include.is_empty() {
+        0
+    } else {
+        namespace::own_cookie()?
+    };
+    Ok(ProgramSettings {
+        transit_idle_timeout_ns: nanoseconds(settings.interfaces.idle_timeout),
+        transit_namespace,
         udp_idle_timeout_ns: nanoseconds(settings.udp_idle_timeout),
         activity_idle_ns: nanoseconds(settings.activity_idle),
         take_slices: u32::from(settings.take_slices),
@@ -281,7 +327,7 @@ fn program_settings(
         task,
         adopt_any: u32::from(purpose == Purpose::TestRuns),
         padding: 0,
-    }
+    })
 }
 
 fn load_programs(object: &mut Ebpf, types: &Btf) -> Result<(), CaptureError> {
@@ -294,23 +340,46 @@ fn load_programs(object: &mut Ebpf, types: &Btf) -> Result<(), CaptureError> {
     Ok(())
 }
 
-/// Loads a program for a cgroup hook.
+/// Loads a program for a hook of a cgroup or an interface.
 pub(super) fn load_hooked(object: &mut Ebpf, name: &'static str) -> Result<(), CaptureError> {
-    let result = match program(object, name)? {
-        Program::CgroupSkb(program) => program.load(),
-        Program::CgroupSock(program) => program.load(),
-        Program::SockOps(program) => program.load(),
-        _ => {
-            return Err(CaptureError::Missing {
-                kind: "program",
-                name,
-            });
-        }
+    let missing = CaptureError::Missing {
+        kind: "program",
+        name,
     };
-    result.map_err(|source| CaptureError::Load {
+    let program = program(object, name)?;
+    let result = undisturbed(|| match program {
+        Program::CgroupSkb(program) => Some(program.load()),
+        Program::CgroupSock(program) => Some(program.load()),
+        Program::SockOps(program) => Some(program.load()),
+        Program::SchedClassifier(program) => Some(program.load()),
+        _ => None,
+    });
+    result.ok_or(missing)?.map_err(|source| CaptureError::Load {
         program: name,
         source,
     })
+}
+
+/// Tries again when the kernel broke its check of a program off because something waits for the thread
+/// (`EAGAIN`); not for ever.
+fn undisturbed(
+    mut load: impl FnMut() -> Option<Result<(), ProgramError>>,
+) -> Option<Result<(), ProgramError>> {
+    const ATTEMPTS: u32 = 5;
+    let disturbed = |result: &Option<Result<(), ProgramError>>| match result {
+        Some(Err(ProgramError::LoadError { io_error, .. })) => {
+            io_error.raw_os_error() == Some(libc::EAGAIN)
+        }
+        _ => false,
+    };
+    let mut result = load();
+    for _ in 1..ATTEMPTS {
+        if !disturbed(&result) {
+            break;
+        }
+        result = load();
+    }
+    result
 }
 
 fn attach_tracepoint(

@@ -21,7 +21,7 @@
 //! Dropping the capture detaches everything.
 //!
 //! Limits: Linux 5.15 or later with BTF and a mounted cgroup v2 tree; flows of sockets in the
-//! captured cgroup only, so not what the host forwards; the owner of an accepted connection is the
+//! captured cgroup, and of chosen interfaces what no socket tells of (see [`interfaces`]); the owner of an accepted connection is the
 //! process that created its listener, its handler the one that answers; sockets older than the capture of one
 //! cgroup alone are met with their next packet.
 
@@ -31,6 +31,7 @@ pub mod clock;
 pub mod doctor;
 mod error;
 mod existing;
+pub mod interfaces;
 mod iterator;
 pub mod namespace;
 mod offsets;
@@ -40,13 +41,14 @@ pub mod slices;
 pub mod statistics;
 mod syscall;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter, ProcessRecord};
 
 pub use self::error::CaptureError;
 use self::{
     attach::{Attached, Purpose},
+    interfaces::{InterfaceNames, InterfaceSettings, Monitor},
     iterator::LiveFlows,
     ring::Ring,
     slices::SliceBatch,
@@ -87,6 +89,8 @@ pub struct CaptureSettings {
     pub batch_records: usize,
     /// The cgroup v2 directory whose sockets are captured; by default the root of the tree.
     pub cgroup: Option<PathBuf>,
+    /// Interfaces whose forwarded traffic is captured; by default none.
+    pub interfaces: InterfaceSettings,
 }
 
 impl Default for CaptureSettings {
@@ -101,6 +105,7 @@ impl Default for CaptureSettings {
             max_latency: Duration::from_millis(100),
             batch_records: 4096,
             cgroup: None,
+            interfaces: InterfaceSettings::default(),
         }
     }
 }
@@ -110,6 +115,8 @@ impl Default for CaptureSettings {
 pub struct Capture {
     ring: Ring,
     live: LiveFlows,
+    names: InterfaceNames,
+    _interfaces: Option<Monitor>,
     attached: Attached,
 }
 
@@ -132,12 +139,22 @@ impl Capture {
         if settings.cgroup.is_none() {
             existing::find(&mut attached, &types);
         }
+        let names = InterfaceNames::default();
+        let interfaces = attach_interfaces(&mut attached, settings, &names)?;
         tracing::info!(cgroup = %cgroup.path.display(), "capture started");
         Ok(Self {
             ring,
             live,
+            names,
+            _interfaces: interfaces,
             attached,
         })
+    }
+
+    /// Name of a captured interface, also of one that is gone since; [`FlowRecord::interface`] is its index.
+    #[must_use]
+    pub fn interface_name(&self, index: u32) -> Option<Arc<str>> {
+        self.names.find(index)
     }
 
     /// Waits for records and appends them to `out`; returns how many came, at least one and at most
@@ -194,6 +211,27 @@ impl Capture {
     }
 }
 
+/// After the sockets that are there already: an interface would tell of their packets.
+fn attach_interfaces(
+    attached: &mut Attached,
+    settings: &CaptureSettings,
+    names: &InterfaceNames,
+) -> Result<Option<Monitor>, CaptureError> {
+    let selection = settings.interfaces.selection()?;
+    if selection.is_empty() || !preflight::has_tcx() {
+        return Ok(None);
+    }
+    let programs = attached.load_classifiers()?;
+    Monitor::start(
+        selection,
+        programs,
+        attached.take_hash("INTERFACES")?,
+        attached.take_hash("ADDRESSES")?,
+        names.clone(),
+    )
+    .map(Some)
+}
+
 impl CaptureSettings {
     fn check(&self) -> Result<(), CaptureError> {
         let wrong = |name, found: String, expected| {
@@ -226,6 +264,14 @@ impl CaptureSettings {
         if self.max_latency.is_zero() || self.max_latency > Duration::from_mins(1) {
             let found = format!("{:?}", self.max_latency);
             return wrong("max_latency", found, "more than 0 and at most a minute");
+        }
+        if self.interfaces.max_flows == 0 {
+            return wrong("interfaces.max_flows", "0".to_owned(), "at least 1");
+        }
+        let idle = self.interfaces.idle_timeout;
+        if idle.is_zero() || idle > Duration::from_hours(240) {
+            let expected = "more than 0 and at most ten days";
+            return wrong("interfaces.idle_timeout", format!("{idle:?}"), expected);
         }
         if self.batch_records == 0 {
             return wrong("batch_records", "0".to_owned(), "at least 1");

@@ -16,6 +16,7 @@ use aya::util::KernelVersion;
 use super::{
     CaptureError,
     capabilities::{Capabilities, Capability},
+    interfaces,
 };
 
 /// Oldest kernel with every feature; see the kernel part's documentation for what sets it.
@@ -76,6 +77,20 @@ pub(super) fn check_kernel() -> Result<(), CaptureError> {
         found: release.trim().to_owned(),
         expected: OLDEST_KERNEL_NAME,
     })
+}
+
+/// Whether interfaces can be captured; says so when not.
+pub(super) fn has_tcx() -> bool {
+    let (major, minor) = interfaces::TCX_KERNEL;
+    let has = KernelVersion::current()
+        .is_ok_and(|running| running.code() >= KernelVersion::new(major, minor, 0).code());
+    if !has {
+        tracing::error!(
+            "the kernel has no TCX, which comes with Linux {major}.{minor}: no interface is captured, \
+             sockets are"
+        );
+    }
+    has
 }
 
 /// Loading needs `CAP_BPF`, the packet and cgroup hooks `CAP_NET_ADMIN`, iterators and process names

@@ -14,7 +14,8 @@ use aya::{
 
 use super::{
     CaptureError, CaptureSettings, OBJECT,
-    attach::{Attached, HOOKED, Purpose, kernel_types},
+    attach::{Attached, CLASSIFIERS, HOOKED, Purpose, kernel_types},
+    interfaces::InterfaceSettings,
     preflight, syscall,
 };
 
@@ -128,9 +129,17 @@ impl TestRuns {
     /// Loads the kernel part for test runs; it is attached nowhere.
     pub fn load() -> Result<Self, CaptureError> {
         preflight::check(None)?;
-        let settings = CaptureSettings::default();
+        let interfaces = InterfaceSettings {
+            include: vec!["*".to_owned()],
+            ..InterfaceSettings::default()
+        };
+        let settings = CaptureSettings {
+            interfaces,
+            ..CaptureSettings::default()
+        };
         let mut programs = Attached::load(&settings, OBJECT, Purpose::TestRuns, &kernel_types()?)?;
         let records = programs.take_ring()?;
+        let _attached_nowhere = programs.load_classifiers()?;
         let empty = syscall::load_empty_program(syscall::Hook::Ingress)
             .map_err(CaptureError::system("loading an empty program"))?;
         Ok(Self {
@@ -162,6 +171,33 @@ impl TestRuns {
             let found = io::Error::other(format!("{opened} flows opened, expected 1"));
             return Err(CaptureError::system("a test run")(found));
         }
+        self.beside_empty(program, frame, repeat)
+    }
+
+    /// Runs the program for one way through an interface; the first of the repetitions begins a flow in transit,
+    /// the others count. An error if none began.
+    pub fn run_on_interface(
+        &mut self,
+        sent: bool,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<TestRunTime, CaptureError> {
+        let [[received, leaves], _] = CLASSIFIERS;
+        let name = if sent { leaves } else { received };
+        let program = self.programs.test_run(name, frame, repeat)?;
+        if !self.programs.has_transit()? {
+            let found = io::Error::other("no flow in transit began, expected one");
+            return Err(CaptureError::system("a test run")(found));
+        }
+        self.beside_empty(program, frame, repeat)
+    }
+
+    fn beside_empty(
+        &self,
+        program: Duration,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<TestRunTime, CaptureError> {
         let empty = syscall::test_run(self.empty.as_fd(), frame, repeat)
             .map_err(CaptureError::system("running an empty program"))?;
         Ok(TestRunTime { program, empty })

@@ -52,6 +52,14 @@ impl Hook {
     }
 }
 
+/// Ways through an interface, by their number in `enum bpf_attach_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Way {
+    In = 46,
+    Out = 47,
+}
+
 /// `union bpf_attr`, `prog_load`; the fields between are of no use here.
 #[repr(C)]
 #[derive(Default)]
@@ -249,6 +257,21 @@ pub(super) fn link_to_cgroup(
         prog_fd: number(program),
         target_fd: number(cgroup),
         attach_type: hook as u32,
+        ..LinkAttributes::default()
+    };
+    owned(bpf(BPF_LINK_CREATE, &mut attributes)?)
+}
+
+/// Attaches a program to one way through an interface (TCX) until the descriptor is dropped.
+pub(super) fn link_to_interface(
+    program: BorrowedFd<'_>,
+    index: u32,
+    way: Way,
+) -> io::Result<OwnedFd> {
+    let mut attributes = LinkAttributes {
+        prog_fd: number(program),
+        target_fd: index,
+        attach_type: way as u32,
         ..LinkAttributes::default()
     };
     owned(bpf(BPF_LINK_CREATE, &mut attributes)?)

@@ -15,6 +15,7 @@ use serde_with::{DurationSecondsWithFrac, serde_as};
 mod disk;
 mod environment;
 mod error;
+mod interfaces;
 mod load;
 mod metrics;
 mod otlp;
@@ -29,6 +30,7 @@ mod tests;
 pub use disk::DiskConfig;
 pub use environment::OtelEnvironment;
 pub use error::ConfigError;
+pub use interfaces::InterfacesConfig;
 pub use load::{DEFAULT_FILE, Overrides, beaconwatch_environment, load};
 pub use metrics::{MetricsConfig, PrometheusConfig};
 pub use otlp::{Otlp, SignalOverrides};
@@ -81,6 +83,8 @@ pub struct Config {
     pub host_name: Option<String>,
     /// The kernel part.
     pub capture: CaptureConfig,
+    /// Interfaces whose forwarded traffic is captured.
+    pub interfaces: InterfacesConfig,
     /// Queue in front of the network.
     pub queue: QueueConfig,
     /// Which flows are reported.
@@ -172,6 +176,7 @@ impl Default for Config {
             host_id: None,
             host_name: None,
             capture: CaptureConfig::default(),
+            interfaces: InterfacesConfig::default(),
             queue: QueueConfig::default(),
             sampling: SamplingConfig::default(),
             batch: BatchConfig::default(),
@@ -234,6 +239,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_durations()?;
         self.validate_counts()?;
+        self.interfaces.validate()?;
         self.queue.disk.validate()?;
         self.metrics.validate()?;
         self.sampling.validate()?;
@@ -312,6 +318,7 @@ impl Config {
             activity_idle: self.capture.activity_idle_s,
             max_peers: self.capture.max_peers,
             cgroup: self.capture.cgroup.clone(),
+            interfaces: self.interfaces.settings(),
             ..CaptureSettings::default()
         }
     }

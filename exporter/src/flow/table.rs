@@ -480,12 +480,8 @@ impl Flow {
 
 /// The kind of a record whose enumerations are all known.
 fn kind_of(record: &FlowRecord) -> Option<RecordKind> {
-    let role_known = record.role == Role::Client as u8 || record.role == Role::Server as u8;
-    let protocol_known =
-        record.protocol == Protocol::Tcp as u8 || record.protocol == Protocol::Udp as u8;
-    if !(role_known && protocol_known) {
-        return None;
-    }
+    Role::try_from(record.role).ok()?;
+    Protocol::try_from(record.protocol).ok()?;
     RecordKind::try_from(record.kind).ok()
 }
 

@@ -141,13 +141,15 @@ impl NameReader {
         if let Some(names) = self.names.get(&id) {
             return Some(names);
         }
-        if record.role != Role::Client as u8 || record.remote_port == DNS_PORT {
+        if record.role == Role::Server as u8 || record.remote_port == DNS_PORT {
             return None;
         }
+        let transit = record.role == Role::Transit as u8;
         let asker = Asker {
             namespace: record.netns_cookie,
             pid: record.owner.pid,
             process_start_ns: record.owner.process_start_ns,
+            host: transit.then_some(record.local_address),
         };
         let address = Ipv6Addr::from(record.remote_address);
         let name = self.resolved.find(asker, address.into(), record.start_ns)?;
@@ -264,15 +266,8 @@ impl NameReader {
             }
             return;
         }
-        // Only what was asked for by the process at this end; a server here answers others.
-        let received = header.direction == Direction::Received as u8;
-        if !received || header.role != Role::Client as u8 {
+        let Some(asker) = asker_of(header) else {
             return;
-        }
-        let asker = Asker {
-            namespace: header.netns_cookie,
-            pid: header.pid,
-            process_start_ns: header.process_start_ns,
         };
         for (address, ttl_s) in message.addresses() {
             self.resolved
@@ -281,11 +276,38 @@ impl NameReader {
     }
 }
 
+/// Whom a DNS answer is for: the process at this end, or another host that asked through or at this one. `None`
+/// for what is no answer to a question.
+fn asker_of(header: &SliceHeader) -> Option<Asker> {
+    let received = header.direction == Direction::Received as u8;
+    let of_host = |address| Asker {
+        namespace: header.netns_cookie,
+        pid: 0,
+        process_start_ns: 0,
+        host: Some(address),
+    };
+    if header.role == Role::Server as u8 {
+        return (!received).then(|| of_host(header.remote_address));
+    }
+    if !received {
+        return None;
+    }
+    if header.role == Role::Transit as u8 {
+        return Some(of_host(header.local_address));
+    }
+    Some(Asker {
+        namespace: header.netns_cookie,
+        pid: header.pid,
+        process_start_ns: header.process_start_ns,
+        host: None,
+    })
+}
+
 /// The port of the end that answers.
 const fn service_port(header: &SliceHeader) -> u16 {
-    if header.role == Role::Client as u8 {
-        header.remote_port
-    } else {
+    if header.role == Role::Server as u8 {
         header.local_port
+    } else {
+        header.remote_port
     }
 }

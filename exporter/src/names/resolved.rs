@@ -20,21 +20,24 @@ const SECOND_NS: u64 = 1_000_000_000;
 const SHORTEST_LIFE_NS: u64 = 60 * SECOND_NS;
 const LONGEST_LIFE_S: u64 = 86_400;
 
-/// Who asked: a process of a network namespace.
+/// Who asked: a process of a network namespace, or another host whose traffic passes through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asker {
     pub(super) namespace: u64,
     pub(super) pid: u32,
     pub(super) process_start_ns: u64,
+    /// Address of the other host; none for processes of this one.
+    pub(super) host: Option<[u8; 16]>,
 }
 
 impl Asker {
-    /// Anybody in the namespace.
+    /// Anybody in the namespace, or on the other host.
     const fn anybody(self) -> Self {
         Self {
             namespace: self.namespace,
             pid: 0,
             process_start_ns: 0,
+            host: self.host,
         }
     }
 }

@@ -70,6 +70,8 @@ pub enum Content {
         names: Option<Arc<FlowNames>>,
         /// Traffic of Beaconwatch itself.
         own: bool,
+        /// The interface on which a flow in transit is counted.
+        interface: Option<Arc<str>>,
     },
     /// The exporter lives and had nothing else to say.
     Heartbeat,
@@ -185,6 +187,7 @@ impl LogEncoder {
             handler,
             names,
             own,
+            interface,
         } = &numbered.content
         {
             push_state(&mut attributes, event, *own);
@@ -193,6 +196,9 @@ impl LogEncoder {
             }
             push_traffic(&mut attributes, event);
             self.push_endpoints(&mut attributes, &event.record);
+            if let Some(interface) = interface {
+                attributes.text(names::INTERFACE_NAME, interface);
+            }
             if let Some(names) = names {
                 carried::push(&mut attributes, names);
             }
@@ -251,12 +257,7 @@ fn push_state(attributes: &mut Attributes<'_>, event: &FlowEvent, own: bool) {
     attributes.display(names::FLOW_ID, event.id);
     attributes.text(names::EVENT, event_name(event.kind));
     attributes.unsigned(names::RECORD_NUMBER, u64::from(event.number));
-    let role = if is_client(record) {
-        names::ROLE_CLIENT
-    } else {
-        names::ROLE_SERVER
-    };
-    attributes.text(names::ROLE, role);
+    attributes.text(names::ROLE, role(record));
     if own {
         attributes.boolean(names::OWN, true);
     }
@@ -328,10 +329,22 @@ fn push_traffic(attributes: &mut Attributes<'_>, event: &FlowEvent) {
     }
 }
 
-/// Whether the local end initiated.
+/// Whether the local end initiated; of a flow in transit, the end that did is called local.
 #[must_use]
 pub fn is_client(record: &FlowRecord) -> bool {
-    record.role == Role::Client as u8
+    record.role != Role::Server as u8
+}
+
+/// Value of [`names::ROLE`].
+#[must_use]
+pub fn role(record: &FlowRecord) -> &'static str {
+    if record.role == Role::Transit as u8 {
+        names::ROLE_TRANSIT
+    } else if is_client(record) {
+        names::ROLE_CLIENT
+    } else {
+        names::ROLE_SERVER
+    }
 }
 
 /// `tcp` or `udp`.

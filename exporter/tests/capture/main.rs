@@ -9,6 +9,8 @@ mod activity;
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
+mod interfaces;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod payload;

@@ -113,6 +113,29 @@ impl Watch {
         self.capture.live_flows(&mut self.records).unwrap();
     }
 
+    /// The same with every record, whatever its port.
+    pub(crate) async fn until_all(&mut self, condition: impl Fn(&[FlowRecord]) -> bool) {
+        self.until_true(|watch| condition(watch.all())).await;
+    }
+
+    /// Reads everything until the condition holds.
+    pub(crate) async fn until_true(&mut self, condition: impl Fn(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !condition(self) {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "condition not met within {DEADLINE:?} by {} records",
+                self.records.len()
+            );
+            self.live();
+            let reading = self.capture.read(&mut self.records);
+            // Nothing may come for a while: then the live flows are read again.
+            tokio::time::timeout(Duration::from_millis(100), reading)
+                .await
+                .ok();
+        }
+    }
+
     /// The records so far with this port at either end.
     pub(crate) fn of(&self, port: u16) -> Vec<FlowRecord> {
         let wanted = |record: &&FlowRecord| {
@@ -194,6 +217,13 @@ pub(crate) fn only(records: &[FlowRecord], kind: RecordKind, role: Role) -> Flow
     *found[0]
 }
 
+/// A name that no other test has, short enough for an interface.
+pub(crate) fn unique_word() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("b{:x}x{number:x}", std::process::id())
+}
+
 /// A name that no other test has.
 fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -239,6 +269,15 @@ impl Namespace {
         namespace
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a command inside.
+    pub(crate) fn run(&self, command: &str) {
+        run(&format!("nsenter --net=/run/netns/{} {command}", self.name));
+    }
+
     /// Runs an ip command inside.
     pub(crate) fn ip(&self, arguments: &str) {
         run(&format!("ip -n {} {arguments}", self.name));
@@ -246,8 +285,14 @@ impl Namespace {
 
     /// Starts a Python program inside.
     pub(crate) fn python(&self, text: &str) -> Program {
+        self.python_with(text, &[])
+    }
+
+    /// Starts a Python program with arguments inside.
+    pub(crate) fn python_with(&self, text: &str, arguments: &[&str]) -> Program {
         let file = format!("--net=/run/netns/{}", self.name);
-        Program::start(Command::new("nsenter").args([&file, "python3", "-c", text]))
+        let program = [&file, "python3", "-c", text];
+        Program::start(Command::new("nsenter").args(program).args(arguments))
     }
 }
 

@@ -431,6 +431,7 @@ impl<'a> EventRecord<'a> {
         match text(role, flow::ROLE)? {
             flow::ROLE_CLIENT => Ok(Side::Client),
             flow::ROLE_SERVER => Ok(Side::Server),
+            flow::ROLE_TRANSIT => Ok(Side::Between),
             _ => Err(rejection(Fault::BadValue, flow::ROLE)),
         }
     }
