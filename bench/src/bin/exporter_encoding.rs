@@ -150,6 +150,7 @@ fn rate(flows: u64, batch: usize) -> (f64, f64, f64) {
                 sequence,
                 observed_unix_ns: NOW.unix_ns,
                 content: Content::Flow {
+                    interface: None,
                     event,
                     owner: owner.clone(),
                     handler: None,

@@ -41,7 +41,7 @@ pub async fn export(
         host = identity.host_name,
         "replaying"
     );
-    let counters = exporter.run(shutdown).await?;
+    let counters = Box::pin(exporter.run(shutdown)).await?;
     let lost: u64 = counters.losses.iter().map(|(_, lost)| lost).sum();
     tracing::info!(
         packets = progress.packets(),

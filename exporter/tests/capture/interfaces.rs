@@ -282,12 +282,15 @@ print(7000, flush=True)
 while True:
     connection, _ = server.accept()
     data = b''
-    while True:
-        part = connection.recv(65536)
-        if not part:
-            break
-        data += part
-    connection.sendall(data * 2)
+    try:
+        while True:
+            part = connection.recv(65536)
+            if not part:
+                break
+            data += part
+        connection.sendall(data * 2)
+    except ConnectionResetError:
+        pass
     connection.close()
 ";
 
@@ -478,6 +481,93 @@ client.recv(100)
     );
     client.finish();
     server.finish();
+}
+
+/// Has this host put its own address in the place of the sender's, on what leaves through one interface: a table of
+/// nftables, by its netlink messages, because no program that writes them is everywhere.
+const MASQUERADE: &str = "
+import socket, struct, sys
+def attribute(kind, data, nested=False):
+    length = 4 + len(data)
+    return struct.pack('HH', length, kind | (0x8000 if nested else 0)) + data + bytes(-length % 4)
+def text(kind, value):
+    return attribute(kind, value.encode() + b'\\0')
+def number(kind, value):
+    return attribute(kind, struct.pack('>I', value))
+def expression(name, data):
+    return attribute(1, text(1, name) + attribute(2, data, True), True)
+def message(kind, body, family=2, subsystem=0):
+    header = struct.pack('IHHIIBBH', 20 + len(body), kind, 1 | 0x400, 0, 0, family, 0, subsystem)
+    return header + body
+table, index = sys.argv[1], socket.if_nametoindex(sys.argv[2])
+begin = message(16, b'', 0, socket.htons(10))
+end = message(17, b'', 0, socket.htons(10))
+def nft(kind):
+    return 10 << 8 | kind
+leaves_there = expression('meta', number(1, 1) + number(2, 5)) + expression(
+    'cmp', number(1, 1) + number(2, 0) + attribute(3, attribute(1, struct.pack('I', index)), True))
+rule = attribute(4, leaves_there + expression('masq', b''), True)
+make = (message(nft(0), text(1, table))
+    + message(nft(3), text(1, table) + text(3, 'out')
+        + attribute(4, number(1, 4) + number(2, 100), True) + text(7, 'nat'))
+    + message(nft(6), text(1, table) + text(2, 'out') + rule))
+remove = message(nft(2), text(1, table))
+netfilter = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+netfilter.bind((0, 0))
+netfilter.send(begin + make + end)
+netfilter.settimeout(0.2)
+try:
+    answer = netfilter.recv(65536)
+    raise SystemExit('refused: %d' % struct.unpack('i', answer[16:20]))
+except TimeoutError:
+    pass
+print(index, flush=True)
+input()
+netfilter.send(begin + remove + end)
+";
+
+#[tokio::test]
+async fn a_container_behind_address_translation_is_told_by_its_socket_alone() {
+    let hosts = [Namespace::new(), Namespace::new()];
+    let pairs = [Pair::to(&hosts[0]), Pair::to(&hosts[1])];
+    for (side, (host, pair)) in hosts.iter().zip(&pairs).enumerate() {
+        let net = format!("10.204.{side}");
+        host.ip(&format!("address add {net}.2/24 dev {}", pair.there));
+        run(&format!("ip address add {net}.1/24 dev {}", pair.here));
+        run(&format!(
+            "sysctl -qw net.ipv4.conf.{}.forwarding=1",
+            pair.here
+        ));
+    }
+    // The server has no way back to the container but by translation.
+    hosts[0].ip("route add default via 10.204.0.1");
+    let mut masquerade = crate::support::python_with(MASQUERADE, &[&unique_word(), &pairs[1].here]);
+    masquerade.numbers();
+    // Only the container's program is captured: the server is as good as on another machine.
+    let cgroup = Cgroup::new();
+    let settings = CaptureSettings {
+        cgroup: Some(cgroup.path.clone()),
+        ..on(&[&pairs[1].here])
+    };
+    let mut watch = Watch::with(Protocol::Tcp, &settings).inside(&hosts[0]);
+    let mut server = hosts[1].python(SERVER);
+    server.port();
+    let text = format!("input()\n{}", client("10.204.1.2", 3));
+    let mut client = hosts[0].python(&text);
+    cgroup.take_in(&client);
+    client.go_on();
+    for _ in 0..3 {
+        client.numbers();
+    }
+    client.finish();
+    let told = watch
+        .until(7000, |records| closes(records, Role::Client).len() >= 3)
+        .await;
+    watch.live();
+    masquerade.finish();
+    assert_eq!(closes(&told, Role::Client).len(), 3);
+    let captured = transit(watch.all(), index_of(&pairs[1].here));
+    assert!(captured.is_empty(), "{captured:#?}");
 }
 
 #[tokio::test]

@@ -309,7 +309,12 @@ impl Drop for Namespace {
 
 /// Starts a Python program in the namespace of the test.
 pub(crate) fn python(text: &str) -> Program {
-    Program::start(Command::new("python3").args(["-c", text]))
+    python_with(text, &[])
+}
+
+/// Starts a Python program with arguments in the namespace of the test.
+pub(crate) fn python_with(text: &str, arguments: &[&str]) -> Program {
+    Program::start(Command::new("python3").args(["-c", text]).args(arguments))
 }
 
 /// A running program that speaks in lines.
@@ -408,9 +413,14 @@ impl Cgroup {
     /// Starts a Python program in this cgroup; it begins when `go_on` is called.
     pub(crate) fn python(&self, text: &str) -> Program {
         let program = python(&format!("input()\n{text}"));
+        self.take_in(&program);
+        program
+    }
+
+    /// Moves a program into this cgroup.
+    pub(crate) fn take_in(&self, program: &Program) {
         let processes = self.path.join("cgroup.procs");
         std::fs::write(processes, program.pid().to_string()).unwrap();
-        program
     }
 }
 

@@ -348,7 +348,7 @@ async fn what_the_kernel_part_lost_is_counted_by_place() {
         role: 9,
         ..closed_flow(1, 1)
     };
-    let counters = export_records(config, vec![bad], [1, 2, 3, 4, 5, 6, 7]).await;
+    let counters = export_records(config, vec![bad], [1, 2, 3, 4, 5, 6, 7, 8, 9]).await;
     let lost = [
         LossPlace::KernelRing,
         LossPlace::KernelStorage,
@@ -357,10 +357,12 @@ async fn what_the_kernel_part_lost_is_counted_by_place() {
         LossPlace::KernelCloseUnseen,
         LossPlace::KernelSlice,
         LossPlace::KernelProcess,
+        LossPlace::KernelTransit,
+        LossPlace::KernelTransitUnread,
         LossPlace::InvalidRecord,
     ];
     let lost = lost.map(|place| counters.lost(place));
-    assert_eq!(lost, [1, 2, 3, 4, 5, 6, 7, 1]);
+    assert_eq!(lost, [1, 2, 3, 4, 5, 6, 7, 8, 9, 1]);
 }
 
 #[tokio::test]

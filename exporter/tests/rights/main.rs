@@ -26,7 +26,7 @@ use prost::Message;
 
 /// `nobody` by convention; it need not exist.
 const USER: &str = "65534";
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What the packaged unit grants.
 fn granted() -> Vec<String> {
@@ -200,6 +200,87 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Makes a pair of interfaces of these names and sends datagrams into one, until it is let go.
+const INJECTOR: &str = "
+import socket, struct, subprocess, sys
+near, far = sys.argv[1:]
+subprocess.run(['ip', 'link', 'add', near, 'type', 'veth', 'peer', 'name', far], check=True)
+for name in (near, far):
+    subprocess.run(['ip', 'link', 'set', name, 'up'], check=True)
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind((far, 0))
+udp = struct.pack('>HHHH', 4000, 4001, 18, 0) + b'0123456789'
+ends = bytes([192, 0, 2, 7, 198, 51, 100, 7])
+ip = struct.pack('>BBHHHBBH', 0x45, 0, 38, 1, 0, 64, 17, 0) + ends
+print(flush=True)
+while sys.stdin.readline():
+    out.send(bytes(12) + b'\\x08\\x00' + ip + udp)
+subprocess.run(['ip', 'link', 'delete', near], check=True)
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interface_that_comes_after_rights_were_given_up_is_captured() {
+    let requests = Requests::default();
+    let url = receiver(&requests).await;
+    let installed = Installed::new();
+    let word = format!("b{:x}r", std::process::id());
+    let mut command = installed.command(&granted());
+    command
+        .env(
+            "BEACONWATCH_EXPORTER__INTERFACES__INCLUDE",
+            format!("[\"{word}n\"]"),
+        )
+        .env("BEACONWATCH_EXPORTER__UDP_IDLE_TIMEOUT_S", "1")
+        .env("BEACONWATCH_EXPORTER__SNAPSHOT_INTERVAL_S", "0.5")
+        .args(["--protocol", "http/protobuf", "--endpoint", &url]);
+    let exporter = Running(command.stderr(Stdio::null()).spawn().unwrap());
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let needed = format!("{:x}", of_running_capture(&release, false));
+    let needed = u64::from_str_radix(&needed, 16).unwrap();
+    until("rights given up", || {
+        let (main, workers) = thread_sets(exporter.0.id(), "CapPrm:");
+        main == needed && !workers.is_empty() && workers.iter().all(|set| *set == 0)
+    })
+    .await;
+    let mut injector = Command::new("python3")
+        .args(["-c", INJECTOR, &format!("{word}n"), &format!("{word}f")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(injector.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let mut input = injector.stdin.take().unwrap();
+    let name = Value::StringValue(format!("{word}n"));
+    let told = || {
+        let requests = requests.lock().unwrap();
+        requests
+            .iter()
+            .flat_map(|request| &request.resource_logs)
+            .flat_map(|resource| &resource.scope_logs)
+            .flat_map(|scope| &scope.log_records)
+            .flat_map(|log| &log.attributes)
+            .any(|pair| {
+                pair.key == flow::INTERFACE_NAME
+                    && pair.value.as_ref().unwrap().value.as_ref() == Some(&name)
+            })
+    };
+    let mut asked = 0;
+    until("a flow on the interface", || {
+        // One now and then, so that a flow falls idle in between.
+        if asked % 150 == 0 {
+            input.write_all(b"go\n").unwrap();
+        }
+        asked += 1;
+        told()
+    })
+    .await;
+    drop(input);
+    assert!(injector.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use super::*;
 fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
     let kinds = (
         1..=4u8,
-        1..=2u8,
+        1..=3u8,
         prop_oneof![Just(6u8), Just(17u8)],
         0..=7u8,
         0..=7u8,
@@ -15,7 +15,7 @@ fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
     );
     (
         any::<[u64; 14]>(),
-        any::<[u32; 5]>(),
+        any::<[u32; 6]>(),
         any::<[u16; 2]>(),
         any::<[[u8; 16]; 3]>(),
         kinds,
@@ -56,6 +56,8 @@ fn arbitrary_record() -> impl Strategy<Value = FlowRecord> {
             flags: kinds.4,
             established: kinds.5,
             padding: [0; 2],
+            interface: word[5],
+            unused: 0,
         })
 }
 
@@ -126,11 +128,11 @@ fn each_field_lies_where_the_compiler_put_it() {
 fn a_record_one_byte_short_or_long_is_refused_with_both_lengths() {
     let bytes = valid().to_bytes();
     let short = FlowRecord::from_bytes(&bytes[1..]).unwrap_err();
-    assert_eq!(short.to_string(), "flow record of 191 bytes, expected 192");
+    assert_eq!(short.to_string(), "flow record of 199 bytes, expected 200");
     let long = [bytes.as_slice(), &[0]].concat();
     assert_eq!(
         FlowRecord::from_bytes(&long),
-        Err(RecordError::Length { found: 193 })
+        Err(RecordError::Length { found: 201 })
     );
     assert_eq!(
         FlowRecord::from_bytes(&[]),
@@ -151,7 +153,7 @@ fn an_unknown_value_is_refused_by_name() {
     };
     refused(|record| record.kind = 0, "kind", 0);
     refused(|record| record.kind = 5, "kind", 5);
-    refused(|record| record.role = 3, "role", 3);
+    refused(|record| record.role = 4, "role", 4);
     refused(|record| record.protocol = 1, "protocol", 1);
     refused(|record| record.close_reason = 8, "close reason", 8);
     refused(|record| record.flags = 8, "flags", 8);

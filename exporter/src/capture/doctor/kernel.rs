@@ -65,15 +65,21 @@ pub(super) fn examine_types(report: &mut Report, types: &[u8]) {
     report.push(process_offsets(&task));
     report.push(socket_offsets(&socket));
     report.push(close_of_older(types));
-    let finding = if knows(types, "tcx_link") {
-        "present"
-    } else {
-        "absent (Linux 6.6)"
-    };
-    report.push(Check::ok(
-        "TCX",
-        format!("{finding}; the capture of sockets does not use it"),
-    ));
+    report.push(interfaces(knows(types, "tcx_link")));
+}
+
+fn interfaces(has_tcx: bool) -> Check {
+    let name = "TCX";
+    if has_tcx {
+        return Check::ok(name, "present: interfaces can be captured");
+    }
+    Check::not_ok(
+        State::Degraded,
+        name,
+        "absent",
+        "forwarded traffic cannot be captured ([exporter.interfaces]); sockets are",
+        "Linux 6.6 or later",
+    )
 }
 
 const TYPES_REMEDY: &str = "a kernel whose types are complete (CONFIG_DEBUG_INFO_BTF=y)";

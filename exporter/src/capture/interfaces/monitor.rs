@@ -226,9 +226,7 @@ impl State {
             NetlinkPayload::Done(_) => return Ok(Progress::Done),
             NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                if !self.links.put(&link) {
-                    tracing::warn!(index = link.header.index, "more interfaces than are kept");
-                }
+                self.note_link(&link);
             }
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
                 self.links.remove(link.header.index);
@@ -247,6 +245,12 @@ impl State {
             _ => {}
         }
         Ok(Progress::More)
+    }
+
+    fn note_link(&mut self, link: &LinkMessage) {
+        if !self.links.put(link) {
+            tracing::warn!(index = link.header.index, "more interfaces than are kept");
+        }
     }
 
     fn note_address(&mut self, address: [u8; 16]) {

@@ -96,6 +96,7 @@ fn event(sequence: u64) -> NumberedEvent {
         sequence,
         observed_unix_ns: 0,
         content: Content::Flow {
+            interface: None,
             event: FlowEvent {
                 id: FlowId::of(BootId(0), &record),
                 kind: FlowEventKind::Start,

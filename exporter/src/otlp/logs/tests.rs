@@ -127,6 +127,7 @@ fn numbered(record: FlowRecord, kind: FlowEventKind) -> NumberedEvent {
         sequence: 42,
         observed_unix_ns: STARTED.unix_ns,
         content: Content::Flow {
+            interface: Some("eth0".into()),
             event: FlowEvent {
                 id: FlowId::of(BootId(1), &record),
                 kind,
@@ -325,6 +326,27 @@ fn ipv6_stays_ipv6_and_mapped_ipv4_is_ipv4() {
         encoded(flow_record(), FlowEventKind::End)[flow::NETWORK_TYPE],
         text("ipv4")
     );
+}
+
+#[test]
+fn a_flow_in_transit_says_so_and_on_which_interface_and_names_no_process() {
+    let transit = FlowRecord {
+        role: Role::Transit as u8,
+        owner: Owner::default(),
+        handler_pid: 0,
+        interface: 3,
+        ..flow_record()
+    };
+    let mut transit = numbered(transit, FlowEventKind::End);
+    if let Content::Flow { owner, .. } = &mut transit.content {
+        *owner = Arc::default();
+    }
+    let attributes = attributes(decoded(&transit));
+    assert_eq!(attributes[flow::ROLE], text("transit"));
+    assert_eq!(attributes[flow::INTERFACE_NAME], text("eth0"));
+    assert_eq!(attributes[flow::SOURCE_ADDRESS], text("192.0.2.10"));
+    assert_eq!(attributes[flow::DESTINATION_ADDRESS], text("198.51.100.7"));
+    assert!(!attributes.contains_key(flow::PROCESS_PID));
 }
 
 #[test]
