@@ -198,6 +198,16 @@ impl Flows {
         self.flows.iter().try_for_each(Flow::check)
     }
 
+    /// The sequence numbers that an exporter's records and heartbeats have, in their order; an error when one is there
+    /// twice.
+    pub fn sequence(&self, exporter: &str) -> Result<Vec<i64>> {
+        let mut sorted = self.sequences.get(exporter).cloned().unwrap_or_default();
+        sorted.sort_unstable();
+        let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]);
+        ensure!(twice.is_none(), "exporter {exporter}: twice: {twice:?}");
+        Ok(sorted)
+    }
+
     /// Ids of the exporters.
     pub fn exporters(&self) -> impl Iterator<Item = &str> {
         self.sequences.keys().map(String::as_str)

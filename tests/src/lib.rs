@@ -10,10 +10,12 @@
 
 pub mod cache;
 pub mod certificates;
+pub mod cgroup;
 pub mod deployment;
 pub mod detect;
 pub mod ecs;
 pub mod event_queries;
+pub mod exporter;
 pub mod findings;
 pub mod flow_documents;
 pub mod flows;

@@ -64,6 +64,22 @@ pub fn claim(flows: &mut Vec<Flow>, truth: &Truth, role: Role) -> Result<()> {
     Ok(())
 }
 
+/// The flows of a connection, seen from `role`, that have ended; over TCP each must have the payload that the program
+/// counted.
+pub fn ended<'a>(flows: &'a Flows, connection: &Connection, role: Role) -> Result<Vec<&'a Flow>> {
+    let mut found = Vec::new();
+    for flow in &flows.flows {
+        if flow.has_ended()? && has_ends(flow, connection, role)? {
+            if connection.transport == "tcp" {
+                check_payload(flow, connection, role)
+                    .with_context(|| format!("{connection:?} is {flow:?}"))?;
+            }
+            found.push(flow);
+        }
+    }
+    Ok(found)
+}
+
 fn no_flow(flows: &[Flow], connection: &Connection, role: Role) -> String {
     let near: Vec<&Flow> = flows
         .iter()
@@ -160,15 +176,32 @@ fn check(flow: &Flow, connection: &Connection, truth: &Truth, role: Role) -> Res
     check_sizes(flow, connection, role)
 }
 
-/// Payload is what the programs counted. TCP counts it itself; each UDP datagram has headers of known
-/// size.
-fn check_sizes(flow: &Flow, connection: &Connection, role: Role) -> Result<()> {
+/// Payload by its sender.
+fn payload(connection: &Connection, role: Role) -> [(&'static str, u64); 2] {
     let (from_source, from_destination) = match role {
         Role::Client => (connection.sent, connection.received),
         Role::Server => (connection.received, connection.sent),
     };
+    [("source", from_source), ("destination", from_destination)]
+}
+
+/// TCP counts payload itself: it is what the programs counted.
+fn check_payload(flow: &Flow, connection: &Connection, role: Role) -> Result<()> {
+    for (end, payload) in payload(connection, role) {
+        let name = format!("beaconwatch.flow.{end}.payload_bytes");
+        let counted = flow.last().number(&name)?;
+        ensure!(
+            counted == i64::try_from(payload)?,
+            "{counted} bytes of payload from the {end}"
+        );
+    }
+    Ok(())
+}
+
+/// Each packet has headers, and each UDP datagram headers of known size.
+fn check_sizes(flow: &Flow, connection: &Connection, role: Role) -> Result<()> {
     let ip_header = if connection.family == "ipv4" { 20 } else { 40 };
-    for (end, payload) in [("source", from_source), ("destination", from_destination)] {
+    for (end, payload) in payload(connection, role) {
         let number = |what: &str| {
             flow.last()
                 .number(&format!("beaconwatch.flow.{end}.{what}"))
@@ -190,12 +223,10 @@ fn check_sizes(flow: &Flow, connection: &Connection, role: Role) -> Result<()> {
                 bytes >= payload + packets * (ip_header + 20),
                 "{bytes} bytes from the {end}"
             );
-            let counted = number("payload_bytes")?;
-            ensure!(
-                counted == payload,
-                "{counted} bytes of payload from the {end}"
-            );
         }
+    }
+    if connection.transport == "tcp" {
+        return check_payload(flow, connection, role);
     }
     Ok(())
 }

@@ -103,6 +103,21 @@ impl Network {
         Ok(network)
     }
 
+    /// Runs an `ip` command in the namespace of a host; `LINK` stands for its end of the link.
+    pub fn ip(&self, host: &Host, arguments: &str) -> Result<()> {
+        let name = &host.namespace;
+        let arguments = arguments.replace("LINK", name);
+        ip(&format!("-n {name} {arguments}")).map(drop)
+    }
+
+    /// Takes the names from both namespaces: they live on for the processes and sockets in them.
+    pub fn forget(&self) -> Result<()> {
+        for host in [&self.ends.client, &self.ends.server] {
+            ip(&format!("netns delete {}", host.namespace))?;
+        }
+        Ok(())
+    }
+
     fn set_up(&self) -> Result<()> {
         let (client, server) = (&self.ends.client.namespace, &self.ends.server.namespace);
         ip(&format!("netns add {client}"))?;

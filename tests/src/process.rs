@@ -122,6 +122,16 @@ impl Process {
             .with_context(|| format!("waiting for {}", self.name))
     }
 
+    /// Holds the program up (SIGSTOP), wherever it is.
+    pub fn suspend(&self) -> Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) -> Result<()> {
+        self.signal("CONT")
+    }
+
     fn signal(&self, signal: &str) -> Result<()> {
         let script = format!("kill -{signal} {}", self.pid());
         tools::output_of(Command::new("sh").args(["-c", &script])).map(drop)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::cgroup::Cgroup;
 use crate::process::Process;
 use crate::{tools, wait};
 
@@ -59,12 +60,28 @@ pub struct Connection {
     pub remote_address: IpAddr,
     /// Port of the other end.
     pub remote_port: u16,
-    /// `connected`, `refused` or `accepted`.
+    /// `connected`, `refused`, `unreachable` or `accepted`.
     pub outcome: String,
     /// Payload bytes that this end sent.
     pub sent: u64,
     /// Payload bytes that this end received.
     pub received: u64,
+}
+
+impl Connection {
+    /// What the other end saw, as far as this one knows.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self {
+            local_address: self.remote_address,
+            local_port: self.remote_port,
+            remote_address: self.local_address,
+            remote_port: self.local_port,
+            sent: self.received,
+            received: self.sent,
+            ..self.clone()
+        }
+    }
 }
 
 /// Everything that one program said of itself.
@@ -94,6 +111,17 @@ impl Program {
         namespace: &str,
         arguments: &[String],
     ) -> Result<Self> {
+        Self::start_in(folder, name, script, (namespace, None), arguments)
+    }
+
+    /// The same in a network namespace and a cgroup.
+    pub fn start_in(
+        folder: &Path,
+        name: &str,
+        script: &str,
+        (namespace, cgroup): (&str, Option<&Cgroup>),
+        arguments: &[String],
+    ) -> Result<Self> {
         let interpreter = folder.join(name);
         symlink(tools::python()?, &interpreter)
             .with_context(|| format!("linking {}", interpreter.display()))?;
@@ -104,6 +132,9 @@ impl Program {
         let mut command = Command::new(interpreter);
         // -B: no compiled files in the source tree.
         command.arg("-B").arg(script).arg(&truth).args(arguments);
+        if let Some(cgroup) = cgroup {
+            command = cgroup.within(&command);
+        }
         let log = folder.join(format!("{name}.log"));
         let process = Process::start(name, &command, Some(namespace), &log)?;
         Ok(Self {
@@ -128,6 +159,25 @@ impl Program {
         self.read_truth()
     }
 
+    /// What it has done so far.
+    pub fn so_far(&mut self) -> Result<Vec<Connection>> {
+        self.process.expect_running()?;
+        let text = fs::read_to_string(&self.truth).unwrap_or_default();
+        // The last line may be half written.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        Ok(parse(whole)?.1)
+    }
+
+    /// Kills the program (SIGKILL).
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// What the program says of itself, if it has said all.
+    pub fn truth(&self) -> Result<Truth> {
+        self.read_truth()
+    }
+
     /// Waits until the program has written `file`, and gives its text.
     pub fn wait_for_file(&mut self, file: &Path, deadline: Duration) -> Result<String> {
         wait::wait_for(&format!("{}", file.display()), deadline, || {
@@ -144,6 +194,18 @@ impl Program {
 }
 
 fn parse_truth(text: &str) -> Result<Truth> {
+    let (identity, connections, ended) = parse(text)?;
+    if !ended {
+        bail!("the program did not write its last line");
+    }
+    Ok(Truth {
+        identity: identity.context("the program did not say who it is")?,
+        connections,
+    })
+}
+
+/// Who it is, what it did, and whether that is all.
+fn parse(text: &str) -> Result<(Option<Identity>, Vec<Connection>, bool)> {
     let mut identity = None;
     let mut connections = Vec::new();
     let mut ended = false;
@@ -154,11 +216,5 @@ fn parse_truth(text: &str) -> Result<Truth> {
             Line::End => ended = true,
         }
     }
-    if !ended {
-        bail!("the program did not write its last line");
-    }
-    Ok(Truth {
-        identity: identity.context("the program did not say who it is")?,
-        connections,
-    })
+    Ok((identity, connections, ended))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::cgroup::Cgroup;
 use crate::network::Ends;
 use crate::program::{Connection, Program, Truth};
 
@@ -30,14 +31,19 @@ pub struct Server {
 impl Server {
     /// Starts the server and waits until it listens.
     pub fn start(folder: &Path, ends: &Ends) -> Result<Self> {
+        Self::start_in(folder, ends, None)
+    }
+
+    /// The same in a cgroup.
+    pub fn start_in(folder: &Path, ends: &Ends, cgroup: Option<&Cgroup>) -> Result<Self> {
         let ready = folder.join("server.ports");
         let arguments = [
             ready.display().to_string(),
             ends.server.ipv4.to_string(),
             ends.server.ipv6.to_string(),
         ];
-        let namespace = &ends.server.namespace;
-        let mut program = Program::start(folder, "answering", "server.py", namespace, &arguments)?;
+        let place = (ends.server.namespace.as_str(), cgroup);
+        let mut program = Program::start_in(folder, "answering", "server.py", place, &arguments)?;
         let ports = program.wait_for_file(&ready, DEADLINE)?;
         let ports = serde_json::from_str(&ports).context("reading the server's ports")?;
         Ok(Self { program, ports })
@@ -52,8 +58,13 @@ impl Server {
     }
 
     /// Ends the server and gives what it accepted.
-    pub fn stop(mut self) -> Result<Truth> {
+    pub fn stop(&mut self) -> Result<Truth> {
         self.program.stop(DEADLINE)
+    }
+
+    /// Kills the server: it tells nothing of what it accepted.
+    pub fn kill(&mut self) -> Result<()> {
+        self.program.kill()
     }
 }
 

@@ -44,7 +44,7 @@ fn every_connection_is_told_once_and_every_beacon_is_found_even_across_crashes()
             deployment,
             schema,
         };
-        let server = Server::start(folder, &scene.network.ends)?;
+        let mut server = Server::start(folder, &scene.network.ends)?;
         let early = scene.quiet_weather(&server)?;
         let late = scene.crashes(&server)?;
         let mut truths = early.clone();

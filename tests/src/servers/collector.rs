@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::certificates::Certificates;
 use crate::process::Process;
@@ -19,6 +19,7 @@ use crate::{cache, http, tools, wait};
 
 const COMPONENTS: &str = include_str!("../../servers/collector-builder.yaml");
 const RECEIVING: &str = include_str!("../../servers/collector-logs.yaml");
+const ALONE: &str = include_str!("../../servers/collector-flows.yaml");
 const BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.130.0";
 
 /// The Collector's program, built when it is not in the cache yet.
@@ -85,6 +86,7 @@ const START_DEADLINE: Duration = Duration::from_mins(1);
 /// A running Collector, configured by the file that the documentation shows.
 #[derive(Debug)]
 pub struct Collector {
+    command: Command,
     process: Process,
     grpc_port: u16,
     http_port: u16,
@@ -109,18 +111,48 @@ impl Collector {
                 format!("127.0.0.1:{sidecar_port}"),
             )
             .env("COLLECTOR_STATE_FOLDER", folder);
-        let log = folder.join("collector.log");
-        let mut process = Process::start("the Collector", &command, None, &log)?;
-        wait::wait_for("the Collector", START_DEADLINE, || {
-            process.expect_running()?;
-            Ok(TcpStream::connect(("127.0.0.1", grpc_port)).ok())
-        })?;
+        let process = launch(&command, folder, &[grpc_port])?;
         Ok(Self {
+            command,
             process,
             grpc_port,
             http_port,
             folder: folder.to_owned(),
         })
+    }
+
+    /// Starts the Collector with files as its only destination, which it appends to.
+    pub fn alone(program: &Path, folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).context("creating the folder of the Collector")?;
+        let [grpc_port, http_port] = http::free_ports()?;
+        let configuration = folder.join("collector.yaml");
+        fs::write(&configuration, ALONE).context("writing the configuration")?;
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config=file:{}", configuration.display()))
+            .env("GRPC_ENDPOINT", format!("127.0.0.1:{grpc_port}"))
+            .env("FOLDER", folder);
+        let process = launch(&command, folder, &[grpc_port])?;
+        Ok(Self {
+            command,
+            process,
+            grpc_port,
+            http_port,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Ends it (SIGTERM): what it took is in its files.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = self.process.terminate(START_DEADLINE)?;
+        ensure!(status.success(), "the Collector ended with {status}");
+        Ok(())
+    }
+
+    /// Starts it on its ports and with its files.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.process = launch(&self.command, &self.folder, &[self.grpc_port])?;
+        Ok(())
     }
 
     /// Starts the Collector as a receiver of log records over TLS, which asks for a client's certificate; it writes
@@ -140,14 +172,9 @@ impl Collector {
             .env("KEY", key)
             .env("AUTHORITY", certificates.authority())
             .env("FOLDER", folder);
-        let log = folder.join("collector.log");
-        let mut process = Process::start("the Collector", &command, None, &log)?;
-        wait::wait_for("the Collector", START_DEADLINE, || {
-            process.expect_running()?;
-            let listening = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
-            Ok((listening(grpc_port) && listening(http_port)).then_some(()))
-        })?;
+        let process = launch(&command, folder, &[grpc_port, http_port])?;
         Ok(Self {
+            command,
             process,
             grpc_port,
             http_port,
@@ -195,4 +222,16 @@ impl Collector {
     pub fn expect_running(&mut self) -> Result<()> {
         self.process.expect_running()
     }
+}
+
+/// Starts the program and waits until it listens on all of `ports`.
+fn launch(command: &Command, folder: &Path, ports: &[u16]) -> Result<Process> {
+    let log = folder.join("collector.log");
+    let mut process = Process::start("the Collector", command, None, &log)?;
+    wait::wait_for("the Collector", START_DEADLINE, || {
+        process.expect_running()?;
+        let listening = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_ok();
+        Ok(ports.iter().all(listening).then_some(()))
+    })?;
+    Ok(process)
 }
