@@ -235,7 +235,11 @@ unsafe fn totals(ops: *mut bpf_sock_ops, flow: *const FlowState, old: u32) -> Tc
     // SAFETY: the context; the verifier checks every access.
     unsafe {
         let established = old != SYN_SENT && old != SYN_RECV;
-        let sent_fin = !matches!(old, ESTABLISHED | CLOSE_WAIT | SYN_SENT | SYN_RECV);
+        // A FIN that is acknowledged ends FIN_WAIT1; one that found no way out takes no number there yet.
+        let sent_fin = !matches!(
+            old,
+            ESTABLISHED | CLOSE_WAIT | SYN_SENT | SYN_RECV | FIN_WAIT1
+        );
         let acked_fin = sent_fin && (*ops).snd_una == (*ops).snd_nxt;
         let received_fin =
             matches!(old, CLOSE_WAIT | LAST_ACK | CLOSING) || (*flow).state & SEEN_FIN != 0;
