@@ -105,22 +105,19 @@ fn is_flow_of(flow: &Flow, connection: &Connection, role: Role) -> Result<bool> 
 
 fn has_ends(flow: &Flow, connection: &Connection, role: Role) -> Result<bool> {
     let record = flow.first();
-    let port = |name: &str| -> Result<u16> { Ok(u16::try_from(record.number(name)?)?) };
-    let source = (record.address("source.address")?, port("source.port")?);
-    let destination = (
-        record.address("destination.address")?,
-        port("destination.port")?,
-    );
     let local: (IpAddr, u16) = (connection.local_address, connection.local_port);
     let remote: (IpAddr, u16) = (connection.remote_address, connection.remote_port);
     let (from, to) = match role {
         Role::Client => (local, remote),
         Role::Server => (remote, local),
     };
-    Ok(record.text("beaconwatch.flow.role")? == role.name()
+    // Ports first: they tell most flows apart, and are numbers.
+    Ok(record.number("source.port")? == i64::from(from.1)
+        && record.number("destination.port")? == i64::from(to.1)
+        && record.text("beaconwatch.flow.role")? == role.name()
         && record.text("network.transport")? == connection.transport
-        && source == from
-        && destination == to)
+        && record.address("source.address")? == from.0
+        && record.address("destination.address")? == to.0)
 }
 
 /// What must be true of a connection's flow beside its ends.

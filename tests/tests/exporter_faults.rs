@@ -76,7 +76,7 @@ impl<'a> Scene<'a> {
     fn steady(&self) -> Result<Steady> {
         let (ends, server) = (&self.network.ends, self.server()?);
         let arguments = [
-            "0.005".to_owned(),
+            "0.01".to_owned(),
             ends.client.ipv4.to_string(),
             ends.server.ipv4.to_string(),
             server.port("tcp_beacon_ipv4")?.to_string(),
@@ -283,7 +283,7 @@ fn an_exporter_that_is_stopped_and_started_misses_at_most_what_was_between() -> 
         steady.more(SOME)?;
         let story = scene.close(&mut steady, &mut second)?;
         let [told, missed] = story.expect_told_but_within(stopped_ns, started_ns)?;
-        ensure!(told > 4 * SOME, "{told} told, {missed} missed");
+        ensure!(told >= 4 * SOME, "{told} told, {missed} missed");
         expect_kept_open(&story)?;
         if first.id == second.id {
             return story.expect_whole(&second);
@@ -302,7 +302,10 @@ fn a_killed_exporter_takes_only_what_it_had_not_sent() -> Result<()> {
         steady.more(SOME)?;
         wait_for("records of the first exporter", DEADLINE, || {
             let flows = Flows::read(&scene.collector.flows())?;
-            Ok((flows.sequence(&first.id)?.len() > SOME).then_some(()))
+            let made = steady.client.so_far()?;
+            let earliest = made.first().context("no connection is over")?;
+            let told = matching::ended(&flows, earliest, Role::Client)?.len();
+            Ok((told > 0).then_some(()))
         })?;
         steady.more(SOME)?;
         first.process().kill()?;
@@ -312,7 +315,8 @@ fn a_killed_exporter_takes_only_what_it_had_not_sent() -> Result<()> {
         let story = scene.close(&mut steady, &mut second)?;
         let known_ns = last_end_ns(&story.flows, &first.id, started_ns)? - DISORDER_NS;
         let [told, taken] = story.expect_told_but_within(known_ns, started_ns)?;
-        ensure!(told > 4 * SOME, "{told} told, {taken} taken");
+        // At least those that began after the second exporter.
+        ensure!(told > 2 * SOME, "{told} told, {taken} taken");
         expect_kept_open(&story)?;
         let sequence = story.flows.sequence(&first.id)?;
         let numbers: BTreeSet<i64> = sequence.iter().copied().collect();

@@ -29,6 +29,10 @@ const BENCHMARKS: &[Benchmark] = &[
         one_core: true,
     },
     Benchmark {
+        name: "exporter_traffic",
+        one_core: false,
+    },
+    Benchmark {
         name: "detector",
         one_core: true,
     },
@@ -54,8 +58,8 @@ const BENCHMARKS: &[Benchmark] = &[
     },
 ];
 
-/// Runs the benchmarks whose name begins with `prefix`.
-pub(crate) fn run(prefix: &str) -> Result<()> {
+/// Runs the benchmarks whose name begins with `prefix`; comparisons of interleaved rounds take so many seconds each.
+pub(crate) fn run(prefix: &str, seconds: u32) -> Result<()> {
     let machine = machine()?;
     let is_meant = |benchmark: &&Benchmark| benchmark.name.starts_with(prefix);
     if !BENCHMARKS.iter().any(|benchmark| is_meant(&benchmark)) {
@@ -66,17 +70,18 @@ pub(crate) fn run(prefix: &str) -> Result<()> {
         );
     }
     for benchmark in BENCHMARKS.iter().filter(is_meant) {
-        benchmark.run(&machine)?;
+        benchmark.run(&machine, seconds)?;
     }
     Ok(())
 }
 
 impl Benchmark {
     /// Runs it and prints its lines, also those of one that fails after them.
-    fn run(&self, machine: &Value) -> Result<()> {
+    fn run(&self, machine: &Value, seconds: u32) -> Result<()> {
         let name = self.name;
         let output = self
             .command()?
+            .env("BEACONWATCH_BENCH_SECONDS", seconds.to_string())
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("starting the benchmark {name}"))?;

@@ -5,10 +5,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::lanes::{self, Job};
 use crate::workspace;
 
 const MANIFEST: &str = "fuzz/Cargo.toml";
@@ -39,10 +40,10 @@ pub(crate) fn run(only: Option<&str>, seconds: u32) -> Result<()> {
         names.retain(|name| name == only);
     }
     build(&names)?;
-    for name in &names {
-        fuzz(name, seconds)?;
-    }
-    Ok(())
+    let jobs = names.iter().map(|name| fuzz(name, seconds));
+    let jobs = lanes::lane(jobs.collect::<Result<Vec<_>>>()?);
+    // A target has one thread.
+    lanes::run(&[&[&jobs], &[&jobs]], report)
 }
 
 fn targets() -> Result<Vec<String>> {
@@ -67,8 +68,8 @@ fn build(names: &[String]) -> Result<()> {
     workspace::run(&mut build)
 }
 
-/// What is found new stays in the folder of builds: the seeds are what is committed.
-fn fuzz(name: &str, seconds: u32) -> Result<()> {
+/// The run of one target. What is found new stays in the folder of builds: the seeds are what is committed.
+fn fuzz(name: &str, seconds: u32) -> Result<Job> {
     let corpus = Path::new("fuzz/target/corpus").join(name);
     let findings = Path::new("fuzz/target/findings").join(name);
     for folder in [&corpus, &findings] {
@@ -86,24 +87,21 @@ fn fuzz(name: &str, seconds: u32) -> Result<()> {
         .arg(format!("-max_total_time={seconds}"))
         .args(LIMITS)
         .arg(format!("-artifact_prefix={}/", findings.display()));
-    let said = said(&mut command).with_context(|| format!("fuzz target {name}"))?;
+    let name = name.to_owned();
+    Ok(Job { name, command })
+}
+
+/// All that a target said is shown when it fails. Of a run that found nothing the log would be long (libFuzzer ends with the
+/// dictionary that it has made) and say nothing.
+fn report(name: &str, output: &Output) -> Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        println!("{}{said}", String::from_utf8_lossy(&output.stdout));
+        bail!("it ended with {}", output.status);
+    }
     let inputs = tried(&said).context("libFuzzer did not say how many inputs it tried")?;
     println!("{name}: {inputs} inputs");
     Ok(())
-}
-
-/// What a command said; all of it is shown when it fails. Of a run that found nothing the log would be long (libFuzzer
-/// ends with the dictionary that it has made) and say nothing.
-fn said(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("starting {command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
-        println!("FAILED\n{}{said}", String::from_utf8_lossy(&output.stdout));
-        bail!("{command:?} ended with {}", output.status);
-    }
-    Ok(said)
 }
 
 /// The number of inputs, from libFuzzer's statistics.

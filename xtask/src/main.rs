@@ -10,9 +10,11 @@
 
 mod bench;
 mod ebpf;
+mod end_to_end;
 mod fuzz;
 mod generated;
 mod graph;
+mod lanes;
 mod licences;
 mod lint;
 mod steps;
@@ -54,6 +56,9 @@ enum Command {
     Bench {
         /// Only benchmarks whose name begins with this: exporter, detector, quality or sidecar.
         name: Option<String>,
+        /// How long each comparison of interleaved rounds takes.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
     },
     /// Run the fuzz targets, each on its seeds and for some seconds.
     Fuzz {
@@ -101,11 +106,11 @@ fn run(command: Command) -> Result<()> {
         Command::Fmt => workspace::cargo(&["fmt", "--all"]),
         Command::E2e { filter } => {
             let mut steps = Steps::default();
-            test::end_to_end(&mut steps, filter.as_deref());
+            end_to_end::run(&mut steps, filter.as_deref());
             steps.finish()
         }
         Command::Servers => show_servers(),
-        Command::Bench { name } => bench::run(name.as_deref().unwrap_or_default()),
+        Command::Bench { name, seconds } => bench::run(name.as_deref().unwrap_or_default(), seconds),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Generate => generated::write(),
         Command::Ebpf { check } => ebpf::run(check),

@@ -1,0 +1,49 @@
+//! The exporter while it is attached.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use beaconwatch_exporter::{Config, Counters, ExportError, Exporter, LogsTarget};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::Outcome;
+use crate::cgroup::Cgroup;
+
+/// Takes everything.
+struct Anything;
+
+#[async_trait]
+impl LogsTarget for Anything {
+    async fn export(&self, _request: Bytes) -> Result<ExportLogsServiceResponse, ExportError> {
+        Ok(ExportLogsServiceResponse::default())
+    }
+}
+
+/// An exporter that captures the sockets of one cgroup.
+pub(crate) struct Attached {
+    stop: CancellationToken,
+    exporter: JoinHandle<Result<Counters, beaconwatch_exporter::RunError>>,
+}
+
+impl Attached {
+    /// Starts it; it captures when this returns.
+    pub(crate) fn start(cgroup: &Cgroup) -> Outcome<Self> {
+        let mut config = Config::default();
+        config.capture.cgroup = Some(cgroup.path.clone());
+        let exporter = Exporter::start(config, Arc::new(Anything))?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let exporter = tokio::spawn(async move { exporter.run(stopped).await });
+        Ok(Self { stop, exporter })
+    }
+
+    /// Ends it; gives what it made and what it lost.
+    pub(crate) fn stop(self) -> Outcome<Counters> {
+        self.stop.cancel();
+        let ended = tokio::runtime::Handle::current().block_on(self.exporter)?;
+        Ok(ended?)
+    }
+}
