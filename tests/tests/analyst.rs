@@ -167,7 +167,7 @@ impl Scene<'_> {
     fn a_beacon_is_found(&mut self) -> Result<()> {
         println!("a beacon and its finding");
         let (folder, ends) = (self.folder, &self.network.ends);
-        let server = Server::start(folder, ends)?;
+        let mut server = Server::start(folder, ends)?;
         self.a_dropped_program_connects(server.port("tcp_browsing_ipv4")?)?;
         let refused = traffic::refused(folder, ends, &server)?;
         let beacon = traffic::tcp_beacon(folder, "tcp-beacon", ends, &server, "beacon")?;

@@ -110,7 +110,9 @@ fn run(command: Command) -> Result<()> {
             steps.finish()
         }
         Command::Servers => show_servers(),
-        Command::Bench { name, seconds } => bench::run(name.as_deref().unwrap_or_default(), seconds),
+        Command::Bench { name, seconds } => {
+            bench::run(name.as_deref().unwrap_or_default(), seconds)
+        }
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Generate => generated::write(),
         Command::Ebpf { check } => ebpf::run(check),

@@ -14,7 +14,8 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// One of the unified tree.
     pub(crate) fn create(name: &str) -> Outcome<Self> {
-        let root = mount(|kind, _| kind == "cgroup2").ok_or("no cgroup v2 file system is mounted")?;
+        let root =
+            mount(|kind, _| kind == "cgroup2").ok_or("no cgroup v2 file system is mounted")?;
         Self::below(root, name)
     }
 
@@ -43,7 +44,10 @@ impl Cgroup {
 
     /// Takes a process in.
     pub(crate) fn hold(&self, process: u32) -> Outcome<()> {
-        Ok(fs::write(self.path.join("cgroup.procs"), process.to_string())?)
+        Ok(fs::write(
+            self.path.join("cgroup.procs"),
+            process.to_string(),
+        )?)
     }
 
     /// Bytes of kernel memory that are charged to it.

@@ -92,7 +92,9 @@ fn bulk(cgroup: &Cgroup, program: &mut Program, length: Duration) -> Outcome<()>
     let per_cpu = |cycle: &Cycle| cycle.without.cpu_each() / cycle.with.cpu_each();
     let (ratio, by_cpu) = (rounds.median_of(throughput), rounds.median_of(per_cpu));
     let rate = |read: fn(&Cycle) -> f64| {
-        rounds.median_of(move |cycle| program::BLOCK_BYTES as f64 / read(cycle) / 1e9).median
+        rounds
+            .median_of(move |cycle| program::BLOCK_BYTES as f64 / read(cycle) / 1e9)
+            .median
     };
     print(&json!({
         "bench": "traffic_bulk", "per": "connection over loopback, both ends on one processor",

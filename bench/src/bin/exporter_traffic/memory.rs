@@ -74,7 +74,8 @@ fn maps_bytes() -> Outcome<u64> {
             continue;
         };
         let field = |name: &str| -> Option<u64> {
-            text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
         };
         if let (Some(map), Some(size)) = (field("map_id:"), field("memlock:"))
             && seen.insert(map)

@@ -212,7 +212,8 @@ impl Kept {
     fn meet_peers(&mut self, count: u64) -> Outcome<()> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         for peer in 0..count {
-            let address = Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + u32::try_from(peer)?);
+            let address =
+                Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + u32::try_from(peer)?);
             // Refused by whoever had the last one, which is no error of this one.
             if socket.send_to(b"live", (address, 9)).is_err() {
                 socket.send_to(b"live", (address, 9))?;

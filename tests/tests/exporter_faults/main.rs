@@ -1,22 +1,22 @@
 //! An exporter in trouble, with a real Collector and independent programs: what it exported and what it counted as lost
 //! are together what was made.
 
+mod scene;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use beaconwatch_tests::cgroup::Cgroup;
 use beaconwatch_tests::deployment;
 use beaconwatch_tests::exporter::Exporter;
 use beaconwatch_tests::flows::{Flow, Flows};
 use beaconwatch_tests::matching::{self, Role};
-use beaconwatch_tests::network::Network;
-use beaconwatch_tests::program::{Connection, Program, Truth};
-use beaconwatch_tests::servers::collector::{self, Collector};
-use beaconwatch_tests::traffic::Server;
+use beaconwatch_tests::program::Truth;
 use beaconwatch_tests::wait::wait_for;
+
+use crate::scene::{Scene, Story};
 
 /// How long anything that happens by itself may take.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -24,162 +24,6 @@ const DEADLINE: Duration = Duration::from_mins(2);
 const SOME: usize = 25;
 /// Two records of the kernel may overtake each other by less than this.
 const DISORDER_NS: i64 = 50_000_000;
-
-/// What stands while a test runs.
-struct Scene<'a> {
-    folder: &'a Path,
-    network: Network,
-    collector: Collector,
-    // Last: it can go when its programs are gone.
-    cgroup: Cgroup,
-}
-
-impl<'a> Scene<'a> {
-    fn set(folder: &'a Path) -> Result<Self> {
-        let network = Network::create()?;
-        let program = collector::install(&mut |_progress| ())?;
-        let collector = Collector::alone(&program, &folder.join("collector"))?;
-        Ok(Self {
-            folder,
-            network,
-            collector,
-            cgroup: Cgroup::create()?,
-        })
-    }
-
-    /// Starts an exporter of the whole machine.
-    fn exporter_of_all(&self, name: &str) -> Result<Exporter> {
-        Exporter::start(self.folder, name, &self.collector, &[])
-    }
-
-    /// Starts an exporter of the test's own programs: bounds that are meant to be reached are not reached by others.
-    fn exporter(&self, settings: &[(&'static str, String)]) -> Result<Exporter> {
-        let cgroup = ("CAPTURE__CGROUP", self.cgroup.path.display().to_string());
-        let settings = [&[cgroup], settings].concat();
-        Exporter::start(self.folder, "exporter", &self.collector, &settings)
-    }
-
-    /// Starts one of the test's own programs.
-    fn program(&self, name: &str, arguments: &[String]) -> Result<Program> {
-        let namespace = self.network.ends.client.namespace.as_str();
-        let script = format!("{name}.py");
-        let place = (namespace, Some(&self.cgroup));
-        Program::start_in(self.folder, name, &script, place, arguments)
-    }
-
-    /// Starts a server, after the exporter so that it knows whose it is.
-    fn server(&self) -> Result<Server> {
-        Server::start_in(self.folder, &self.network.ends, Some(&self.cgroup))
-    }
-
-    /// Starts a program that connects to a server every few milliseconds.
-    fn steady(&self) -> Result<Steady> {
-        let (ends, server) = (&self.network.ends, self.server()?);
-        let arguments = [
-            "0.01".to_owned(),
-            ends.client.ipv4.to_string(),
-            ends.server.ipv4.to_string(),
-            server.port("tcp_beacon_ipv4")?.to_string(),
-        ];
-        let client = self.program("steady", &arguments)?;
-        Ok(Steady { client, server })
-    }
-
-    /// Ends the programs, then the exporter, then the Collector; gives what the programs did and what is in the
-    /// Collector's file.
-    fn close(&mut self, steady: &mut Steady, exporter: &mut Exporter) -> Result<Story> {
-        let mut client = steady.client.stop(DEADLINE)?;
-        let is_unreachable = |it: &Connection| it.outcome == "unreachable";
-        let (unreachable, made) = client.connections.into_iter().partition(is_unreachable);
-        client.connections = made;
-        let server = steady.server.stop()?;
-        exporter.stop()?;
-        self.collector.stop()?;
-        Ok(Story {
-            client,
-            server,
-            unreachable,
-            flows: Flows::read(&self.collector.flows())?,
-        })
-    }
-}
-
-/// A program that connects, and its server.
-struct Steady {
-    client: Program,
-    server: Server,
-}
-
-impl Steady {
-    /// Waits until there are so many connections more.
-    fn more(&mut self, count: usize) -> Result<()> {
-        let before = self.made()?;
-        wait_for("more connections", DEADLINE, || {
-            Ok((self.made()? >= before + count).then_some(()))
-        })
-    }
-
-    fn made(&mut self) -> Result<usize> {
-        let so_far = self.client.so_far()?;
-        Ok(so_far.iter().filter(|it| it.outcome == "connected").count())
-    }
-}
-
-/// What the programs did, and what was told of it.
-struct Story {
-    client: Truth,
-    server: Truth,
-    unreachable: Vec<Connection>,
-    flows: Flows,
-}
-
-impl Story {
-    /// Every connection is told once by each of its ends, as it was, and nothing else is.
-    fn expect_all_told_once(&self, network: &Network) -> Result<()> {
-        let expected = self.client.connections.len() + self.server.connections.len();
-        ensure!(expected > 2 * SOME, "only {expected} were made");
-        let mut flows = matching::finished_flows(&self.flows, &network.ends, expected)?
-            .with_context(|| format!("fewer than {expected} flows, or one that has not ended"))?;
-        matching::claim(&mut flows, &self.client, Role::Client)?;
-        matching::claim(&mut flows, &self.server, Role::Server)?;
-        ensure!(flows.is_empty(), "flows that nobody counted: {flows:#?}");
-        Ok(())
-    }
-
-    /// No connection is told twice, and one that is not told was still there at `from_ns` and there already at
-    /// `until_ns`. Gives how many are told, and how many are not.
-    fn expect_told_but_within(&self, from_ns: i64, until_ns: i64) -> Result<[usize; 2]> {
-        let mut counts = [0; 2];
-        for (truth, role) in [(&self.client, Role::Client), (&self.server, Role::Server)] {
-            for connection in &truth.connections {
-                let ended = matching::ended(&self.flows, connection, role)?;
-                ensure!(ended.len() <= 1, "told twice: {ended:#?}");
-                let within = connection.after_ns >= from_ns && connection.before_ns <= until_ns;
-                ensure!(
-                    within || !ended.is_empty(),
-                    "{role:?}: not told: {connection:?}, not within {from_ns} to {until_ns}"
-                );
-                counts[usize::from(ended.is_empty())] += 1;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// The exporter's numbers go from 0 without a gap, and are as many as it says that it made and delivered.
-    fn expect_whole(&self, exporter: &Exporter) -> Result<()> {
-        let sequence = self.flows.sequence(&exporter.id)?;
-        let made = i64::try_from(sequence.len())?;
-        ensure!(
-            sequence.iter().copied().eq(0..made),
-            "gaps among {made} numbers: {sequence:?}"
-        );
-        ensure!(made == exporter.metric("beaconwatch.exporter.records")?);
-        ensure!(made == exporter.metric("beaconwatch.exporter.records.delivered")?);
-        let lost = exporter.lost_elsewhere(&[])?;
-        ensure!(lost.is_empty(), "lost: {lost:?}");
-        Ok(())
-    }
-}
 
 fn now_ns() -> Result<i64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -252,11 +96,11 @@ fn what_a_small_queue_cannot_hold_while_the_collector_is_away_is_counted_and_a_g
         ensure!(elsewhere.is_empty(), "lost: {elsewhere:?}");
         let sequence = story.flows.sequence(&exporter.id)?;
         ensure!(sequence.iter().all(|number| (0..made).contains(number)));
-        let exported = i64::try_from(sequence.len())?;
+        let arrived = i64::try_from(sequence.len())?;
         ensure!(lost > 0, "a queue of 400 records lost none of {made}");
         ensure!(
-            exported + lost == made,
-            "{exported} exported, {lost} lost, {made} made"
+            arrived + lost == made,
+            "{arrived} arrived, {lost} lost, {made} made"
         );
         // In connections: each that is not told lost at least the record of its end.
         let [told, not_told] = story.expect_told_but_within(0, i64::MAX)?;
@@ -446,7 +290,11 @@ fn press(
     exporter: &mut Exporter,
     [connections, peers]: [usize; 2],
 ) -> Result<(Truth, Flows)> {
-    let arguments = ["127.0.0.1".to_owned(), connections.to_string(), peers.to_string()];
+    let arguments = [
+        "127.0.0.1".to_owned(),
+        connections.to_string(),
+        peers.to_string(),
+    ];
     exporter.process().suspend()?;
     let mut pressing = scene.program("pressing", &arguments)?;
     let truth = pressing.finish(DEADLINE)?;
@@ -469,7 +317,8 @@ fn a_full_ring_counts_every_record_that_it_refuses() -> Result<()> {
         let (truth, flows) = press(&mut scene, &mut exporter, [CONNECTIONS, 0])?;
         let made = truth.connections.len();
         ensure!(made == 2 * CONNECTIONS);
-        let has_no_reason = |flow: &&Flow| flow.last().text("beaconwatch.flow.close_reason").is_err();
+        let has_no_reason =
+            |flow: &&Flow| flow.last().text("beaconwatch.flow.close_reason").is_err();
         let halves = flows.flows.iter().filter(has_no_reason).count();
         let untold = made - flows.flows.len();
         let lost = usize::try_from(exporter.lost("\"kernel_ring\"")?)?;
@@ -488,7 +337,8 @@ fn a_full_ring_counts_every_record_that_it_refuses() -> Result<()> {
 }
 
 #[test]
-fn peers_and_names_that_find_no_room_are_counted_and_connections_are_not_among_them() -> Result<()> {
+fn peers_and_names_that_find_no_room_are_counted_and_connections_are_not_among_them() -> Result<()>
+{
     const CONNECTIONS: usize = 400;
     const PEERS: usize = 40;
     const ROOM: usize = 4;
@@ -516,7 +366,10 @@ fn peers_and_names_that_find_no_room_are_counted_and_connections_are_not_among_t
         // The first peer lies in the socket's own storage.
         ensure!(udp_sender == 1 + ROOM, "{told:?}");
         let lost = usize::try_from(exporter.lost("\"kernel_peers\"")?)?;
-        ensure!(udp_sender + lost == PEERS, "{lost} peers lost, {told:?} told");
+        ensure!(
+            udp_sender + lost == PEERS,
+            "{lost} peers lost, {told:?} told"
+        );
         let lost = usize::try_from(exporter.lost("\"kernel_slice\"")?)?;
         ensure!(lost > 0, "64 KiB held every name");
         ensure!(
