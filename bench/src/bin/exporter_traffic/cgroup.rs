@@ -1,13 +1,14 @@
 //! Cgroups of a measurement.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 
 /// A directory of a cgroup file system, removed with the value.
 pub(crate) struct Cgroup {
-    root: PathBuf,
+    /// Where this process was, and goes back to.
+    home: PathBuf,
     pub(crate) path: PathBuf,
 }
 
@@ -16,7 +17,7 @@ impl Cgroup {
     pub(crate) fn create(name: &str) -> Outcome<Self> {
         let root =
             mount(|kind, _| kind == "cgroup2").ok_or("no cgroup v2 file system is mounted")?;
-        Self::below(root, name)
+        Self::below(&root, "", name)
     }
 
     /// One that the memory controller keeps accounts of, in whatever tree that is.
@@ -24,22 +25,21 @@ impl Cgroup {
         let first = mount(|kind, options| {
             kind == "cgroup" && options.split(',').any(|option| option == "memory")
         });
-        let root = match first {
-            Some(root) => root,
-            None => {
-                let root = mount(|kind, _| kind == "cgroup2").ok_or("no cgroup is mounted")?;
-                fs::write(root.join("cgroup.subtree_control"), "+memory")?;
-                root
-            }
+        let root = if let Some(root) = first {
+            root
+        } else {
+            let root = mount(|kind, _| kind == "cgroup2").ok_or("no cgroup is mounted")?;
+            fs::write(root.join("cgroup.subtree_control"), "+memory")?;
+            root
         };
-        Self::below(root, "memory")
+        Self::below(&root, "memory", "memory")
     }
 
-    fn below(root: PathBuf, name: &str) -> Outcome<Self> {
-        let name = name.replace(' ', "-");
+    fn below(root: &Path, controller: &str, name: &str) -> Outcome<Self> {
         let path = root.join(format!("beaconwatch-bench-{name}-{}", std::process::id()));
         fs::create_dir(&path)?;
-        Ok(Self { root, path })
+        let home = home(root, controller)?;
+        Ok(Self { home, path })
     }
 
     /// Takes a process in.
@@ -66,7 +66,7 @@ impl Drop for Cgroup {
         let processes = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
         let freed = processes
             .lines()
-            .try_for_each(|process| fs::write(self.root.join("cgroup.procs"), process))
+            .try_for_each(|process| fs::write(self.home.join("cgroup.procs"), process))
             .and_then(|()| fs::remove_dir(&self.path));
         if freed.is_err() {
             tracing::warn!(path = %self.path.display(), "cgroup stays");
@@ -77,10 +77,21 @@ impl Drop for Cgroup {
 /// Where a file system is mounted, by its type and options.
 fn mount(is_meant: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let found = mounts.lines().find_map(|line| {
+    mounts.lines().find_map(|line| {
         let mut words = line.split(' ').skip(1);
         let (path, kind, options) = (words.next()?, words.next()?, words.next()?);
         is_meant(kind, options).then(|| PathBuf::from(path))
+    })
+}
+
+/// The directory of this process in the tree of a controller, or in the unified tree (the empty name).
+fn home(root: &Path, controller: &str) -> Outcome<PathBuf> {
+    let lines = fs::read_to_string("/proc/self/cgroup")?;
+    let path = lines.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let is_in = controllers.split(',').any(|name| name == controller);
+        is_in.then(|| path.trim_start_matches('/'))
     });
-    found
+    // The memory controller may be in the unified tree.
+    Ok(path.map_or_else(|| root.to_owned(), |path| root.join(path)))
 }

@@ -16,7 +16,7 @@ use crate::rounds::Round;
 /// First argument of the process that makes the traffic.
 pub(crate) const ARGUMENT: &str = "make-traffic";
 /// A transfer's unit.
-pub(crate) const BLOCK_BYTES: usize = 256 * 1024;
+pub(crate) const BLOCK_BYTES: u32 = 256 * 1024;
 
 /// The program as the benchmark sees it.
 pub(crate) struct Program {
@@ -153,7 +153,7 @@ impl Stream {
         let (takers, connections) = std::sync::mpsc::channel::<(TcpStream, u64)>();
         let (done, taken) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let mut buffer = vec![0; BLOCK_BYTES];
+            let mut buffer = vec![0; BLOCK_BYTES as usize];
             for (mut connection, count) in connections {
                 let all = (0..count).all(|_| connection.read_exact(&mut buffer).is_ok());
                 if !all || done.send(()).is_err() {
@@ -173,7 +173,7 @@ impl Stream {
     fn send(&mut self, count: u64) -> Outcome<()> {
         let mut client = TcpStream::connect(self.listener.local_addr()?)?;
         self.takers.send((self.listener.accept()?.0, count))?;
-        let block = vec![0; BLOCK_BYTES];
+        let block = vec![0; BLOCK_BYTES as usize];
         for _ in 0..count {
             client.write_all(&block)?;
         }

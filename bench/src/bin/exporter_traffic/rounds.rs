@@ -64,7 +64,7 @@ pub(crate) struct Rounds {
 /// A median and the 95 % interval of the true one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Median {
-    pub(crate) median: f64,
+    pub(crate) middle: f64,
     pub(crate) low: f64,
     pub(crate) high: f64,
 }
@@ -126,7 +126,7 @@ impl Rounds {
             values.get(index).copied().unwrap_or(f64::NAN)
         };
         Median {
-            median: f64::midpoint(at((count / 2.0).ceil()), at((count / 2.0).floor() + 1.0)),
+            middle: f64::midpoint(at((count / 2.0).ceil()), at((count / 2.0).floor() + 1.0)),
             low: at((count / 2.0 - reach).floor()),
             high: at((count / 2.0 + reach).ceil() + 1.0),
         }
