@@ -1,6 +1,7 @@
 //! Flow records over real sockets to receivers that are not ours, which refuse, cut off and reject: every
 //! record arrives exactly once, or is counted at the place that lost it.
 
+mod clock;
 mod heartbeat;
 mod metrics;
 mod outage;
