@@ -58,7 +58,7 @@ impl FlowSource for Clocked {
     }
 
     fn now(&self) -> Result<Moment, CaptureError> {
-        Ok(*self.now.lock().unwrap())
+        Ok(*self.now.lock().expect("the clock"))
     }
 }
 
@@ -88,8 +88,8 @@ fn record(cookie: u64, kind: RecordKind, start: u64, time: u64) -> FlowRecord {
 
 fn number(attributes: &BTreeMap<String, Value>, name: &str) -> u64 {
     match attributes.get(name) {
-        Some(Value::IntValue(number)) => u64::try_from(*number).unwrap(),
-        other => panic!("{name}: {other:?}"),
+        Some(Value::IntValue(number)) => number.unsigned_abs(),
+        other => unreachable!("{name}: {other:?}"),
     }
 }
 
@@ -116,15 +116,16 @@ async fn a_step_to(unix_after: u64) {
         now: Arc::clone(&now),
     };
     let config = config("http://127.0.0.1:1".to_owned(), Protocol::Grpc);
-    let exporter = Exporter::with_source(config, source, Arc::new(Target(sink))).unwrap();
+    let exporter = Exporter::with_source(config, source, Arc::new(Target(sink))).expect("settings");
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(exporter.run(shutdown.clone()));
 
-    send.send(vec![record(1, RecordKind::Open, 7, 7)]).unwrap();
+    send.send(vec![record(1, RecordKind::Open, 7, 7)])
+        .expect("the source");
     let begun = UNIX_BEFORE - SECOND;
     assert_eq!(next(&mut taken).await, (begun, None, 0, UNIX_BEFORE));
     // The clock is set between 8 s and 9 s after the boot.
-    *now.lock().unwrap() = Moment {
+    *now.lock().expect("the clock") = Moment {
         boot_ns: 9 * SECOND,
         unix_ns: unix_after,
     };
@@ -132,14 +133,14 @@ async fn a_step_to(unix_after: u64) {
         record(1, RecordKind::Close, 7, 9),
         record(2, RecordKind::Close, 8, 9),
     ])
-    .unwrap();
+    .expect("the source");
     // What lived over the step keeps its start and its length; what is told later stands on the new scale.
     let lived = (begun, Some(begun + 2 * SECOND), 1, unix_after);
     assert_eq!(next(&mut taken).await, lived);
     let later = (unix_after - SECOND, Some(unix_after), 2, unix_after);
     assert_eq!(next(&mut taken).await, later);
     shutdown.cancel();
-    let counters = running.await.unwrap().unwrap();
+    let counters = running.await.expect("no panic").expect("an export");
     assert_eq!((counters.made, counters.delivered), (3, 3));
     assert!(counters.losses.iter().all(|(_, lost)| *lost == 0));
 }
