@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use beaconwatch_exporter::capture::statistics::Baseline;
 use beaconwatch_exporter::{Config, Counters, ExportError, Exporter, LogsTarget};
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Outcome;
 use crate::cgroup::Cgroup;
+use crate::rounds::Stop;
 
 /// Takes everything.
 struct Anything;
@@ -46,4 +48,25 @@ impl Attached {
         let ended = tokio::runtime::Handle::current().block_on(self.exporter)?;
         Ok(ended?)
     }
+}
+
+/// The exporter, until it is stopped.
+pub(crate) fn exporter(cgroup: &Cgroup) -> Outcome<Stop> {
+    let attached = Attached::start(cgroup)?;
+    Ok(Box::new(move || {
+        let counters = attached.stop()?;
+        if counters.flows == 0 {
+            return Err("the exporter saw no flow".into());
+        }
+        Ok(counters.losses.iter().map(|(_, count)| count).sum())
+    }))
+}
+
+/// Programs that do nothing, at the exporter's hooks: what the kernel takes for calling any.
+pub(crate) fn empty_programs(cgroup: &Cgroup) -> Outcome<Stop> {
+    let programs = Baseline::start(Some(&cgroup.path))?;
+    Ok(Box::new(move || {
+        drop(programs);
+        Ok(0)
+    }))
 }

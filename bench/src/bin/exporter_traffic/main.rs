@@ -1,7 +1,7 @@
 //! What a program's traffic costs with the exporter beside it, and without.
 //!
 //! - `traffic_connection`: process CPU of connect, request, answer and close, both ends, with the exporter attached
-//!   over without.
+//!   over without; and the same with programs that do nothing at its hooks, which is what the kernel takes for calling any.
 //! - `traffic_bulk`: throughput of one connection, with over without.
 //! - `kernel_memory`: kernel memory of a living flow, and of the maps whatever lives.
 //!
@@ -21,7 +21,7 @@
 //! connection over loopback has two flows. Another program with socket storage on the same sockets (a second exporter) may
 //! have been charged for the kernel's list that both share: the figure is too low then.
 //!
-//! One JSON object a line. Needs root. `BEACONWATCH_BENCH_SECONDS` is how long each of the first two is measured.
+//! One JSON object a line. Needs root. `BEACONWATCH_BENCH_SECONDS` is how long each comparison takes.
 //!
 //! `cargo run --release -p beaconwatch-bench --bin exporter_traffic`
 
@@ -39,9 +39,10 @@ use serde_json::json;
 use attached::Attached;
 use cgroup::Cgroup;
 use program::Program;
-use rounds::{Cycle, Rounds};
+use rounds::{Cycle, Rounds, Stop};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
+type Attach = fn(&Cgroup) -> Outcome<Stop>;
 
 /// How long each comparison is measured unless told otherwise.
 const DEFAULT_S: u64 = 60;
@@ -65,17 +66,28 @@ fn main() -> Outcome<()> {
     let mut program = Program::start(&cgroup)?;
     memory::measure(&cgroup, &mut program)?;
     let length = Duration::from_secs(seconds);
-    connections(&cgroup, &mut program, length)?;
+    let attach: [(&str, Attach); 2] = [
+        ("exporter", attached::exporter),
+        ("empty programs at the same hooks", attached::empty_programs),
+    ];
+    for (name, attach) in attach {
+        connections(name, || attach(&cgroup), &mut program, length)?;
+    }
     bulk(&cgroup, &mut program, length)
 }
 
-fn connections(cgroup: &Cgroup, program: &mut Program, length: Duration) -> Outcome<()> {
-    let rounds = Rounds::run(length, ROUND, cgroup, |count| program.connect(count))?;
+fn connections(
+    attached: &str,
+    attach: impl Fn() -> Outcome<Stop>,
+    program: &mut Program,
+    length: Duration,
+) -> Outcome<()> {
+    let rounds = Rounds::run(length, ROUND, attach, |count| program.connect(count))?;
     let cpu = |cycle: &Cycle| cycle.with.cpu_each() / cycle.without.cpu_each();
     let ratio = rounds.median_of(cpu);
     let each = |read: fn(&Cycle) -> f64| rounds.median_of(move |cycle| read(cycle) * 1e6).middle;
     print(&json!({
-        "bench": "traffic_connection", "per": "connection with both ends",
+        "bench": "traffic_connection", "per": "connection with both ends", "attached": attached,
         "cpu_ratio": digits(ratio.middle, 4),
         "cpu_ratio_95": [digits(ratio.low, 4), digits(ratio.high, 4)],
         "us_without": digits(each(|cycle| cycle.without.cpu_each()), 2),
@@ -88,7 +100,8 @@ fn connections(cgroup: &Cgroup, program: &mut Program, length: Duration) -> Outc
 }
 
 fn bulk(cgroup: &Cgroup, program: &mut Program, length: Duration) -> Outcome<()> {
-    let rounds = Rounds::run(length, ROUND, cgroup, |count| program.stream(count))?;
+    let attach = || attached::exporter(cgroup);
+    let rounds = Rounds::run(length, ROUND, attach, |count| program.stream(count))?;
     let throughput = |cycle: &Cycle| cycle.without.wall_each() / cycle.with.wall_each();
     let per_cpu = |cycle: &Cycle| cycle.without.cpu_each() / cycle.with.cpu_each();
     let (ratio, by_cpu) = (rounds.median_of(throughput), rounds.median_of(per_cpu));
