@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use beaconwatch_exporter::capture::doctor;
 use beaconwatch_exporter::capture::statistics::Baseline;
 use beaconwatch_exporter::{Config, Counters, ExportError, Exporter, LogsTarget};
 use bytes::Bytes;
@@ -69,4 +70,12 @@ pub(crate) fn empty_programs(cgroup: &Cgroup) -> Outcome<Stop> {
         drop(programs);
         Ok(0)
     }))
+}
+
+/// Whether other programs hang at the hook of all sockets now: with a second exporter of this machine, what is
+/// measured as without has most of the costs already.
+pub(crate) fn others_are() -> bool {
+    let report = doctor::examine(&doctor::Options::default());
+    let hook = report.find("hook cgroup_sock_ops");
+    !hook.is_some_and(|check| check.finding.ends_with("attached already: nothing"))
 }

@@ -16,6 +16,9 @@
 //! unless the kernel keeps interrupts' time apart (`CONFIG_IRQ_TIME_ACCOUNTING`) or another thread (`ksoftirqd`) does it; what
 //! other programs' interrupts take is in it, too.
 //!
+//! A second exporter of the machine would be in both kinds of rounds and make the ratio look better: `others_attached` says
+//! whether one was there at the begin or the end.
+//!
 //! Kernel memory is what the memory controller charges to a cgroup that holds the exporter alone: the kernel charges storage of
 //! sockets and entries of maps to whoever made the map. It is read before and after the program opens its sockets. A TCP
 //! connection over loopback has two flows. Another program with socket storage on the same sockets (a second exporter) may
@@ -77,23 +80,25 @@ fn main() -> Outcome<()> {
 }
 
 fn connections(
-    attached: &str,
+    what: &str,
     attach: impl Fn() -> Outcome<Stop>,
     program: &mut Program,
     length: Duration,
 ) -> Outcome<()> {
+    let others_before = attached::others_are();
     let rounds = Rounds::run(length, ROUND, attach, |count| program.connect(count))?;
+    let others = others_before || attached::others_are();
     let cpu = |cycle: &Cycle| cycle.with.cpu_each() / cycle.without.cpu_each();
     let ratio = rounds.median_of(cpu);
     let each = |read: fn(&Cycle) -> f64| rounds.median_of(move |cycle| read(cycle) * 1e6).middle;
     print(&json!({
-        "bench": "traffic_connection", "per": "connection with both ends", "attached": attached,
+        "bench": "traffic_connection", "per": "connection with both ends", "attached": what,
         "cpu_ratio": digits(ratio.middle, 4),
         "cpu_ratio_95": [digits(ratio.low, 4), digits(ratio.high, 4)],
         "us_without": digits(each(|cycle| cycle.without.cpu_each()), 2),
         "us_with": digits(each(|cycle| cycle.with.cpu_each()), 2),
         "us_exporter_user_space": digits(each(Cycle::exporter_each), 2),
-        "cycles": rounds.cycles.len(), "connections_a_round": rounds.size,
+        "others_attached": others, "cycles": rounds.cycles.len(), "connections_a_round": rounds.size,
         "lost": rounds.lost, "load": load()?,
     }));
     Ok(())
