@@ -24,17 +24,6 @@ pub struct Exporter {
     pub id: String,
 }
 
-/// What became of the records of one exporter, by its own count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Records that were numbered.
-    pub made: i64,
-    /// Records that an exporter before it left on disk.
-    pub restored: i64,
-    /// Records that a receiver took.
-    pub delivered: i64,
-}
-
 impl Exporter {
     /// Starts it with more settings than those of the tests' scale, and waits until it captures; `name` is that of its log.
     pub fn start(
@@ -101,18 +90,6 @@ impl Exporter {
             *count != 0 && !than.iter().any(|place| series.contains(place))
         };
         Ok(values.into_iter().filter(elsewhere).collect())
-    }
-
-    /// Its account after it has ended: waits until the Collector has its last metrics.
-    pub fn account(&self) -> Result<Account> {
-        wait_for("the exporter's last metrics", DEADLINE, || {
-            let account = Account {
-                made: self.metric("beaconwatch.exporter.records")?,
-                restored: self.metric("beaconwatch.exporter.records.restored")?,
-                delivered: self.metric("beaconwatch.exporter.records.delivered")?,
-            };
-            Ok(Some(account))
-        })
     }
 }
 
