@@ -20,8 +20,8 @@ pub use flow::{
     Protocol, RecordKind, Role,
 };
 pub use layout::{
-    LAYOUT_VERSION, LOSS_COUNTERS, LossCounter, ProgramSettings, SETTINGS_SYMBOL, SocketOffsets,
-    TaskOffsets,
+    LAYOUT_VERSION, LOSS_COUNTERS, LossCounter, ProgramSettings, SETTINGS_SYMBOL, STORAGE_VERSION,
+    SocketOffsets, TaskOffsets,
 };
 pub use process::{PATH_BYTES, PROCESS_RECORD_BYTES, ProcessRecord};
 pub use slice::{Direction, MOST_SLICE_BYTES, SLICE_HEADER_BYTES, Slice, SliceError, SliceHeader};

@@ -12,7 +12,7 @@ pub fn in_resource(name: &str) -> bool {
 
 fields! {
     EXPORTER_ID = "beaconwatch.exporter.id", Keyword, "", Required, Beaconwatch,
-        "Identity of one run of one exporter; a restart makes a new one.", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
+        "Identity of one exporter: of one run, or of all runs that take over one kernel part from each other (exporter.capture.pin_directory).", "0f8e4a2f6d3b4c1e9a5d7c0b1a2f3e4d";
     EXPORTER_SEQUENCE = "beaconwatch.exporter.sequence", Long, "", Required, Beaconwatch,
         "Number of this record among all that the exporter made, flow records and heartbeats, from 0 without gaps: a receiver reports what is missing.", "42";
     HOST_ID = "host.id", Keyword, "", Required, OpenTelemetry,
