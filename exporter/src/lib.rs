@@ -28,6 +28,7 @@ pub mod otlp;
 mod pipeline;
 pub mod replay;
 pub mod source;
+mod succession;
 pub mod telemetry;
 
 pub use config::Config;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use beaconwatch_exporter::capture::capabilities::{self, CapabilitySet};
-use beaconwatch_exporter::capture::doctor;
+use beaconwatch_exporter::capture::{CaptureError, doctor, pins};
 use beaconwatch_exporter::config::{self, Config, ConfigError, OtelEnvironment, Overrides};
 use beaconwatch_exporter::otlp::client::{self, ConnectError};
 use beaconwatch_exporter::otlp::connection::Protocol;
@@ -78,6 +78,15 @@ enum Command {
     /// Every TCP and UDP flow is told from the end that initiated it, under the capture's times. Tunnels and tags are
     /// taken off.
     Replay(ReplayArguments),
+    /// End the kernel part that goes on in `exporter.capture.pin_directory` while no exporter runs.
+    Unpin(UnpinArguments),
+}
+
+#[derive(Debug, Args)]
+struct UnpinArguments {
+    /// Directory of the pins; else the settings'
+    #[arg(value_name = "DIRECTORY")]
+    directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +128,10 @@ enum Failure {
     Run(#[from] RunError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Unpin(#[from] CaptureError),
+    #[error("no directory of pins: name one, or set exporter.capture.pin_directory")]
+    NoPinDirectory,
     #[error("log filter `{filter}`: {source}")]
     Filter {
         filter: String,
@@ -168,6 +181,9 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(Command::Doctor(asked)) = &arguments.command {
         return examine(&config, asked);
     }
+    if let Some(Command::Unpin(asked)) = &arguments.command {
+        return unpin(&config, asked);
+    }
     if !config.otlp.has_endpoint() {
         config.otlp.endpoint = Some(config.otlp.protocol.default_endpoint().to_owned());
     }
@@ -201,12 +217,23 @@ fn runtime(keep_capabilities: bool) -> Result<Runtime, Failure> {
     Ok(builder.enable_all().build()?)
 }
 
+#[expect(clippy::print_stdout, reason = "asked for")]
+fn unpin(config: &Config, asked: &UnpinArguments) -> Result<ExitCode, Failure> {
+    let directory = asked.directory.as_ref();
+    let directory = directory.or(config.capture.pin_directory.as_ref());
+    let directory = directory.ok_or(Failure::NoPinDirectory)?;
+    let removed = pins::unpin(directory)?;
+    println!("{removed} pins removed from {}", directory.display());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What `doctor` prints. The receiver is tried if one is named.
 fn examine(config: &Config, asked: &DoctorArguments) -> Result<ExitCode, Failure> {
     let options = doctor::Options {
         cgroup: config.capture_settings().cgroup,
         attach: asked.attach,
         hashes: config.process.hash,
+        pin_directory: config.capture.pin_directory.clone(),
     };
     let mut report = doctor::examine(&options);
     if config.otlp.has_endpoint() {

@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::ledger::Ledger;
 use crate::capture::slices::SliceBatch;
 use crate::capture::{Capture, CaptureError};
 use crate::config::{Config, ConfigError};
@@ -27,6 +28,7 @@ use crate::otlp::LogsTarget;
 use crate::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use crate::otlp::metrics::{Metrics, MetricsError};
 use crate::source::FlowSource;
+use crate::succession::{self, Succession};
 use crate::telemetry::{Counters, LossPlace, Telemetry};
 
 /// Events that wait for the next flush at most: under load the queue gets them earlier.
@@ -64,6 +66,7 @@ pub struct Exporter<S> {
     source: S,
     target: Arc<dyn LogsTarget>,
     identity: Identity,
+    ledger: Option<Box<Ledger>>,
     privacy: Privacy,
     telemetry: Arc<Telemetry>,
 }
@@ -92,7 +95,7 @@ impl<S: FlowSource> Exporter<S> {
     /// Exports from any source.
     pub fn with_source(
         config: Config,
-        source: S,
+        mut source: S,
         target: Arc<dyn LogsTarget>,
     ) -> Result<Self, RunError> {
         config.validate()?;
@@ -101,12 +104,17 @@ impl<S: FlowSource> Exporter<S> {
             0
         });
         let privacy = Privacy::new(&config.privacy)?;
-        let identity = host::identify(&config, &privacy, source.now()?, own_namespace);
+        let mut identity = host::identify(&config, &privacy, source.now()?, own_namespace);
+        let mut ledger = source.take_ledger();
+        if let Some(ledger) = &mut ledger {
+            succession::inherit_identity(ledger, &mut identity);
+        }
         Ok(Self {
             config,
             source,
             target,
             identity,
+            ledger,
             privacy,
             telemetry: Arc::default(),
         })
@@ -118,7 +126,7 @@ impl<S: FlowSource> Exporter<S> {
         Arc::clone(&self.telemetry)
     }
 
-    /// Identity of this run.
+    /// Identity of this run; with pins also of those that it takes over from.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
@@ -131,6 +139,7 @@ impl<S: FlowSource> Exporter<S> {
             source,
             target,
             identity,
+            ledger,
             privacy,
             telemetry,
         } = self;
@@ -165,6 +174,9 @@ impl<S: FlowSource> Exporter<S> {
         let mut sending = tokio::spawn(sender.run(abandon.clone()));
         let queued = Arc::clone(&queue);
         let mut collector = Collector::new(&config, source, owners, privacy, queued, &telemetry);
+        if let Some(ledger) = ledger {
+            collector.succeed(ledger)?;
+        }
         let collected = collector.run(&config, &shutdown).await;
         queue.close();
         let drained = tokio::time::timeout(config.drain_timeout_s, &mut sending).await;
@@ -231,6 +243,8 @@ struct Collector<S> {
     events: Vec<FlowEvent>,
     next_sequence: u64,
     reported_losses: Vec<(LossPlace, u64)>,
+    /// With pins.
+    succession: Option<Succession>,
 }
 
 impl<S: FlowSource> Collector<S> {
@@ -259,7 +273,15 @@ impl<S: FlowSource> Collector<S> {
             events: Vec::new(),
             next_sequence: 0,
             reported_losses: Vec::new(),
+            succession: None,
         }
+    }
+
+    /// Goes on where an earlier run ended.
+    fn succeed(&mut self, ledger: Box<Ledger>) -> Result<(), CaptureError> {
+        self.next_sequence = ledger.next_sequence();
+        self.succession = Some(Succession::new(ledger, &mut self.table)?);
+        Ok(())
     }
 
     async fn run(
@@ -346,9 +368,7 @@ impl<S: FlowSource> Collector<S> {
         }
         let now = self.source.now()?;
         let numbered = self.next_number(now, Content::Heartbeat);
-        self.telemetry.set_made(self.next_sequence);
-        self.queue.push([numbered]);
-        Ok(())
+        self.push(vec![numbered])
     }
 
     fn apply(&mut self) -> Result<(), CaptureError> {
@@ -361,9 +381,9 @@ impl<S: FlowSource> Collector<S> {
         }
         self.recycle(records);
         if self.events.len() >= MAX_WAITING_EVENTS {
-            self.hand_over()?;
+            return self.hand_over();
         }
-        Ok(())
+        self.note_waiting()
     }
 
     fn snapshot(&mut self) -> Result<(), CaptureError> {
@@ -384,7 +404,20 @@ impl<S: FlowSource> Collector<S> {
         }
         self.recycle(records);
         self.report_losses();
-        Ok(())
+        if let Some(succession) = &mut self.succession {
+            succession.forget_departed(&mut self.table)?;
+        }
+        self.note_waiting()
+    }
+
+    /// With pins: takes note of what was read and has no number yet.
+    fn note_waiting(&mut self) -> Result<(), CaptureError> {
+        let Some(succession) = &mut self.succession else {
+            return Ok(());
+        };
+        let keeps = |event: &&FlowEvent| self.sampling.is_none_or(|it| it.keeps(event.id));
+        let waiting = self.events.iter().filter(keeps).count();
+        succession.advance(self.next_sequence, waiting)
     }
 
     /// Reads the slices that came before the records that are about to be applied: whatever the kernel saw of
@@ -437,7 +470,18 @@ impl<S: FlowSource> Collector<S> {
             .into_iter()
             .filter_map(|event| self.number(event, now))
             .collect();
-        self.telemetry.set_made(self.next_sequence);
+        self.push(numbered)
+    }
+
+    /// Queues what has numbers; with pins, it is noted before.
+    fn push(&mut self, numbered: Vec<NumberedEvent>) -> Result<(), CaptureError> {
+        let mut first = 0;
+        if let Some(succession) = &mut self.succession {
+            succession.tell(&numbered, &self.table)?;
+            succession.advance(self.next_sequence, 0)?;
+            first = succession.first_sequence();
+        }
+        self.telemetry.set_made(self.next_sequence - first);
         if !numbered.is_empty() {
             self.queue.push(numbered);
         }
@@ -460,11 +504,14 @@ impl<S: FlowSource> Collector<S> {
         let handler = self
             .owners
             .find_handler(event.record.handler_pid, event.record.handler_start_ns);
+        let succession = self.succession.as_ref();
+        let is_marked = event.record.flags & FLAG_OWN != 0
+            && succession.is_none_or(|it| it.is_own(&event.record.owner));
         self.privacy.hide_record(&mut event.record);
         let content = Content::Flow {
             interface: self.source.interface_name(event.record.interface),
             names,
-            own: owner.own || event.record.flags & FLAG_OWN != 0,
+            own: owner.own || is_marked,
             owner,
             handler,
             event,
@@ -482,8 +529,13 @@ impl<S: FlowSource> Collector<S> {
         }
     }
 
-    fn publish_kernel_losses(&self) -> Result<(), CaptureError> {
+    fn publish_kernel_losses(&mut self) -> Result<(), CaptureError> {
         let losses = self.source.losses()?;
+        if let Some(succession) = &mut self.succession {
+            succession.count_losses(&losses)?;
+            self.telemetry
+                .set_lost(LossPlace::KernelReplaced, succession.discarded());
+        }
         for (counter, total) in LossCounter::ALL.into_iter().zip(losses) {
             let behind = match counter {
                 LossCounter::SliceLost => self.slices_lost,

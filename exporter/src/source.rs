@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, ProcessRecord};
 
 use crate::capture::clock::{UnixClock, boottime_ns};
+use crate::capture::ledger::Ledger;
 use crate::capture::slices::SliceBatch;
 use crate::capture::{Capture, CaptureError};
 use crate::flow::Moment;
@@ -37,6 +38,11 @@ pub trait FlowSource: Send {
 
     /// Name of the interface with an index, when flows are counted on it.
     fn interface_name(&self, _index: u32) -> Option<Arc<str>> {
+        None
+    }
+
+    /// What an earlier run told, and where this one takes note of what it tells; `None` when nothing outlives the process.
+    fn take_ledger(&mut self) -> Option<Box<Ledger>> {
         None
     }
 
@@ -73,6 +79,10 @@ impl FlowSource for Capture {
             return None;
         }
         Self::interface_name(self, index)
+    }
+
+    fn take_ledger(&mut self) -> Option<Box<Ledger>> {
+        Self::take_ledger(self)
     }
 
     fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {

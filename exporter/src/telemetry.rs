@@ -42,6 +42,8 @@ pub enum LossPlace {
     KernelTransit,
     /// Kernel: packets on interfaces whose headers could not be read; they are not counted.
     KernelTransitUnread,
+    /// Kernel: records that nobody had read when pins of another layout were replaced.
+    KernelReplaced,
     /// A record from the kernel made no sense.
     InvalidRecord,
     /// Flow table: flows evicted because it was full. Their updates are lost, not their end.
@@ -66,7 +68,7 @@ pub enum LossPlace {
 
 impl LossPlace {
     /// Every place.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::KernelRing,
         Self::KernelStorage,
         Self::KernelPeers,
@@ -76,6 +78,7 @@ impl LossPlace {
         Self::KernelProcess,
         Self::KernelTransit,
         Self::KernelTransitUnread,
+        Self::KernelReplaced,
         Self::InvalidRecord,
         Self::FlowTable,
         Self::FlowMemory,
@@ -101,6 +104,7 @@ impl LossPlace {
             Self::KernelProcess => "kernel_process",
             Self::KernelTransit => "kernel_transit",
             Self::KernelTransitUnread => "kernel_transit_unread",
+            Self::KernelReplaced => "kernel_replaced",
             Self::InvalidRecord => "invalid_record",
             Self::FlowTable => "flow_table",
             Self::FlowMemory => "flow_memory",

@@ -29,6 +29,7 @@ pub(crate) fn run(file: Option<&Path>, arguments: &DoctorArguments) -> Result<()
         cgroup: config.capture_settings().cgroup,
         attach: arguments.attach,
         hashes: config.process.hash,
+        pin_directory: config.capture.pin_directory.clone(),
     });
     report.checks.extend(receiver(&config)?);
     to_stdout(|out| match arguments.format {

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use beaconwatch_records::{LOSS_COUNTERS, ProgramSettings, SETTINGS_SYMBOL};
 
 use super::{
     CaptureError, CaptureSettings, interfaces, namespace, offsets,
+    pins::Pinned,
     preflight::{BTF_PATH, Cgroup},
     statistics::ProgramStatistics,
     syscall::{self, Hook},
@@ -108,7 +110,11 @@ impl Attached {
         purpose: Purpose,
         types: &Btf,
     ) -> Result<Self, CaptureError> {
-        let mut object = make_maps(settings, object, purpose)?;
+        Self::with_maps(make_maps(settings, object, purpose)?, types)
+    }
+
+    /// Loads the programs over maps that are made.
+    pub(super) fn with_maps(mut object: Ebpf, types: &Btf) -> Result<Self, CaptureError> {
         load_programs(&mut object, types)?;
         let losses = take_map(&mut object, LOSSES)?;
         let losses = PerCpuArray::try_from(losses).map_err(map_error(LOSSES))?;
@@ -132,9 +138,11 @@ impl Attached {
 
     /// Has the kernel tell what processes execute, if it can: what is missing without is the executable of
     /// processes that are soon gone.
-    pub(super) fn watch_processes(&mut self, types: &Btf) {
+    pub(super) fn watch_processes(&mut self, types: &Btf, mut pinned: Option<&mut Pinned>) {
         for (name, tracepoint) in TRACEPOINTS {
-            if let Err(error) = attach_tracepoint(&mut self.object, name, tracepoint, types) {
+            let pinned = pinned.as_deref_mut();
+            let result = attach_tracepoint(&mut self.object, name, tracepoint, types, pinned);
+            if let Err(error) = result {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "executables of processes that are soon gone stay unknown"
@@ -221,11 +229,20 @@ impl Attached {
     }
 
     /// Ties the programs to the cgroup; from here on they run.
-    pub(super) fn attach(&mut self, cgroup: &Cgroup) -> Result<(), CaptureError> {
+    pub(super) fn attach(
+        &mut self,
+        cgroup: &Cgroup,
+        mut pinned: Option<&mut Pinned>,
+    ) -> Result<(), CaptureError> {
         for (name, hook) in HOOKED {
-            let program = program(&mut self.object, name)?;
-            attach_program(program, hook, cgroup)
-                .map_err(|source| explain(name, hook, cgroup, source))?;
+            let tied = if let Some(pinned) = pinned.as_deref_mut() {
+                let program = self.descriptor(name)?.as_fd();
+                let link = || syscall::link_to_cgroup(program, cgroup.as_fd(), hook);
+                pinned.tie(name, program, link).map_err(ProgramError::from)
+            } else {
+                attach_program(program(&mut self.object, name)?, hook, cgroup)
+            };
+            tied.map_err(|source| explain(name, hook, cgroup, source))?;
         }
         Ok(())
     }
@@ -282,12 +299,26 @@ pub(super) fn make_maps(
     object: &[u8],
     purpose: Purpose,
 ) -> Result<Ebpf, CaptureError> {
+    make_maps_at(settings, object, purpose, &[])
+}
+
+/// The same, with maps that are pinned already in the place of those of these names.
+pub(super) fn make_maps_at(
+    settings: &CaptureSettings,
+    object: &[u8],
+    purpose: Purpose,
+    pinned: &[(String, PathBuf)],
+) -> Result<Ebpf, CaptureError> {
     let kernel_types = fs::read(BTF_PATH).map_err(|source| CaptureError::Btf {
         path: BTF_PATH,
         source,
     })?;
     let values = program_settings(settings, &kernel_types, purpose)?.to_bytes();
-    EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    for (name, path) in pinned {
+        loader.map_pin_path(name, path.as_path());
+    }
+    loader
         .override_global(SETTINGS_SYMBOL, values.as_slice(), true)
         .map_max_entries(RECORDS, settings.ring_bytes)
         .map_max_entries(SLICES, settings.slice_ring_bytes)
@@ -387,14 +418,19 @@ fn attach_tracepoint(
     name: &'static str,
     tracepoint: &str,
     types: &Btf,
+    pinned: Option<&mut Pinned>,
 ) -> Result<(), CaptureError> {
-    load_tracepoint(object, name, tracepoint, types)?
-        .attach()
-        .map(drop)
-        .map_err(|source| CaptureError::Load {
-            program: name,
-            source,
-        })
+    let program = load_tracepoint(object, name, tracepoint, types)?;
+    let attached = match pinned {
+        None => program.attach().map(drop),
+        Some(pinned) => program
+            .fd()
+            .and_then(|program| Ok(pinned.tie_tracepoint(name, program.as_fd())?)),
+    };
+    attached.map_err(|source| CaptureError::Load {
+        program: name,
+        source,
+    })
 }
 
 /// Loads a program for a tracepoint; it does not run yet.

@@ -76,6 +76,26 @@ pub enum CaptureError {
         /// The cgroup.
         cgroup: PathBuf,
     },
+    /// The directory of pins cannot be used.
+    #[error("directory {path} of pins cannot be used: {source}")]
+    Pins {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory of pins is an ordinary one.
+    #[error("{path} is not in a BPF file system: mount one (mount -t bpf bpf {path})")]
+    NoBpfFileSystem {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another exporter has the directory of pins.
+    #[error("directory {path} of pins is in use by another exporter")]
+    PinsInUse {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The compiled object is not what this build expects.
     #[error("compiled kernel object cannot be loaded")]
     Object(#[source] aya::EbpfError),
@@ -142,6 +162,9 @@ impl CaptureError {
                 | Self::NoCgroup
                 | Self::Cgroup { .. }
                 | Self::ForeignProgram { .. }
+                | Self::Pins { .. }
+                | Self::NoBpfFileSystem { .. }
+                | Self::PinsInUse { .. }
         )
     }
 }

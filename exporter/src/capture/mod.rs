@@ -10,6 +10,9 @@
 //! - [`Capture::take_processes`]: what processes execute;
 //! - [`Capture::losses`]: what the kernel part could not tell, by place.
 //!
+//! With [`CaptureSettings::pin_directory`] the kernel part outlives the process and the next capture takes it over: see [`pins`],
+//! and [`ledger`] for what user space keeps there.
+//!
 //! [`doctor`] says beforehand what this machine lets it do; [`capabilities`] gives up the rights that it is
 //! done with.
 //!
@@ -33,8 +36,10 @@ mod error;
 mod existing;
 pub mod interfaces;
 mod iterator;
+pub mod ledger;
 pub mod namespace;
 mod offsets;
+pub mod pins;
 mod preflight;
 mod ring;
 pub mod slices;
@@ -50,6 +55,8 @@ use self::{
     attach::{Attached, Purpose},
     interfaces::{InterfaceNames, InterfaceSettings, Monitor},
     iterator::LiveFlows,
+    ledger::Ledger,
+    pins::Pinned,
     ring::Ring,
     slices::SliceBatch,
 };
@@ -91,6 +98,11 @@ pub struct CaptureSettings {
     pub cgroup: Option<PathBuf>,
     /// Interfaces whose forwarded traffic is captured; by default none.
     pub interfaces: InterfaceSettings,
+    /// Directory of a BPF file system in which the kernel part outlives the process; see [`pins`]. By default it ends
+    /// with the process.
+    pub pin_directory: Option<PathBuf>,
+    /// With pins: flows of which it is kept what was told.
+    pub max_told: usize,
 }
 
 impl Default for CaptureSettings {
@@ -106,6 +118,8 @@ impl Default for CaptureSettings {
             batch_records: 4096,
             cgroup: None,
             interfaces: InterfaceSettings::default(),
+            pin_directory: None,
+            max_told: 131_072,
         }
     }
 }
@@ -118,6 +132,11 @@ pub struct Capture {
     names: InterfaceNames,
     _interfaces: Option<Monitor>,
     attached: Attached,
+    /// With pins: locks the directory.
+    _pinned: Option<Pinned>,
+    ledger: Option<Box<Ledger>>,
+    /// Losses that an earlier run has counted.
+    counted_losses: [u64; LOSS_COUNTERS as usize],
 }
 
 impl Capture {
@@ -126,7 +145,15 @@ impl Capture {
         settings.check()?;
         let cgroup = preflight::check(settings.cgroup.as_deref())?;
         let types = attach::kernel_types()?;
-        let mut attached = Attached::load(settings, OBJECT, Purpose::Capture, &types)?;
+        let maps = attach::make_maps(settings, OBJECT, Purpose::Capture)?;
+        let (maps, mut pinned, mut ledger) = match &settings.pin_directory {
+            None => (maps, None, None),
+            Some(directory) => {
+                let (maps, pinned, ledger) = pins::prepare(directory, settings, maps, &cgroup)?;
+                (maps, Some(pinned), Some(Box::new(ledger)))
+            }
+        };
+        let mut attached = Attached::with_maps(maps, &types)?;
         let ring = Ring::new(
             attached.take_ring()?,
             attached.take_slice_ring()?,
@@ -134,8 +161,11 @@ impl Capture {
             settings,
         )?;
         let live = LiveFlows::new(&attached)?;
-        attached.watch_processes(&types);
-        attached.attach(&cgroup)?;
+        attached.watch_processes(&types, pinned.as_mut());
+        attached.attach(&cgroup, pinned.as_mut())?;
+        if let (Some(pinned), Some(ledger)) = (&mut pinned, &mut ledger) {
+            pinned.commit(ledger)?;
+        }
         if settings.cgroup.is_none() {
             existing::find(&mut attached, &types);
         }
@@ -148,6 +178,12 @@ impl Capture {
             names,
             _interfaces: interfaces,
             attached,
+            _pinned: pinned,
+            counted_losses: ledger
+                .as_ref()
+                .map(|it| it.counted_losses())
+                .unwrap_or_default(),
+            ledger,
         })
     }
 
@@ -155,6 +191,11 @@ impl Capture {
     #[must_use]
     pub fn interface_name(&self, index: u32) -> Option<Arc<str>> {
         self.names.find(index)
+    }
+
+    /// With pins: what an earlier run told, and where this one takes note of what it tells. Once.
+    pub const fn take_ledger(&mut self) -> Option<Box<Ledger>> {
+        self.ledger.take()
     }
 
     /// Waits for records and appends them to `out`; returns how many came, at least one and at most
@@ -188,12 +229,16 @@ impl Capture {
         self.ring.take_processes(out);
     }
 
-    /// Losses since the start, at the index of each [`LossCounter`].
+    /// Losses since the start, at the index of each [`LossCounter`]; with pins since an earlier run counted last.
     pub fn losses(&self) -> Result<[u64; LOSS_COUNTERS as usize], CaptureError> {
-        self.attached.losses()
+        let mut losses = self.attached.losses()?;
+        for (loss, counted) in losses.iter_mut().zip(self.counted_losses) {
+            *loss = loss.saturating_sub(counted);
+        }
+        Ok(losses)
     }
 
-    /// Losses at one place since the start.
+    /// Losses at one place, as [`Self::losses`].
     pub fn loss(&self, counter: LossCounter) -> Result<u64, CaptureError> {
         let losses = self.losses()?;
         Ok(losses.get(counter as usize).copied().unwrap_or_default())

@@ -31,6 +31,13 @@ pub(super) struct Cgroup {
     directory: File,
 }
 
+impl Cgroup {
+    /// As the kernel numbers it.
+    pub(super) fn number(&self) -> io::Result<u64> {
+        Ok(self.directory.metadata()?.ino())
+    }
+}
+
 impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
@@ -221,6 +228,11 @@ fn open_cgroup(path: &Path) -> io::Result<Cgroup> {
         path: path.to_owned(),
         directory,
     })
+}
+
+/// Whether a directory lies in a file system in which eBPF objects can be pinned.
+pub(super) fn is_bpf_file_system(directory: &File) -> io::Result<bool> {
+    Ok(file_system(directory)? == libc::BPF_FS_MAGIC)
 }
 
 #[expect(unsafe_code, reason = "a system call")]

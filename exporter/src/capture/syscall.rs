@@ -3,6 +3,8 @@
 //! Each passes a zeroed attribute block of the size that kernel 5.15 knows at least; the kernel
 //! accepts longer ones as long as the rest is zero.
 
+pub(super) mod pinned;
+
 use std::{
     fs::File,
     io,

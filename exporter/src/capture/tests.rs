@@ -92,3 +92,35 @@ fn an_object_with_another_record_layout_is_refused() {
         .unwrap_err();
     assert!(error.to_string().contains("not found"), "{error}");
 }
+
+/// What outlives an exporter in maps, as the source of both sides has it.
+fn kept_types() -> String {
+    let sources = [
+        include_str!("../../../exporter-ebpf/src/maps.rs"),
+        include_str!("../../../records/src/flow.rs"),
+    ];
+    let code = sources.concat();
+    let code: Vec<&str> = code
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+        .collect();
+    let code = code.join("\n");
+    ["FlowState", "PeerKey", "ListenKey", "CounterSet", "Owner"]
+        .map(|name| {
+            let (_, rest) = code.split_once(&format!("pub struct {name} {{")).unwrap();
+            let (members, _) = rest.split_once('}').unwrap();
+            members.to_owned()
+        })
+        .concat()
+}
+
+#[test]
+fn storage_that_changes_has_another_version() {
+    let digest = xxhash_rust::xxh3::xxh3_64(kept_types().as_bytes());
+    assert_eq!(
+        (beaconwatch_records::STORAGE_VERSION, digest),
+        (1, 12_687_599_002_666_533_196),
+        "raise STORAGE_VERSION and put the new digest here: an exporter must not take over maps that it misreads"
+    );
+}

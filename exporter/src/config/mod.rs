@@ -123,6 +123,9 @@ pub struct CaptureConfig {
     pub activity_idle_s: Duration,
     /// The cgroup v2 directory whose sockets are captured; the root of the tree when absent.
     pub cgroup: Option<PathBuf>,
+    /// Directory of a BPF file system, for this exporter alone, in which the kernel part goes on while no exporter runs; the
+    /// next one takes it over. `beaconwatch-exporter unpin` ends it. When absent the kernel part ends with the exporter.
+    pub pin_directory: Option<PathBuf>,
 }
 
 /// Bounds of the queue; the tighter one holds.
@@ -200,6 +203,7 @@ impl Default for CaptureConfig {
             names: settings.take_slices,
             activity_idle_s: settings.activity_idle,
             cgroup: settings.cgroup,
+            pin_directory: settings.pin_directory,
         }
     }
 }
@@ -304,6 +308,19 @@ impl Config {
         if self.capture.max_peers == 0 {
             return Err(ConfigError::invalid("capture.max_peers", 0, "at least 1"));
         }
+        self.validate_pins()
+    }
+
+    fn validate_pins(&self) -> Result<(), ConfigError> {
+        if let Some(directory) = &self.capture.pin_directory
+            && !directory.is_absolute()
+        {
+            return Err(ConfigError::invalid(
+                "capture.pin_directory",
+                format_args!("`{}`", directory.display()),
+                "an absolute path",
+            ));
+        }
         Ok(())
     }
 
@@ -319,6 +336,8 @@ impl Config {
             max_peers: self.capture.max_peers,
             cgroup: self.capture.cgroup.clone(),
             interfaces: self.interfaces.settings(),
+            pin_directory: self.capture.pin_directory.clone(),
+            max_told: self.max_flows,
             ..CaptureSettings::default()
         }
     }

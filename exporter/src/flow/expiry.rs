@@ -24,6 +24,29 @@ pub(super) struct Evicted {
     pub(super) reported: CounterSet,
 }
 
+/// What was told of a flow so far, for the exporter that takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When the flow began, nanoseconds since the Unix epoch.
+    pub start_unix_ns: u64,
+    /// Number of its next event.
+    pub next_number: u32,
+    /// Counters of its last event.
+    pub reported: CounterSet,
+    /// Whether its end was told, although the kernel still holds it.
+    pub ended: bool,
+}
+
+impl From<Told> for Evicted {
+    fn from(told: Told) -> Self {
+        Self {
+            start_unix_ns: told.start_unix_ns,
+            next_number: told.next_number,
+            reported: told.reported,
+        }
+    }
+}
+
 /// Where a departed flow stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Departure {
@@ -105,6 +128,11 @@ impl Departed {
                 evicted: evicted.map(Box::new),
             },
         );
+    }
+
+    /// Whether the kernel is taken to hold the flow still.
+    pub(super) fn holds(&self, id: &FlowId) -> bool {
+        self.held.contains_key(id)
     }
 
     /// Gives up a sixteenth of the held flows, those first that the kernel has not spoken of for longest.

@@ -60,6 +60,22 @@ impl FlowId {
         )
     }
 
+    /// The identity as [`Self::from_bytes`] reads it.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.high) << 64 | u128::from(self.low)).to_be_bytes()
+    }
+
+    /// What [`Self::to_bytes`] wrote.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let (high, low) = bytes.split_at(8);
+        Self {
+            high: big_endian(high),
+            low: big_endian(low),
+        }
+    }
+
     fn of_parts(
         boot: BootId,
         cookie: u64,
@@ -81,12 +97,7 @@ impl FlowId {
             head.copy_from_slice(part);
             rest = tail;
         }
-        let hash = xxh3_128(&bytes).to_be_bytes();
-        let (high, low) = hash.split_at(8);
-        Self {
-            high: big_endian(high),
-            low: big_endian(low),
-        }
+        Self::from_bytes(xxh3_128(&bytes).to_be_bytes())
     }
 }
 

@@ -13,5 +13,6 @@ pub mod key;
 pub mod table;
 
 pub use event::{FlowEvent, FlowEventKind, Moment};
+pub use expiry::Told;
 pub use key::{BootId, FlowId};
 pub use table::{FlowTable, TableCounters, TableSettings};

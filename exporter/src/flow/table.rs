@@ -18,12 +18,14 @@
 //! counters so far are yielded, the eviction is counted, and a later close still yields their end.
 //! The contract has one limit: a flow that was evicted and then also fell out of the bounded memory of
 //! departed flows ([`TableCounters::forgotten`]) is announced a second time if the kernel speaks of it again.
+//!
+//! Of a flow that an earlier run announced ([`FlowTable::inherit`]) the contract holds for both runs' events together.
 
 use std::time::Duration;
 
 use beaconwatch_records::{CloseReason, CounterSet, FlowRecord, Protocol, RecordKind, Role};
 
-use super::expiry::{Departed, Departure, Evicted};
+use super::expiry::{Departed, Departure, Evicted, Told};
 use super::key::FlowMap;
 use super::{BootId, FlowEvent, FlowEventKind, FlowId, Moment};
 
@@ -105,6 +107,9 @@ pub struct FlowTable {
     flows: FlowMap<Box<Flow>>,
     departed: Departed,
     unannounced: Vec<FlowId>,
+    /// Flows that an earlier run told of and the kernel has not spoken of since.
+    inherited: FlowMap<Told>,
+    forsaken: Vec<FlowId>,
     generation: u32,
     counters: TableCounters,
 }
@@ -119,9 +124,32 @@ impl FlowTable {
             flows: FlowMap::default(),
             departed: Departed::new(settings.max_ended, settings.max_flows),
             unannounced: Vec::new(),
+            inherited: FlowMap::default(),
+            forsaken: Vec::new(),
             generation: 0,
             counters: TableCounters::default(),
         }
+    }
+
+    /// Goes on with a flow of which an earlier run told: its start is not told again, its numbers and deltas go on.
+    pub fn inherit(&mut self, id: FlowId, told: Told) {
+        if told.ended {
+            self.departed.hold(id, self.generation, None);
+        } else {
+            self.inherited.insert(id, told);
+        }
+    }
+
+    /// Flows of an earlier run whose end was lost: the kernel holds them no more and no record tells of them. Each is yielded
+    /// once.
+    pub fn take_forsaken(&mut self) -> Vec<FlowId> {
+        std::mem::take(&mut self.forsaken)
+    }
+
+    /// Whether the kernel is taken to hold a flow whose end was told.
+    #[must_use]
+    pub fn holds(&self, id: &FlowId) -> bool {
+        self.departed.holds(id)
     }
 
     /// Takes one record from the kernel; yields what it makes known. Starts wait for [`Self::announce`].
@@ -139,13 +167,18 @@ impl FlowTable {
             return;
         } else {
             self.counters.flows += 1;
-            let flow = Flow::new(record, now, self.generation);
+            let flow = match self.inherited.remove(&id) {
+                Some(told) => Flow::returned(record, told.into(), self.generation),
+                None => Flow::new(record, now, self.generation),
+            };
             if kind == RecordKind::Close {
                 events.push(self.closed(id, flow));
                 return;
             }
             self.make_room(events);
-            self.note_unannounced(id);
+            if flow.next_number == 0 {
+                self.note_unannounced(id);
+            }
             self.flows.insert(id, Box::new(flow));
         }
         match kind {
@@ -202,6 +235,11 @@ impl FlowTable {
             }
         }
         self.counters.close_lost += self.departed.sweep(generation) as u64;
+        if generation >= 2 && !self.inherited.is_empty() {
+            self.counters.close_lost += self.inherited.len() as u64;
+            self.forsaken
+                .extend(self.inherited.drain().map(|(id, _)| id));
+        }
     }
 
     /// Yields the start of every flow that is new since the last call and still lives.
@@ -375,7 +413,7 @@ impl Flow {
         }
     }
 
-    /// An evicted flow whose close came.
+    /// A flow that was told of before: evicted, or by an earlier run.
     fn returned(record: &FlowRecord, evicted: Evicted, generation: u32) -> Self {
         let mut record = *record;
         record.counters = larger(record.counters, evicted.reported);

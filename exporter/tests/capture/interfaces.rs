@@ -554,7 +554,7 @@ async fn a_container_behind_address_translation_is_told_by_its_socket_alone() {
     server.port();
     let text = format!("input()\n{}", client("10.204.1.2", 3));
     let mut client = hosts[0].python(&text);
-    cgroup.take_in(&client);
+    cgroup.take(client.pid());
     client.go_on();
     for _ in 0..3 {
         client.numbers();

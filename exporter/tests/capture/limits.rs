@@ -126,6 +126,7 @@ fn the_doctor_finds_every_program_loadable_and_leaves_nothing_attached() {
             cgroup: Some(cgroup.path.clone()),
             attach,
             hashes: false,
+            pin_directory: None,
         });
         let bad: Vec<_> = report
             .checks
@@ -158,6 +159,7 @@ async fn the_doctor_tells_what_is_attached_already_and_that_it_is_no_obstacle() 
         cgroup: Some(cgroup.path.clone()),
         attach: true,
         hashes: false,
+        pin_directory: None,
     });
     let hook = report.find("hook cgroup_sock_ops").unwrap();
     assert_eq!(hook.state, State::Ok, "{hook:?}");

@@ -20,7 +20,11 @@ mod pipeline;
 #[path = "../receiver/mod.rs"]
 mod receiver;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod running;
+#[cfg(test)]
+mod successor;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -413,14 +413,13 @@ impl Cgroup {
     /// Starts a Python program in this cgroup; it begins when `go_on` is called.
     pub(crate) fn python(&self, text: &str) -> Program {
         let program = python(&format!("input()\n{text}"));
-        self.take_in(&program);
+        self.take(program.pid());
         program
     }
 
-    /// Moves a program into this cgroup.
-    pub(crate) fn take_in(&self, program: &Program) {
-        let processes = self.path.join("cgroup.procs");
-        std::fs::write(processes, program.pid().to_string()).unwrap();
+    /// Takes a process in.
+    pub(crate) fn take(&self, pid: u32) {
+        std::fs::write(self.path.join("cgroup.procs"), pid.to_string()).unwrap();
     }
 }
 

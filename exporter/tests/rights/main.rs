@@ -408,3 +408,86 @@ fn the_unit_grants_what_a_running_capture_needs() {
         CapabilitySet::of(&[Capability::SysPtrace, Capability::Bpf])
     );
 }
+
+/// A BPF file system, unmounted with the value.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(path: PathBuf) -> Self {
+        fs::create_dir(&path).unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "bpf", "bpf"]).arg(&path);
+        assert!(command.status().unwrap().success());
+        Self(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+/// Starts the exporter over a directory of pins; returns it and what it said until it captured.
+fn start_over_pins(installed: &Installed, pins: &std::path::Path, url: &str) -> (Running, String) {
+    let mut command = installed.command(&granted());
+    command
+        .args(["--protocol", "http/protobuf", "--endpoint", url])
+        .env("BEACONWATCH_EXPORTER__CAPTURE__PIN_DIRECTORY", pins)
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = String::new();
+    for line in lines.by_ref() {
+        said = said + &line.unwrap() + "\n";
+        if said.contains(" exporting ") {
+            break;
+        }
+    }
+    assert!(said.contains(" exporting "), "ended early: {said}");
+    std::thread::spawn(move || lines.for_each(drop));
+    (Running(child), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_just_these_capabilities_takes_over_pins_and_removes_them() {
+    let requests = Requests::default();
+    let url = receiver(&requests).await;
+    let (_older, mut input, port) = client();
+    let installed = Installed::new();
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let mounted = Mounted::new(folder.path().join("pins"));
+    std::os::unix::fs::chown(&mounted.0, Some(65_534), Some(65_534)).unwrap();
+    let pins = mounted.0.join("exporter");
+
+    let (mut first, _) = start_over_pins(&installed, &pins, &url);
+    let mut asked = 0;
+    until("a flow with a name", || {
+        if asked % 50 == 0 {
+            input.write_all(b"go\n").unwrap();
+        }
+        asked += 1;
+        !client_flows(&requests, port).is_empty()
+    })
+    .await;
+    let stop = |child: &mut Child| {
+        let status = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(status.unwrap().success());
+        let status = child.wait().unwrap();
+        assert!(status.success(), "also without capabilities: {status}");
+    };
+    stop(&mut first.0);
+    let (mut second, said) = start_over_pins(&installed, &pins, &url);
+    assert!(said.contains("taking over"), "{said}");
+    stop(&mut second.0);
+    let removed = installed
+        .command(&granted())
+        .arg("unpin")
+        .arg(&pins)
+        .output()
+        .unwrap();
+    assert!(removed.status.success());
+    let left = fs::read_dir(&pins).unwrap().count();
+    assert_eq!(left, 0, "{}", String::from_utf8_lossy(&removed.stdout));
+}

@@ -12,6 +12,7 @@
 //! is not foreseen. Whether the option of `iter/tcp` works is read from the kernel's types, not tried.
 
 mod kernel;
+mod pins;
 mod programs;
 mod receiver;
 mod report;
@@ -34,6 +35,8 @@ pub struct Options {
     pub attach: bool,
     /// Whether executables would be hashed.
     pub hashes: bool,
+    /// Where the kernel part would be pinned.
+    pub pin_directory: Option<PathBuf>,
 }
 
 /// Looks at everything but the receiver.
@@ -44,6 +47,7 @@ pub fn examine(options: &Options) -> Report {
     rights::examine(&mut report, options.hashes);
     let cgroup = preflight::open(options.cgroup.as_deref());
     kernel::examine_cgroup(&mut report, &cgroup);
+    report.push(pins::examine(options.pin_directory.as_deref()));
     programs::examine(&mut report, cgroup.as_ref().ok(), options.attach);
     report
 }

@@ -504,3 +504,87 @@ fn activity_that_comes_late_is_none() {
     assert_eq!(exchanged(&events), [(20, 300)]);
     assert_eq!(table.counters().late, 1);
 }
+
+/// What an earlier run told of the flow of [`record`] with this cookie.
+fn told(cookie: u64, bytes: u64, ended: bool) -> (FlowId, Told) {
+    let record = record(RecordKind::Update, cookie, 0, bytes);
+    let told = Told {
+        start_unix_ns: 77,
+        next_number: 3,
+        reported: record.counters,
+        ended,
+    };
+    (FlowId::of(BootId(7), &record), told)
+}
+
+#[test]
+fn a_flow_of_an_earlier_run_goes_on_with_its_number_its_start_and_its_deltas() {
+    let mut table = table();
+    let (id, earlier) = told(1, 500, false);
+    table.inherit(id, earlier);
+    assert!(apply(&mut table, &[record(RecordKind::Update, 1, 10, 600)]).is_empty());
+    assert!(announce(&mut table).is_empty(), "its start was told");
+    let update = apply(&mut table, &[record(RecordKind::Update, 1, 70, 700)]);
+    assert_eq!(shape(&update), [(FlowEventKind::Update, 3)]);
+    assert_eq!((update[0].id, update[0].start_unix_ns), (id, 77));
+    assert_eq!(update[0].delta.bytes_sent, 200);
+    let end = apply(&mut table, &[record(RecordKind::Close, 1, 80, 750)]);
+    assert_eq!(shape(&end), [(FlowEventKind::End, 4)]);
+    assert_eq!(end[0].delta.bytes_sent, 50);
+}
+
+#[test]
+fn a_flow_of_an_earlier_run_that_ended_meanwhile_has_its_end_alone() {
+    let mut table = table();
+    let (id, earlier) = told(1, 500, false);
+    table.inherit(id, earlier);
+    let end = apply(&mut table, &[record(RecordKind::Close, 1, 10, 600)]);
+    assert_eq!(shape(&end), [(FlowEventKind::End, 3)]);
+    assert_eq!(end[0].delta.bytes_sent, 100);
+    assert!(table.take_forsaken().is_empty());
+}
+
+#[test]
+fn a_flow_of_an_earlier_run_that_nobody_knows_any_more_is_forsaken_once() {
+    let mut table = table();
+    let (id, earlier) = told(1, 500, false);
+    table.inherit(id, earlier);
+    assert!(snapshot(&mut table, &[]).is_empty());
+    assert!(table.take_forsaken().is_empty());
+    assert!(snapshot(&mut table, &[]).is_empty());
+    assert_eq!(table.take_forsaken(), [id]);
+    assert!(table.take_forsaken().is_empty());
+    assert_eq!(table.counters().close_lost, 1);
+}
+
+#[test]
+fn an_end_that_an_earlier_run_told_is_not_told_again_while_the_kernel_holds_the_flow() {
+    let mut table = table();
+    let (id, earlier) = told(5, 500, true);
+    table.inherit(id, earlier);
+    let idle = FlowRecord {
+        protocol: Protocol::Udp as u8,
+        ..record(RecordKind::Update, 5, 40, 500)
+    };
+    for _ in 0..3 {
+        assert!(snapshot(&mut table, &[idle]).is_empty());
+        assert!(table.holds(&id));
+    }
+    assert!(announce(&mut table).is_empty());
+    let close = FlowRecord {
+        kind: RecordKind::Close as u8,
+        ..idle
+    };
+    assert!(apply(&mut table, &[close]).is_empty());
+    for _ in 0..2 {
+        assert!(snapshot(&mut table, &[]).is_empty());
+    }
+    assert!(!table.holds(&id), "the kernel let go");
+}
+
+#[test]
+fn an_identity_is_read_as_it_was_written() {
+    let (id, _) = told(1, 1, false);
+    assert_eq!(FlowId::from_bytes(id.to_bytes()), id);
+    assert_eq!(hex::encode(id.to_bytes()), id.to_string());
+}
