@@ -433,9 +433,22 @@ fn unusable(directory: &Path, source: io::Error) -> CaptureError {
     }
 }
 
-/// The maps that outlive a run: all but the settings and constants of a program, whose names begin with a dot.
+/// Maps that each run begins anew: what was told early of which process, scratch, and what user space writes of interfaces.
+const OF_ONE_RUN: [&str; 6] = [
+    "TOLD",
+    "COARSE",
+    "READING",
+    "SCRATCH",
+    "INTERFACES",
+    "ADDRESSES",
+];
+
+/// The maps that outlive a run: all but those of one run, and the settings and constants of a program, whose names
+/// begin with a dot.
 fn maps(object: &Ebpf) -> impl Iterator<Item = (&str, &Map)> {
-    object.maps().filter(|(name, _)| !name.starts_with('.'))
+    object
+        .maps()
+        .filter(|(name, _)| !name.starts_with('.') && !OF_ONE_RUN.contains(name))
 }
 
 /// What makes maps of two builds the same: type, size of keys and values, entries, flags.

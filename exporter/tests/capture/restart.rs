@@ -343,8 +343,8 @@ const BURSTS: &str = "import socket\n\
 const BURST: usize = 30;
 const FLOWS_SEEN: &str = "beaconwatch_network_flow_count_total";
 const FLOWS_LIVE: &str = "beaconwatch_network_flow_active";
-/// The kernel part's records of a connection at one end that nobody reads meanwhile: its opening and its end.
-const RECORDS: u64 = 2;
+/// The kernel part's records of a connection at one end that nobody reads meanwhile: its end.
+const RECORDS: u64 = 1;
 
 /// A program in a cgroup of its own.
 struct Bursts {
