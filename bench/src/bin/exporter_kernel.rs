@@ -32,6 +32,9 @@ const ROUND_TRIPS: u32 = 2_000;
 const CONNECTIONS: u32 = 200;
 /// Live flows for the memory figure.
 const LIVE: usize = 2_000;
+/// Another flow on interfaces than of sockets, which would be told by these.
+const SOCKETS_PORT: u16 = 12_345;
+const FORWARDED_PORT: u16 = 12_346;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -85,14 +88,15 @@ fn programs(capture: &Capture) -> Outcome<()> {
 /// Repeats one packet of each protocol in each direction.
 fn test_runs() -> Outcome<()> {
     let mut runs = TestRuns::load()?;
-    for (protocol, number) in [("tcp", 6), ("udp", 17)] {
-        let frame = frame(number);
+    for (protocol, number, flows) in [("tcp", 6, 1), ("udp", 17, 2)] {
+        let frame = frame(number, SOCKETS_PORT);
         for (program, sent) in [("packet_sent", true), ("packet_received", false)] {
             let run = |runs: &mut TestRuns| runs.run(sent, &frame, REPETITIONS);
             repeat("kernel_packet", program, protocol, &mut runs, run)?;
         }
+        let frame = self::frame(number, FORWARDED_PORT);
         for (program, sent) in [("frame_sent", true), ("frame_received", false)] {
-            let run = |runs: &mut TestRuns| runs.run_on_interface(sent, &frame, REPETITIONS);
+            let run = |runs: &mut TestRuns| runs.run_on_interface(sent, &frame, REPETITIONS, flows);
             repeat("kernel_frame", program, protocol, &mut runs, run)?;
         }
     }
@@ -120,12 +124,13 @@ fn repeat(
 }
 
 /// An Ethernet frame with an IPv4 packet of 100 bytes.
-fn frame(protocol: u8) -> Vec<u8> {
+fn frame(protocol: u8, source_port: u16) -> Vec<u8> {
     let mut frame = vec![0; 114];
     let header = [
         0x08, 0x00, 0x45, 0, 0, 100, 0, 0, 0x40, 0, 64, protocol, 0, 0,
     ];
-    let addresses = [192, 0, 2, 1, 192, 0, 2, 2, 0x30, 0x39, 0x01, 0xbb];
+    let [high, low] = source_port.to_be_bytes();
+    let addresses = [192, 0, 2, 1, 192, 0, 2, 2, high, low, 0x01, 0xbb];
     for (target, value) in frame
         .iter_mut()
         .skip(12)

@@ -171,14 +171,14 @@ impl Attached {
             .map_err(CaptureError::system("duplicating a descriptor"))
     }
 
-    /// Whether any flow in transit lives.
-    pub(super) fn has_transit(&self) -> Result<bool, CaptureError> {
+    /// Flows in transit.
+    pub(super) fn transit_flows(&self) -> Result<usize, CaptureError> {
         let map = self.object.map(TRANSIT).ok_or(CaptureError::Missing {
             kind: "map",
             name: TRANSIT,
         })?;
         let flows = HashMap::<_, [u8; 40], [u8; 184]>::try_from(map);
-        Ok(flows.map_err(map_error(TRANSIT))?.keys().next().is_some())
+        Ok(flows.map_err(map_error(TRANSIT))?.keys().count())
     }
 
     /// Hands out a map that user space writes, once.

@@ -174,19 +174,21 @@ impl TestRuns {
         self.beside_empty(program, frame, repeat)
     }
 
-    /// Runs the program for one way through an interface; the first of the repetitions begins a flow in transit,
-    /// the others count. An error if none began.
+    /// Runs the program for one way through an interface; the first of the repetitions begins a flow in transit, if
+    /// there is none, the others count. An error unless there are `flows` of them afterwards.
     pub fn run_on_interface(
         &mut self,
         sent: bool,
         frame: &[u8],
         repeat: u32,
+        flows: usize,
     ) -> Result<TestRunTime, CaptureError> {
         let [[received, leaves], _] = CLASSIFIERS;
         let name = if sent { leaves } else { received };
         let program = self.programs.test_run(name, frame, repeat)?;
-        if !self.programs.has_transit()? {
-            let found = io::Error::other("no flow in transit began, expected one");
+        let found = self.programs.transit_flows()?;
+        if found != flows {
+            let found = io::Error::other(format!("{found} flows in transit, expected {flows}"));
             return Err(CaptureError::system("a test run")(found));
         }
         self.beside_empty(program, frame, repeat)
