@@ -47,7 +47,6 @@ async fn main() -> Outcome<()> {
         ..CaptureSettings::default()
     };
     let capture = Capture::start(&settings)?;
-    programs(&capture)?;
     let baseline = Baseline::start(Some(&cgroup.path))?;
     let _measuring = statistics::enable()?;
     let mut bench = Bench { capture, baseline };
@@ -73,8 +72,8 @@ async fn main() -> Outcome<()> {
 
 /// What the verifier went through. Its depth of the stack stands in its log, at most 512 bytes: a program that
 /// needs more is refused.
-fn programs(capture: &Capture) -> Outcome<()> {
-    for program in capture.program_statistics()? {
+fn programs(runs: &TestRuns) -> Outcome<()> {
+    for program in runs.program_statistics()? {
         print(&json!({
             "bench": "kernel_program",
             "program": program.program,
@@ -88,6 +87,7 @@ fn programs(capture: &Capture) -> Outcome<()> {
 /// Repeats one packet of each protocol in each direction.
 fn test_runs() -> Outcome<()> {
     let mut runs = TestRuns::load()?;
+    programs(&runs)?;
     for (protocol, number, flows) in [("tcp", 6, 1), ("udp", 17, 2)] {
         let frame = frame(number, SOCKETS_PORT);
         for (program, sent) in [("packet_sent", true), ("packet_received", false)] {

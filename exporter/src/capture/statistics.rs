@@ -149,6 +149,11 @@ impl TestRuns {
         })
     }
 
+    /// What the kernel measured of each program.
+    pub fn program_statistics(&self) -> Result<Vec<ProgramStatistics>, CaptureError> {
+        self.programs.program_statistics()
+    }
+
     /// Runs the program for packets of one direction on an Ethernet frame of IPv4; the first of the
     /// repetitions opens a flow, the others count. An error if no flow was opened.
     pub fn run(
