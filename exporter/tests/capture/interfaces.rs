@@ -35,6 +35,14 @@ while at < len(data):
 print(sent, flush=True)
 ";
 
+/// Lets a namespace forward.
+const FORWARD: &str = "open('/proc/sys/net/ipv4/ip_forward', 'w').write('1')";
+
+/// Switches a setting of this namespace's network on.
+fn switch_on(setting: &str) {
+    std::fs::write(format!("/proc/sys/net/{setting}"), "1").unwrap();
+}
+
 /// A pair of interfaces: one end here, the other in a namespace.
 struct Pair {
     here: String,
@@ -50,7 +58,7 @@ impl Pair {
             namespace.name()
         ));
         // No chatter of its own.
-        run(&format!("sysctl -qw net.ipv6.conf.{here}.disable_ipv6=1"));
+        switch_on(&format!("ipv6/conf/{here}/disable_ipv6"));
         run(&format!("ip link set {here} up"));
         namespace.ip(&format!("link set {there} up"));
         Self { here, there }
@@ -247,7 +255,7 @@ impl Network {
                 router.name(),
                 host.name()
             ));
-            router.run("sysctl -qw net.ipv4.ip_forward=1");
+            router.python(FORWARD).finish();
             router.ip(&format!("address add {net}.1/24 dev {word}r"));
             router.ip(&format!("link set {word}r up"));
             router.ip(&format!("address add {link}.1/24 dev {}", pair.there));
@@ -256,10 +264,7 @@ impl Network {
             host.ip(&format!("link set {word}h up"));
             host.ip(&format!("route add default via {net}.1"));
             run(&format!("ip address add {link}.254/24 dev {}", pair.here));
-            run(&format!(
-                "sysctl -qw net.ipv4.conf.{}.forwarding=1",
-                pair.here
-            ));
+            switch_on(&format!("ipv4/conf/{}/forwarding", pair.here));
             run(&format!("ip route add {net}.0/24 via {link}.1"));
         }
         Self {
@@ -412,10 +417,7 @@ async fn what_sockets_of_this_kernel_tell_no_interface_tells_again() {
         host.ip(&format!("address add {net}.2/24 dev {}", pair.there));
         host.ip(&format!("route add default via {net}.1"));
         run(&format!("ip address add {net}.1/24 dev {}", pair.here));
-        run(&format!(
-            "sysctl -qw net.ipv4.conf.{}.forwarding=1",
-            pair.here
-        ));
+        switch_on(&format!("ipv4/conf/{}/forwarding", pair.here));
     }
     let both = [pairs[0].here.as_str(), pairs[1].here.as_str()];
     // All are captured; only the far one is; only the near one is.
@@ -534,10 +536,7 @@ async fn a_container_behind_address_translation_is_told_by_its_socket_alone() {
         let net = format!("10.204.{side}");
         host.ip(&format!("address add {net}.2/24 dev {}", pair.there));
         run(&format!("ip address add {net}.1/24 dev {}", pair.here));
-        run(&format!(
-            "sysctl -qw net.ipv4.conf.{}.forwarding=1",
-            pair.here
-        ));
+        switch_on(&format!("ipv4/conf/{}/forwarding", pair.here));
     }
     // The server has no way back to the container but by translation.
     hosts[0].ip("route add default via 10.204.0.1");

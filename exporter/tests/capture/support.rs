@@ -273,11 +273,6 @@ impl Namespace {
         &self.name
     }
 
-    /// Runs a command inside.
-    pub(crate) fn run(&self, command: &str) {
-        run(&format!("nsenter --net=/run/netns/{} {command}", self.name));
-    }
-
     /// Runs an ip command inside.
     pub(crate) fn ip(&self, arguments: &str) {
         run(&format!("ip -n {} {arguments}", self.name));
