@@ -1,10 +1,13 @@
 //! JSON over HTTP on loopback.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use ureq::Agent;
 
 /// Longest time for one request.
@@ -133,18 +136,53 @@ fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
     })
 }
 
-/// Free ports on loopback, for a program that cannot choose them itself. All are held until the last is
-/// chosen, so they differ.
+/// Ports on loopback that nobody else gets while this process lives, for a program that cannot choose them itself.
+///
+/// They stay bound here without being listened on. Who asks by number and with `SO_REUSEADDR`, as servers do, gets one
+/// all the same; who lets the kernel choose (another test, the near end of a connection) never does.
 pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    static HELD: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
     let mut ports = [0; COUNT];
-    let mut held = Vec::new();
     for port in &mut ports {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("asking for a free port")?;
-        *port = listener
-            .local_addr()
-            .context("reading the free port")?
-            .port();
-        held.push(listener);
+        let (socket, number) = hold_any_port().context("asking for a free port")?;
+        *port = number;
+        HELD.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(socket);
     }
     Ok(ports)
+}
+
+fn hold_any_port() -> io::Result<(Socket, u16)> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+    let address = socket.local_addr()?.as_socket();
+    let port = address.map(|it| it.port());
+    Ok((
+        socket,
+        port.ok_or_else(|| io::Error::other("the kernel named no port"))?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_got_by_its_number_and_by_nobody_else() {
+        let [port] = free_ports().unwrap();
+        let address = (Ipv4Addr::LOCALHOST, port);
+        assert!(TcpStream::connect(address).is_err());
+        for _ in 0..2 {
+            let server = TcpListener::bind(address).unwrap();
+            let near = TcpStream::connect(address).unwrap();
+            let (far, _) = server.accept().unwrap();
+            drop((far, near));
+        }
+        let all_others: [u16; 500] = free_ports().unwrap();
+        assert!(!all_others.contains(&port));
+    }
 }
