@@ -1,8 +1,11 @@
 //! Addresses as two words in network order, IPv4 as `::ffff:a.b.c.d`.
 
-use aya_ebpf::bindings::{bpf_sock, bpf_sock_ops};
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock, bpf_sock_ops},
+    helpers::generated::bpf_skb_load_bytes,
+};
 
-use crate::maps::FlowState;
+use crate::{headers::ETH_P_IP, maps::FlowState};
 
 const AF_INET: u32 = 2;
 
@@ -60,5 +63,31 @@ pub unsafe fn of_socket(socket: *const bpf_sock, flow: *mut FlowState) {
         }
         (*flow).local_port = (*socket).src_port as u16;
         (*flow).remote_port = u16::from_be((*socket).dst_port);
+    }
+}
+
+/// Copies the addresses of a packet that begins with its IP header; says whether it has them.
+///
+/// # Safety
+///
+/// `skb` is the program's context, both others may be written.
+#[inline(always)]
+pub unsafe fn of_packet(
+    skb: *mut __sk_buff,
+    source: *mut [u64; 2],
+    destination: *mut [u64; 2],
+) -> bool {
+    // SAFETY: the caller's promise; the helper checks the range.
+    unsafe {
+        if (*skb).protocol == ETH_P_IP {
+            let mut short = [0u32; 2];
+            let failed = bpf_skb_load_bytes(skb.cast(), 12, (&raw mut short).cast(), 8) != 0;
+            let [from, to] = short;
+            *source = mapped(from);
+            *destination = mapped(to);
+            return !failed;
+        }
+        bpf_skb_load_bytes(skb.cast(), 8, source.cast(), 16) == 0
+            && bpf_skb_load_bytes(skb.cast(), 24, destination.cast(), 16) == 0
     }
 }

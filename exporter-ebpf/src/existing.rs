@@ -2,7 +2,7 @@
 //!
 //! Two iterators, in this order: over the open files of every process, which tells who owns each socket; over
 //! the TCP sockets, which opens their flows and has the kernel report their close. Listening sockets come
-//! first in the second, so that it is known who was called. A UDP socket's flow begins with its next datagram.
+//! first in the second, so that it is known who was called. A UDP or ICMP socket's flow begins with its next datagram or request.
 //!
 //! Limits: a socket that no process holds open (it closes, or lies in a queue) has no owner; where several
 //! processes hold one, the first that is met owns it. Without [`SocketOffsets`] nothing is done here, and
@@ -21,6 +21,7 @@ use beaconwatch_records::{
 use crate::{
     address, atomic, clock,
     emit::emit,
+    icmp,
     iterator::Meta,
     maps::{
         FlowState, LISTENING, ListenKey, PHASE_FILLING, PHASE_NEW, PHASE_OPEN, REPORTS_CLOSE,
@@ -98,7 +99,7 @@ pub unsafe fn file(item: *mut FileItem) {
         owner::take_holder(flow, task.cast());
         (*flow).protocol = protocol as u8;
         identify(flow, sock as u64, &offsets);
-        if protocol as u8 == Protocol::Udp as u8 && (*flow).adopted_ns == 0 {
+        if protocol as u8 != Protocol::Tcp as u8 && (*flow).adopted_ns == 0 {
             (*flow).adopted_ns = clock::exact_ns();
         }
     }
@@ -117,6 +118,8 @@ unsafe fn protocol_of(sock: u64, offsets: &SocketOffsets) -> Option<Protocol> {
             Some(Protocol::Tcp)
         } else if kind == SOCK_DGRAM && protocol == Protocol::Udp as u16 {
             Some(Protocol::Udp)
+        } else if icmp::sends_requests(u32::from(kind), u32::from(protocol)) {
+            Some(icmp::protocol_in(u32::from(family)))
         } else {
             None
         }

@@ -1,5 +1,5 @@
-//! What a frame on an interface carries: both ends of the TCP or UDP packet in it, taken out of VLAN tags and
-//! tunnels.
+//! What a frame on an interface carries: both ends of the TCP or UDP packet or ICMP echo in it, taken out of VLAN
+//! tags and tunnels.
 //!
 //! The usual frame (no tag, no tunnel, IPv4 without options or IPv6 without extension headers, not a fragment)
 //! is read directly; anything else by the helper that copies, step by step, at most [`MOST_STEPS`].
@@ -20,7 +20,7 @@
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use beaconwatch_records::Protocol;
 
-use crate::{address, maps::Reading};
+use crate::{address, icmp, maps::Reading};
 
 const ETHERTYPE_IPV4: u32 = 0x0800;
 const ETHERTYPE_IPV6: u32 = 0x86dd;
@@ -35,6 +35,8 @@ const ETHERTYPE_ETHERNET: u32 = 0x6558;
 /// An IP protocol number in the same variable as Ethernet types, which are 16 bits.
 const PROTOCOL: u32 = 1 << 16;
 const HOP_BY_HOP: u32 = PROTOCOL;
+const ICMP: u32 = PROTOCOL | Protocol::Icmp as u32;
+const ICMPV6: u32 = PROTOCOL | Protocol::Icmpv6 as u32;
 const IPV4_INSIDE: u32 = PROTOCOL | 4;
 const TCP: u32 = PROTOCOL | Protocol::Tcp as u32;
 const UDP: u32 = PROTOCOL | Protocol::Udp as u32;
@@ -68,21 +70,24 @@ pub const SYN: u8 = 2;
 pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
 
-/// A TCP or UDP packet within a frame.
+/// A TCP or UDP packet or an ICMP echo within a frame.
 #[repr(C)]
 pub struct Frame {
     pub source: [u64; 2],
     pub destination: [u64; 2],
+    /// Of ICMP the type of the request at the end that requests, and 0 at the other.
     pub source_port: u16,
+    /// The same of the other end.
     pub destination_port: u16,
     /// A [`Protocol`].
     pub protocol: u8,
-    /// Flags of the TCP header; 0 for UDP.
+    /// Flags of the TCP header; 0 for others.
     pub flags: u8,
-    pub padding: u16,
+    /// Identifier of an ICMP echo; 0 for others.
+    pub identifier: u16,
     /// Offset of the IP header.
     pub network: u32,
-    /// Offset of the TCP or UDP header.
+    /// Offset of the TCP, UDP or ICMP header.
     pub transport: u32,
     /// Offset of what that carries.
     pub payload: u32,
@@ -96,17 +101,24 @@ pub struct Frame {
 pub enum Content {
     /// The frame was filled in.
     Found = 0,
-    /// It carries neither TCP nor UDP.
+    /// It carries neither TCP nor UDP nor an ICMP echo.
     Other = 1,
     /// Its headers are cut, or it is a later fragment.
     Unread = 2,
 }
 
 impl Frame {
-    /// Whether anything follows the headers.
+    /// Whether anything follows the headers. Of an echo its identifier and number count.
     #[inline(always)]
     pub fn carries_payload(&self) -> bool {
         self.network + self.bytes > self.payload
+    }
+
+    /// Whether it answers an echo request.
+    #[inline(always)]
+    pub const fn is_reply(&self) -> bool {
+        let icmp = self.protocol == Protocol::Icmp as u8 || self.protocol == Protocol::Icmpv6 as u8;
+        icmp && self.source_port == 0
     }
 
     /// Bytes and packets as on the wire: a segmented buffer stands for several packets, each with headers of
@@ -233,7 +245,7 @@ unsafe fn plain_transport<const LINK: u32>(
             return false;
         }
         (*frame).protocol = protocol;
-        (*frame).padding = 0;
+        (*frame).identifier = 0;
         (*frame).source_port = u16::from_be(*(at as *const u16));
         (*frame).destination_port = destination_port;
         (*frame).network = LINK;
@@ -299,6 +311,8 @@ unsafe fn behind(skb: *mut __sk_buff, next: Next, frame: *mut Frame) -> Option<N
         match next.kind {
             TCP => tcp(skb, next.offset, frame),
             UDP => udp(skb, next.offset, frame),
+            ICMP => icmp(skb, next.offset, Protocol::Icmp, frame),
+            ICMPV6 => icmp(skb, next.offset, Protocol::Icmpv6, frame),
             ETHERTYPE_IPV4 | IPV4_INSIDE => ipv4(skb, next.offset, frame),
             ETHERTYPE_IPV6 | IPV6_INSIDE => ipv6(skb, next.offset, frame),
             GRE => gre(skb, next.offset),
@@ -341,7 +355,7 @@ impl Next {
 
 /// The frame is filled in.
 const DONE: u32 = u32::MAX;
-/// Neither TCP nor UDP.
+/// Neither TCP nor UDP nor an ICMP echo.
 const NOT_OURS: u32 = u32::MAX - 1;
 
 #[inline(always)]
@@ -508,7 +522,7 @@ unsafe fn tcp(skb: *mut __sk_buff, offset: u32, frame: *mut Frame) -> Option<Nex
         let [a, b, c, d, _, _, _, _, _, _, _, _, words, flags] = header;
         (*frame).flags = flags;
         (*frame).protocol = Protocol::Tcp as u8;
-        (*frame).padding = 0;
+        (*frame).identifier = 0;
         (*frame).source_port = u16::from_be_bytes([a, b]);
         (*frame).destination_port = u16::from_be_bytes([c, d]);
         (*frame).transport = offset;
@@ -531,11 +545,40 @@ unsafe fn udp(skb: *mut __sk_buff, offset: u32, frame: *mut Frame) -> Option<Nex
         }
         (*frame).flags = 0;
         (*frame).protocol = Protocol::Udp as u8;
-        (*frame).padding = 0;
+        (*frame).identifier = 0;
         (*frame).source_port = u16::from_be_bytes([a, b]);
         (*frame).destination_port = port;
         (*frame).transport = offset;
         (*frame).payload = offset + UDP_BYTES;
+        Some(Next { kind: DONE, offset })
+    }
+}
+
+/// Fills the frame in when it is an echo; other messages are no flows.
+#[inline(always)]
+unsafe fn icmp(
+    skb: *mut __sk_buff,
+    offset: u32,
+    protocol: Protocol,
+    frame: *mut Frame,
+) -> Option<Next> {
+    // SAFETY: the context; the caller's promise.
+    unsafe {
+        let Some(echo) = icmp::echo(skb, offset, protocol) else {
+            return Some(Next {
+                kind: NOT_OURS,
+                offset,
+            });
+        };
+        let asks = u16::from(echo.request);
+        (*frame).flags = 0;
+        (*frame).protocol = protocol as u8;
+        (*frame).identifier = echo.identifier;
+        (*frame).source_port = if echo.is_request { asks } else { 0 };
+        (*frame).destination_port = if echo.is_request { 0 } else { asks };
+        (*frame).transport = offset;
+        // The identifier and the number are what a request carries at least.
+        (*frame).payload = offset + icmp::HEADER_BYTES / 2;
         Some(Next { kind: DONE, offset })
     }
 }

@@ -1,6 +1,6 @@
 //! Reading of the live flows: user space opens an iterator and gets a record for each.
 //!
-//! The packets of a live flow thus cost no records. An idle UDP flow ends here if no datagram ended
+//! The packets of a live flow thus cost no records. An idle flow of UDP or ICMP ends here if no datagram ended
 //! it before. A record that does not fit the kernel's page of output is asked for again, so nothing
 //! is changed before it was written.
 
@@ -203,7 +203,7 @@ impl Report {
 unsafe fn is_idle(flow: *const FlowState) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        (*flow).protocol == Protocol::Udp as u8
+        (*flow).protocol != Protocol::Tcp as u8
             && udp::idle(flow, clock::fine_ns(flow).saturating_sub(TICK_NS))
     }
 }

@@ -1,13 +1,13 @@
-//! The kernel part of the Beaconwatch exporter: what every TCP and UDP socket of the host does.
+//! The kernel part of the Beaconwatch exporter: what every socket of the host does that speaks TCP, UDP or ICMP.
 //!
 //! Programs, all attached to the root of the cgroup v2 tree:
 //!
 //! | program | hook | does |
 //! |---|---|---|
 //! | `socket_created` | `cgroup/sock_create` | keeps the owner in the socket's storage |
-//! | `socket_released` | `cgroup/sock_release` | ends UDP flows |
+//! | `socket_released` | `cgroup/sock_release` | ends UDP and ICMP flows |
 //! | `socket_operation` | `sockops` | opens and ends TCP flows |
-//! | `packet_received`, `packet_sent` | `cgroup_skb` | count; open UDP flows |
+//! | `packet_received`, `packet_sent` | `cgroup_skb` | count; open UDP and ICMP flows |
 //! | `frame_received`, `frame_sent`, `bare_received`, `bare_sent` | TCX of chosen interfaces, with Ethernet header and without | count flows in transit |
 //! | `live_sockets`, `live_peers`, `live_transit` | `iter/*` | tell the live flows when user space asks |
 //! | `existing_owners`, `existing_tcp` | `iter/*` | find the sockets that were there before, once |
@@ -31,6 +31,7 @@ mod emit;
 mod existing;
 mod frame;
 mod headers;
+mod icmp;
 mod iterator;
 mod maps;
 mod memory;
@@ -70,11 +71,18 @@ pub fn socket_created(context: SockContext) -> i32 {
         let socket = context.sock;
         let tcp = (*socket).type_ == SOCK_STREAM && (*socket).protocol == Protocol::Tcp as u32;
         let udp = (*socket).type_ == SOCK_DGRAM && (*socket).protocol == Protocol::Udp as u32;
-        if tcp || udp {
+        let protocol = if tcp {
+            Some(Protocol::Tcp)
+        } else if udp {
+            Some(Protocol::Udp)
+        } else {
+            icmp::protocol_of(socket)
+        };
+        if let Some(protocol) = protocol {
             let flow = SOCKETS.find_or_make(socket.cast());
             if !flow.is_null() {
-                prepare(socket, flow);
-                if udp {
+                prepare(socket, flow, protocol);
+                if !tcp {
                     // Of TCP it is made when the flow opens: a listener needs none.
                     (*flow).cookie = bpf_get_socket_cookie(socket.cast());
                 }
@@ -85,10 +93,10 @@ pub fn socket_created(context: SockContext) -> i32 {
 }
 
 #[inline(always)]
-unsafe fn prepare(socket: *mut bpf_sock, flow: *mut FlowState) {
+unsafe fn prepare(socket: *mut bpf_sock, flow: *mut FlowState, protocol: Protocol) {
     // SAFETY: the caller's promise; the verifier checks every access.
     unsafe {
-        (*flow).protocol = (*socket).protocol as u8;
+        (*flow).protocol = protocol as u8;
         (*flow).netns_cookie = bpf_get_netns_cookie(socket.cast());
         owner::take_creator(flow);
     }

@@ -60,7 +60,7 @@ pub const SEEN_FIN: u8 = 2;
 
 /// The socket's state changes are reported, although it is older than the capture.
 pub const REPORTS_CLOSE: u8 = 4;
-/// The UDP socket has peers in [`PEERS`].
+/// The socket, of UDP or ICMP, has peers in [`PEERS`].
 pub const HAS_PEERS: u8 = 1;
 
 /// A live flow; in socket storage and in [`PEERS`].
@@ -89,7 +89,7 @@ pub struct FlowState {
     pub role: u8,
     /// As in [`FlowRecord`].
     pub flags: u8,
-    /// `WATCH_FIN` and `SEEN_FIN`; for UDP [`HAS_PEERS`].
+    /// `WATCH_FIN` and `SEEN_FIN`; for UDP and ICMP [`HAS_PEERS`].
     pub state: u8,
     /// As in [`FlowRecord`].
     pub local_address: [u64; 2],
@@ -99,7 +99,7 @@ pub struct FlowState {
     pub cookie: u64,
     /// As in [`FlowRecord`].
     pub netns_cookie: u64,
-    /// UDP: when a socket older than the capture was first seen; 0 when its creation was seen. TCP: start of
+    /// UDP and ICMP: when a socket older than the capture was first seen; 0 when its creation was seen. TCP: start of
     /// the handler. In transit: the `point` at which what the answering end sends is counted; 0 before.
     pub adopted_ns: u64,
     /// As in [`FlowRecord`].
@@ -112,7 +112,7 @@ pub struct FlowState {
     pub look: u8,
     /// 1 while who uses an accepted socket is still to be seen (see `owner`).
     pub watch_handler: u8,
-    /// Bytes that are still to be looked at, or datagrams.
+    /// Bytes that are still to be looked at, or datagrams. ICMP: identifier of the last echo request.
     pub look_left: u16,
     /// In transit: the `point` at which what the initiating end sends is counted; 0 before, and for sockets.
     pub point: u32,
@@ -132,7 +132,7 @@ pub struct EndsKey {
     pub lower_port: u16,
     /// Port of the higher end.
     pub higher_port: u16,
-    /// Transport protocol.
+    /// Transport protocol, and above its 16 bits the identifier of an ICMP echo.
     pub protocol: u32,
 }
 

@@ -14,7 +14,7 @@ use beaconwatch_records::{
 use crate::{
     activity, address, atomic, clock,
     emit::emit,
-    headers,
+    headers, icmp,
     maps::{FlowState, PHASE_OPEN, SEEN_FIN, SOCKETS, WATCH_FIN, adopt_any},
     owner, payload, udp,
 };
@@ -38,13 +38,16 @@ pub unsafe fn packet(skb: *mut __sk_buff, direction: Direction) {
         }
         let mut flow = SOCKETS.find(socket.cast());
         if flow.is_null() {
-            flow = adopt(skb, socket);
+            flow = adopt(skb, socket, direction);
             if flow.is_null() {
                 return;
             }
         }
         if (*flow).protocol != Protocol::Tcp as u8 {
-            return udp::datagram(skb, flow, direction);
+            if (*flow).protocol == Protocol::Udp as u8 {
+                return udp::datagram(skb, flow, direction);
+            }
+            return icmp::message(skb, flow, direction);
         }
         if (*flow).phase != PHASE_OPEN {
             return;
@@ -129,7 +132,7 @@ pub unsafe fn size(skb: *mut __sk_buff, protocol: Protocol) -> (u64, u64) {
         }
         let headers = match protocol {
             Protocol::Tcp => headers::tcp_payload(skb),
-            Protocol::Udp => headers::transport(skb, Protocol::Udp) + 8,
+            _ => headers::transport(skb, Protocol::Udp) + 8,
         };
         let headers = u64::from(headers);
         (bytes + (segments - 1) * headers, segments)
@@ -138,7 +141,11 @@ pub unsafe fn size(skb: *mut __sk_buff, protocol: Protocol) -> (u64, u64) {
 
 /// Makes storage for a socket that is older than the capture; null when it carries no flow.
 #[inline(never)]
-unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
+unsafe fn adopt(
+    skb: *mut __sk_buff,
+    socket: *mut bpf_sock,
+    direction: Direction,
+) -> *mut FlowState {
     // SAFETY: the context; the verifier checks every access.
     unsafe {
         let socket = bpf_sk_fullsock(socket);
@@ -151,7 +158,13 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
         // The setting is constant to the verifier, which removes what depends on it.
         let any = adopt_any();
         let udp = udp || (any && headers::byte(skb, 9) == Protocol::Udp as u8);
-        if !(udp || any || (tcp && live)) {
+        // The kernel's own sockets send no requests.
+        let icmp = if direction == Direction::Sent && icmp::sends_request(skb) {
+            icmp::protocol_of(socket)
+        } else {
+            None
+        };
+        if !(udp || any || (tcp && live) || icmp.is_some()) {
             return core::ptr::null_mut();
         }
         let flow = SOCKETS.find_or_make(socket.cast());
@@ -163,6 +176,10 @@ unsafe fn adopt(skb: *mut __sk_buff, socket: *mut bpf_sock) -> *mut FlowState {
         (*flow).cookie = bpf_get_socket_cookie(skb.cast());
         if udp {
             (*flow).protocol = Protocol::Udp as u8;
+            return flow;
+        }
+        if let Some(protocol) = icmp {
+            (*flow).protocol = protocol as u8;
             return flow;
         }
         (*flow).protocol = Protocol::Tcp as u8;

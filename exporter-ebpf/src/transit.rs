@@ -13,7 +13,8 @@
 //! There is no opening record: a flow is told by its close, or by the iterator once it is older than
 //! [`TELLING_AGE_NS`], so that a socket which answers in time takes it over without a trace.
 //!
-//! TCP ends with the last acknowledgement after both FINs, or with a RST. What ends by silence is told by the
+//! Of ICMP a flow is the echo requests between two addresses with one identifier, and their replies; a request begins
+//! it. TCP ends with the last acknowledgement after both FINs, or with a RST. What ends by silence is told by the
 //! iterator. Limits: a flow that began unseen is opened by its next payload, initiated by the end with the higher
 //! port; packets to multicast addresses are no flows.
 
@@ -128,12 +129,18 @@ unsafe fn order(key: *mut EndsKey, frame: &Frame) {
     let source = (frame.source, frame.source_port);
     let destination = (frame.destination, frame.destination_port);
     // SAFETY: the caller's promise.
-    unsafe { *key = ordered(source, destination, frame.protocol) };
+    unsafe {
+        *key = ordered(
+            source,
+            destination,
+            of_key(frame.protocol, frame.identifier),
+        )
+    };
 }
 
 /// The order means nothing; it is the same for both ways.
 #[inline(always)]
-fn ordered(a: End, b: End, protocol: u8) -> EndsKey {
+fn ordered(a: End, b: End, protocol: u32) -> EndsKey {
     let ([a_high, a_low], [b_high, b_low]) = (a.0, b.0);
     let first =
         a_low < b_low || (a_low == b_low && (a_high < b_high || (a_high == b_high && a.1 < b.1)));
@@ -143,8 +150,14 @@ fn ordered(a: End, b: End, protocol: u8) -> EndsKey {
         higher: higher.0,
         lower_port: lower.1,
         higher_port: higher.1,
-        protocol: u32::from(protocol),
+        protocol,
     }
+}
+
+/// Protocol as a key has it.
+#[inline(always)]
+const fn of_key(protocol: u8, identifier: u16) -> u32 {
+    protocol as u32 | (identifier as u32) << 16
 }
 
 /// The key of a flow.
@@ -156,11 +169,36 @@ fn ordered(a: End, b: End, protocol: u8) -> EndsKey {
 pub unsafe fn key_of(flow: *const FlowState) -> EndsKey {
     // SAFETY: the caller's promise.
     unsafe {
+        let mut key = unfinished_key(flow);
+        key.protocol = protocol(flow);
+        key
+    }
+}
+
+/// The key of a flow without its protocol: so much the stack has room for where a key is noted.
+#[inline(always)]
+unsafe fn unfinished_key(flow: *const FlowState) -> EndsKey {
+    // SAFETY: the caller's promise.
+    unsafe {
         ordered(
             ((*flow).local_address, (*flow).local_port),
             ((*flow).remote_address, (*flow).remote_port),
-            (*flow).protocol,
+            0,
         )
+    }
+}
+
+/// Protocol of a flow as its key has it.
+#[inline(always)]
+unsafe fn protocol(flow: *const FlowState) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let protocol = (*flow).protocol;
+        if protocol == Protocol::Tcp as u8 || protocol == Protocol::Udp as u8 {
+            of_key(protocol, 0)
+        } else {
+            of_key(protocol, (*flow).look_left)
+        }
     }
 }
 
@@ -170,7 +208,7 @@ unsafe fn is_over(frame: *const Frame, flow: *const FlowState) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         let open = (*flow).phase == PHASE_OPEN;
-        if (*frame).protocol == Protocol::Udp as u8 {
+        if (*frame).protocol != Protocol::Tcp as u8 {
             return !open || udp::idle(flow, clock::packet_time(flow).ns);
         }
         (*frame).flags & (SYN | ACK) == SYN && (!open || (*flow).state & ANSWERED != 0)
@@ -183,10 +221,10 @@ unsafe fn end_unseen(flow: *mut FlowState) {
     // SAFETY: the caller's promise.
     unsafe {
         if atomic::replace(&raw mut (*flow).phase, PHASE_OPEN, PHASE_ENDED) {
-            let reason = if (*flow).protocol == Protocol::Udp as u8 {
-                CloseReason::Idle
-            } else {
+            let reason = if (*flow).protocol == Protocol::Tcp as u8 {
                 CloseReason::None
+            } else {
+                CloseReason::Idle
             };
             let answered = (*flow).counters.packets_received != 0;
             emit_transit_close(flow, reason, (*flow).last_packet_ns, answered);
@@ -226,7 +264,7 @@ unsafe fn is_new(skb: *mut __sk_buff, frame: *const Frame, key: &EndsKey, leaves
     }
 }
 
-/// A connection begins with its SYN, or in the middle with payload; nothing begins with an end.
+/// A connection begins with its SYN, or in the middle with payload; nothing begins with an end or an echo reply.
 #[inline(always)]
 fn can_begin(frame: &Frame) -> bool {
     /// Of IPv4 (224.0.0.0/4, and above it what is no unicast either) and IPv6.
@@ -241,7 +279,7 @@ fn can_begin(frame: &Frame) -> bool {
     let tcp = frame.protocol == Protocol::Tcp as u8;
     let syn = frame.flags & (SYN | ACK) == SYN;
     let middle = frame.flags & (SYN | FIN | RST) == 0 && frame.carries_payload();
-    !many && (!tcp || syn || middle)
+    !many && !frame.is_reply() && (!tcp || syn || middle)
 }
 
 #[inline(always)]
@@ -284,6 +322,10 @@ unsafe fn has_socket(skb: *mut __sk_buff, frame: &Frame) -> bool {
             bpf_sk_release(socket.cast());
             return true;
         }
+        if frame.protocol != Protocol::Udp as u8 {
+            // The kernel answers echo requests without one.
+            return false;
+        }
         let socket = bpf_sk_lookup_udp(skb.cast(), tuple, size, here, 0);
         if socket.is_null() {
             return false;
@@ -322,15 +364,19 @@ unsafe fn begin(frame: *const Frame, key: &EndsKey) -> *mut FlowState {
         (*flow).remote_port = remote.1;
         (*flow).protocol = (*frame).protocol;
         (*flow).role = Role::Transit as u8;
-        (*flow).cookie = cookie(local);
+        (*flow).cookie = cookie((local.0, local.1 ^ (*frame).identifier));
         (*flow).netns_cookie = transit_namespace();
         clock::begin(flow, clock::exact_ns());
         (*flow).last_packet_ns = (*flow).start_ns;
         if middle {
             (*flow).flags = FLAG_START_INFERRED;
             (*flow).state = ANSWERED;
-        } else {
+        } else if (*frame).protocol == Protocol::Tcp as u8
+            || (*frame).protocol == Protocol::Udp as u8
+        {
             payload::begin(flow);
+        } else {
+            (*flow).look_left = (*frame).identifier;
         }
         (*flow).phase = PHASE_OPEN;
         let inserted = TRANSIT.insert(key, copy.assume_init_ref(), u64::from(BPF_NOEXIST));
@@ -521,7 +567,7 @@ pub unsafe fn silent(flow: *const FlowState, now: u64) -> Option<CloseReason> {
     unsafe {
         let quiet_ns = now.saturating_sub((*flow).last_packet_ns);
         let state = (*flow).state;
-        if (*flow).protocol == Protocol::Udp as u8 {
+        if (*flow).protocol != Protocol::Tcp as u8 {
             return udp::idle(flow, now).then_some(CloseReason::Idle);
         }
         if state & CLOSING == CLOSING {
@@ -570,7 +616,8 @@ unsafe fn note(flow: *const FlowState, slot: u32, now: u64) {
         let Some(key) = SCRATCH.get_ptr_mut(slot) else {
             return;
         };
-        *key = key_of(flow);
+        *key = unfinished_key(flow);
+        (&raw mut (*key).protocol).write_volatile(protocol(flow));
         let _full = TOLD_ELSEWHERE.insert(&*key, now, u64::from(BPF_ANY));
         if let Some(transit) = TRANSIT.get_ptr_mut(&*key) {
             (*transit).phase = PHASE_ENDED;

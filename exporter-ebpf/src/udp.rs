@@ -1,4 +1,5 @@
-//! UDP: a flow is a socket and a peer, and ends after an idle time or with the socket.
+//! UDP: a flow is a socket and a peer, and ends after an idle time or with the socket. Those of ICMP are kept here,
+//! too (see `icmp`).
 //!
 //! The first peer's flow lies in the socket's storage, so a connected socket and a client with one
 //! server cost one look-up a datagram. Further peers lie in the map `PEERS`. A flow's end is told
@@ -31,19 +32,21 @@ use crate::{
 
 /// Both ends of a datagram, seen from the local socket.
 #[derive(Clone, Copy)]
-struct Ends {
-    local: [u64; 2],
-    remote: [u64; 2],
-    local_port: u16,
-    remote_port: u16,
+pub struct Ends {
+    pub local: [u64; 2],
+    pub remote: [u64; 2],
+    pub local_port: u16,
+    pub remote_port: u16,
 }
 
-/// One datagram and its circumstances.
-struct Datagram {
-    ends: Ends,
-    direction: Direction,
-    bytes: u64,
-    packets: u64,
+/// One datagram, or one echo request or reply, and its circumstances.
+pub struct Datagram {
+    pub ends: Ends,
+    pub direction: Direction,
+    /// Of ICMP; 0 for UDP.
+    pub identifier: u16,
+    pub bytes: u64,
+    pub packets: u64,
 }
 
 /// Handles one datagram of the socket whose storage is `socket`.
@@ -66,18 +69,56 @@ pub unsafe fn datagram(skb: *mut __sk_buff, socket: *mut FlowState, direction: D
         let datagram = Datagram {
             ends,
             direction,
+            identifier: 0,
             bytes,
             packets,
         };
-        let flow = if is_peer(socket, &datagram.ends) {
-            known_peer(socket, &datagram);
-            socket
-        } else {
-            other_peer(socket, &datagram)
-        };
+        let flow = take(socket, &datagram);
         if !flow.is_null() && (*flow).look != 0 {
             payload::datagram(skb, flow, transport + 8, direction);
         }
+    }
+}
+
+/// Takes a datagram in that may begin a flow; returns its flow, or null when there is no room for it.
+///
+/// # Safety
+///
+/// `socket` is the storage of the datagram's socket.
+#[inline(always)]
+pub unsafe fn take(socket: *mut FlowState, datagram: &Datagram) -> *mut FlowState {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_peer(socket, &datagram.ends) {
+            known_peer(socket, datagram);
+            socket
+        } else {
+            other_peer(socket, datagram)
+        }
+    }
+}
+
+/// The flow between these ends, or null.
+///
+/// # Safety
+///
+/// `socket` is the storage of the local end's socket.
+#[inline(always)]
+pub unsafe fn find(socket: *mut FlowState, ends: &Ends) -> *mut FlowState {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if is_peer(socket, ends) {
+            return socket;
+        }
+        if (*socket).state & HAS_PEERS == 0 {
+            return core::ptr::null_mut();
+        }
+        let key = PeerKey {
+            cookie: (*socket).cookie,
+            address: ends.remote,
+            port: u64::from(ends.remote_port),
+        };
+        PEERS.get_ptr_mut(&key).unwrap_or(core::ptr::null_mut())
     }
 }
 
@@ -209,7 +250,11 @@ unsafe fn begin(flow: *mut FlowState, datagram: &Datagram) {
         } else {
             Role::Server as u8
         };
-        payload::begin(flow);
+        if (*flow).protocol == Protocol::Udp as u8 {
+            payload::begin(flow);
+        } else {
+            (*flow).look_left = datagram.identifier;
+        }
         (*flow).sent_at = 0;
         if datagram.direction == Direction::Sent {
             activity::payload_sent(flow, now);
@@ -269,13 +314,13 @@ pub unsafe fn released(socket: *mut bpf_sock) {
         if flow.is_null() {
             return;
         }
-        if (*flow).protocol == Protocol::Tcp as u8 {
+        let tcp = (*flow).protocol == Protocol::Tcp as u8;
+        if tcp {
             owner::take_last_user(flow);
         }
-        let adopted_tcp = (*flow).protocol == Protocol::Tcp as u8
-            && (*flow).flags & FLAG_START_INFERRED != 0
-            && (*flow).state & REPORTS_CLOSE == 0;
-        if (*flow).protocol != Protocol::Udp as u8 && !adopted_tcp {
+        let adopted_tcp =
+            (*flow).flags & FLAG_START_INFERRED != 0 && (*flow).state & REPORTS_CLOSE == 0;
+        if tcp && !adopted_tcp {
             return;
         }
         let now = clock::exact_ns();
@@ -284,7 +329,7 @@ pub unsafe fn released(socket: *mut bpf_sock) {
         } else {
             (*flow).phase = PHASE_RELEASED;
         }
-        if (*flow).protocol == Protocol::Udp as u8 && (*flow).state & HAS_PEERS != 0 {
+        if !tcp && (*flow).state & HAS_PEERS != 0 {
             let cookie = (*flow).cookie;
             if RELEASED.insert(cookie, now, u64::from(BPF_ANY)).is_err() {
                 lose(LossCounter::CloseUnseen);

@@ -228,7 +228,7 @@ macro_rules! from_byte {
 
 from_byte!(RecordKind, "kind", Open, Update, Close, Activity);
 from_byte!(Role, "role", Client, Server, Transit);
-from_byte!(Protocol, "protocol", Tcp, Udp);
+from_byte!(Protocol, "protocol", Icmp, Tcp, Udp, Icmpv6);
 from_byte!(Direction, "direction", Sent, Received);
 from_byte!(
     CloseReason,

@@ -1,4 +1,4 @@
-//! [`FlowRecord`]: what happened to one socket (TCP), one socket and peer (UDP), or one flow in transit.
+//! [`FlowRecord`]: what happened to one socket (TCP), one socket and peer (UDP, ICMP), or one flow in transit.
 //!
 //! Counters are totals since the start of the flow, never deltas: a lost record then costs time
 //! resolution and no bytes. Times are nanoseconds of `CLOCK_BOOTTIME`; user space turns them into Unix
@@ -8,7 +8,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RecordKind {
-    /// The flow began: a first datagram was seen, or of a process's first TCP flow, a connect sent or a connection
+    /// The flow began: a first datagram or echo request was seen, or of a process's first TCP flow, a connect sent or a connection
     /// accepted. Other TCP flows have no such record.
     Open = 1,
     /// The flow lives; counters as of `time_ns`.
@@ -23,7 +23,7 @@ pub enum RecordKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Role {
-    /// The local socket initiated: it called connect, or sent the first datagram.
+    /// The local socket initiated: it called connect, or sent the first datagram or echo request.
     Client = 1,
     /// The local socket answered: it was accepted, or received the first datagram.
     Server = 2,
@@ -36,10 +36,14 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Protocol {
+    /// ICMP: echo requests and their replies.
+    Icmp = 1,
     /// TCP.
     Tcp = 6,
     /// UDP.
     Udp = 17,
+    /// `ICMPv6`: echo requests and their replies.
+    Icmpv6 = 58,
 }
 
 /// Why a flow ended.
@@ -58,9 +62,9 @@ pub enum CloseReason {
     Refused = 4,
     /// TCP: the connect was given up without any answer.
     NoReply = 5,
-    /// UDP, and TCP in transit: no packet for the idle timeout.
+    /// UDP, ICMP, and TCP in transit: no packet for the idle timeout.
     Idle = 6,
-    /// The socket was closed by its owner (UDP).
+    /// The socket was closed by its owner (UDP, ICMP).
     SocketClosed = 7,
 }
 
@@ -146,9 +150,9 @@ pub struct FlowRecord {
     pub smoothed_rtt_us: u32,
     /// Segments retransmitted.
     pub retransmits: u32,
-    /// Local port, host order.
+    /// Local port, host order; of ICMP the type of the echo request.
     pub local_port: u16,
-    /// Remote port, host order.
+    /// Remote port, host order; of ICMP the code of the echo request.
     pub remote_port: u16,
     /// A [`RecordKind`].
     pub kind: u8,
@@ -162,7 +166,7 @@ pub struct FlowRecord {
     pub handler_pid: u32,
     /// `FLAG_*` bits.
     pub flags: u8,
-    /// 1 once a TCP connection was established; for UDP 1 once datagrams went both ways.
+    /// 1 once a TCP connection was established; for UDP and ICMP 1 once packets went both ways.
     pub established: u8,
     /// Zero.
     pub padding: [u8; 2],

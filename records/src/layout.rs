@@ -5,7 +5,7 @@ pub const LAYOUT_VERSION: u32 = 3;
 
 /// Version of what the kernel part keeps in maps that outlive it: raise it with any change of `FlowState`, of keys, or of
 /// what their members mean. A newer exporter takes over maps of its own versions only.
-pub const STORAGE_VERSION: u32 = 2;
+pub const STORAGE_VERSION: u32 = 3;
 
 /// Name of the [`ProgramSettings`] variable in the compiled object.
 ///

@@ -154,7 +154,7 @@ fn an_unknown_value_is_refused_by_name() {
     refused(|record| record.kind = 0, "kind", 0);
     refused(|record| record.kind = 5, "kind", 5);
     refused(|record| record.role = 4, "role", 4);
-    refused(|record| record.protocol = 1, "protocol", 1);
+    refused(|record| record.protocol = 99, "protocol", 99);
     refused(|record| record.close_reason = 8, "close reason", 8);
     refused(|record| record.flags = 8, "flags", 8);
     refused(|record| record.established = 2, "established", 2);
