@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::names::Carried;
 use crate::table::QUIET;
-use crate::{End, Packet, Segment, Transport};
+use crate::{End, Icmp, Packet, Segment, Transport};
 
 /// Silence that ends a TCP connection.
 const TCP_IDLE: Duration = Duration::from_hours(1);
@@ -83,8 +83,8 @@ pub struct Connection<N = ()> {
     pub mid_stream: bool,
     /// Whether a reset ended it.
     pub reset: bool,
-    /// Type and code of the first packet of ICMP or `ICMPv6`.
-    pub icmp: Option<(u8, u8)>,
+    /// What the first packet of ICMP or `ICMPv6` says.
+    pub icmp: Option<Icmp>,
     /// The server's name: what the connection carried, else what DNS told before it.
     pub name: Option<Arc<str>>,
     /// What else its first bytes told.

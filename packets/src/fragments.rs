@@ -1,10 +1,12 @@
-//! Ports of fragmented packets: only the first fragment has them.
+//! Ports and such of fragmented packets: only the first fragment has them.
 //!
 //! # Limits
 //! Between [`FRAGMENTED_MAX`] and twice as many packets are remembered, in two generations.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+
+use crate::Icmp;
 
 const FRAGMENTED_MAX: usize = 4096;
 
@@ -20,8 +22,8 @@ pub(crate) struct FragmentId {
 /// What the first fragment of a packet was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum First {
-    /// Sender's and receiver's port.
-    Ports((u16, u16)),
+    /// Sender's and receiver's port, and what a header of ICMP says.
+    Header((u16, u16), Option<Icmp>),
     /// The beginning of a packet in a tunnel.
     Tunnel,
 }

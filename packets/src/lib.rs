@@ -110,14 +110,34 @@ pub struct Packet<'a> {
     pub transport: Transport,
     /// What the TCP header says.
     pub tcp: Option<Segment>,
-    /// Type and code of ICMP or `ICMPv6`.
-    pub icmp: Option<(u8, u8)>,
+    /// What the header of ICMP or `ICMPv6` says.
+    pub icmp: Option<Icmp>,
     /// Bytes of the innermost IP packet, as its header states them; of a fragment those of the fragment.
     pub network_bytes: u64,
     /// Bytes above the transport header, as the headers state them.
     pub payload_bytes: u64,
     /// What of them was captured.
     pub payload: &'a [u8],
+}
+
+/// What a header of ICMP or `ICMPv6` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// Type of the message.
+    pub kind: u8,
+    /// Its code.
+    pub code: u8,
+    /// Of an echo, when it was captured.
+    pub echo: Option<Echo>,
+}
+
+/// An echo request, or the reply to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// Whether it asks.
+    pub is_request: bool,
+    /// What tells the requests of one program from those of another.
+    pub identifier: u16,
 }
 
 /// Address and port; an IPv4 address inside of an IPv6 one stands as IPv4.

@@ -161,14 +161,15 @@ impl Reader<'_> {
                 _ if tunnelled => self.fragments.remember(id, First::Tunnel),
                 Frame::Packet(packet) => {
                     let ports = (packet.sender.port, packet.receiver.port);
-                    self.fragments.remember(id, First::Ports(ports));
+                    self.fragments
+                        .remember(id, First::Header(ports, packet.icmp));
                 }
                 _ => {}
             }
             return frame;
         }
-        let (sender, receiver) = match self.fragments.first(&id) {
-            Some(First::Ports(ports)) => ports,
+        let ((sender, receiver), icmp) = match self.fragments.first(&id) {
+            Some(First::Header(ports, icmp)) => (ports, icmp),
             // The packet inside was told whole by its own header.
             Some(First::Tunnel) => return Frame::Other,
             None => return Frame::Broken("a fragment whose first one was not captured"),
@@ -180,7 +181,7 @@ impl Reader<'_> {
             receiver: end(network.receiver, receiver),
             transport,
             tcp: (transport == Transport::Tcp).then(Segment::default),
-            icmp: None,
+            icmp,
             network_bytes: network.packet_bytes,
             payload_bytes: network.bytes,
             payload: &[],

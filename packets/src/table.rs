@@ -82,6 +82,13 @@ impl<N: Default> Table<N> {
         self.counters
     }
 
+    /// Whether a packet belongs to a living connection: it begins none.
+    #[must_use]
+    pub fn knows(&self, packet: &Packet<'_>) -> bool {
+        let known = self.connections.get(&key(packet));
+        known.is_some_and(|it| !it.is_followed_by(packet))
+    }
+
     /// Takes a packet in and tells `tell` what became of connections.
     pub fn take(&mut self, packet: &Packet<'_>, tell: &mut dyn FnMut(Moment, &Connection<N>)) {
         self.take_noting(packet, tell, |_| {});

@@ -4,7 +4,7 @@ use etherparse::{IpNumber, TcpSlice, UdpSlice};
 
 use super::network::Network;
 use super::{Frame, end};
-use crate::{Packet, Segment, Transport};
+use crate::{Echo, Icmp, Packet, Segment, Transport};
 
 const UDP_HEADER_BYTES: u64 = 8;
 const ICMP_HEADER_BYTES: u64 = 8;
@@ -37,7 +37,11 @@ pub(super) fn read<'a>(network: &Network<'a>, time_ns: i64) -> Frame<'a> {
             [] => Frame::Broken("the ICMP header is cut"),
             [kind, ..] if is_housekeeping(network.payload.ip_number, kind) => Frame::Other,
             [kind, ref rest @ ..] => Frame::Packet(Packet {
-                icmp: rest.first().map(|code| (kind, *code)),
+                icmp: rest.first().map(|&code| Icmp {
+                    kind,
+                    code,
+                    echo: echo(network.payload.ip_number, above),
+                }),
                 ..packet(network, time_ns, (0, 0), ICMP_HEADER_BYTES)
             }),
         },
@@ -80,6 +84,23 @@ fn packet<'a>(network: &Network<'a>, time_ns: i64, ports: (u16, u16), header: u6
         payload_bytes: network.bytes.saturating_sub(header),
         payload: &[],
     }
+}
+
+/// What an echo says (RFC 792, RFC 4443).
+fn echo(protocol: IpNumber, message: &[u8]) -> Option<Echo> {
+    let &[kind, 0, _, _, high, low, ..] = message else {
+        return None;
+    };
+    let (request, reply) = if protocol == IpNumber::ICMP {
+        (8, 0)
+    } else {
+        (128, 129)
+    };
+    let is_request = kind == request;
+    (is_request || kind == reply).then_some(Echo {
+        is_request,
+        identifier: u16::from_be_bytes([high, low]),
+    })
 }
 
 /// Errors about other packets, and how neighbours and routers find each other.

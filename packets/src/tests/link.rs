@@ -1,7 +1,7 @@
 use etherparse::PacketBuilder;
 
 use crate::link::{Frame, TUNNELS_MAX, read};
-use crate::{Fragments, Packet, Transport};
+use crate::{Echo, Fragments, Packet, Transport};
 
 /// IPv4 around a payload: protocol, identity, offset in bytes, more fragments to come.
 fn ip(protocol: u8, fragment: (u16, u16, bool), payload: &[u8]) -> Vec<u8> {
@@ -82,7 +82,25 @@ fn what_cannot_be_read_inside_of_a_tunnel_stands_as_the_tunnel_itself() {
 fn messages_of_icmp_have_their_type_and_code() {
     let ping = ip(1, WHOLE, &[8, 0, 0, 0, 0, 1, 0, 1, 9, 9]);
     let told = packet(read(101, 0, &ping, &mut Fragments::default()));
-    assert_eq!((told.icmp, told.payload_bytes), (Some((8, 0)), 2));
+    assert_eq!(
+        (told.icmp.map(|it| (it.kind, it.code)), told.payload_bytes),
+        (Some((8, 0)), 2)
+    );
+    let echo = told.icmp.and_then(|it| it.echo);
+    let asks = |is_request| Echo {
+        is_request,
+        identifier: 1,
+    };
+    assert_eq!(echo, Some(asks(true)));
+    let reply = ip(1, WHOLE, &[0, 0, 0, 0, 0, 1, 0, 1]);
+    let told = packet(read(101, 0, &reply, &mut Fragments::default()));
+    assert_eq!(told.icmp.and_then(|it| it.echo), Some(asks(false)));
+    // Cut before its identifier, and a type with another code.
+    for message in [&[8, 0, 0, 0, 0][..], &[8, 1, 0, 0, 0, 1, 0, 1]] {
+        let bytes = ip(1, WHOLE, message);
+        let told = packet(read(101, 0, &bytes, &mut Fragments::default()));
+        assert_eq!(told.icmp.unwrap().echo, None);
+    }
     let unreachable = ip(1, WHOLE, &[3, 1, 0, 0, 0, 0, 0, 0]);
     let told = read(101, 0, &unreachable, &mut Fragments::default());
     assert_eq!(told, Frame::Other);

@@ -6,6 +6,7 @@ is in the captures: the JSON files are its words and nobody else's.
 
     python3 make.py capture      # clients.pcap.gz
     python3 make.py tunnels      # tunnels.pcap.gz: tunnels, tags and extension headers as scapy writes them
+    python3 make.py pings        # pings.pcap.gz, and pings.json: echoes of ping and raw sockets, both ways; tshark 4.0 is enough
     python3 make.py tell         # tls.json, http.json, dns.json, tunnels.json
     python3 make.py conversations  # conversations.json: tshark -q -z conv,tcp -z conv,udp
 
@@ -22,6 +23,7 @@ import shutil
 import socket
 import socketserver
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -315,10 +317,10 @@ def clients(folder):
         time.sleep(0.1)
 
 
-def capture(name, work):
+def capture(name, work, wanted="not icmp6"):
     """Captures on the client's side while `work` runs."""
     path = f"{HERE}/{name}.pcap"
-    dump = subprocess.Popen(["ip", "netns", "exec", CLIENT, "tcpdump", "-Uni", "bw0", "-w", path, "not", "icmp6"],
+    dump = subprocess.Popen(["ip", "netns", "exec", CLIENT, "tcpdump", "-Uni", "bw0", "-w", path, wanted],
                             stderr=subprocess.DEVNULL)
     time.sleep(1)
     work()
@@ -350,6 +352,58 @@ def capture_clients():
     for name in (CLIENT, SERVER):
         run("ip", "netns", "del", name)
     shutil.rmtree(f"/etc/netns/{CLIENT}")
+
+
+def ping(host, kind, identifier, requests, size):
+    """Runs in either namespace; ICMPv6 has its checksum from the kernel, and so has what a ping socket sends."""
+    def message(number, request):
+        body = struct.pack(">HH", int(identifier), number) + bytes(range(256)) * 12
+        body = body[:4 + int(size)]
+        words = struct.unpack(f">{len(body) // 2}H", body)
+        total = (request << 8) + sum(words)
+        while total >> 16:
+            total = (total & 0xFFFF) + (total >> 16)
+        return struct.pack(">BBH", request, 0, ~total & 0xFFFF) + body
+
+    with open("/proc/sys/net/ipv4/ping_group_range", "w") as file:
+        file.write("0 2147483647")
+    six = ":" in host
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
+    with socket.socket(family, socket.SOCK_RAW if kind == "raw" else socket.SOCK_DGRAM, protocol) as sender:
+        for number in range(int(requests)):
+            sender.sendto(message(number, 128 if six else 8), (host, 0))
+            time.sleep(0.05)
+
+
+def pings():
+    namespaces()
+    me = [sys.executable, os.path.abspath(__file__), "ping"]
+
+    def work():
+        for namespace, *arguments in (
+            (CLIENT, ADDRESS, "ping", 0, 3, 56),
+            (CLIENT, ADDRESS6, "ping", 0, 3, 56),
+            (CLIENT, ADDRESS, "raw", 5000, 2, 0),
+            (CLIENT, ADDRESS, "raw", 7, 2, 3000),
+            (CLIENT, ADDRESS6, "raw", 5000, 2, 10),
+            # The other way with an identifier that is in use.
+            (SERVER, "10.77.0.2", "raw", 5000, 4, 100),
+        ):
+            inside(namespace, *me, *map(str, arguments), check=True)
+        # Nobody answers.
+        inside(SERVER, "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1", check=True)
+        inside(CLIENT, *me, ADDRESS, "raw", "9", "3", "8", check=True)
+
+    capture("pings", work, "icmp or icmp6")
+    for name in (CLIENT, SERVER):
+        run("ip", "netns", "del", name)
+    shutil.rmtree(f"/etc/netns/{CLIENT}")
+    # Fragment by fragment: put together, the last one would tell of all.
+    told = list(rows("pings", "ip.proto == 1 or icmpv6", [
+        "ip.src", "ipv6.src", "ip.dst", "ipv6.dst", "ip.id", "icmp.type", "icmpv6.type", "icmp.ident",
+        "icmpv6.echo.identifier", "ip.len", "ipv6.plen", "communityid"], "-o", "ip.defragment:FALSE"))
+    with open(f"{HERE}/pings.json", "w") as file:
+        file.write("[\n" + ",\n".join(json.dumps(row) for row in told) + "\n]\n")
 
 
 def tunnels():
@@ -429,10 +483,10 @@ ENDS = ["frame.number", "ip.src", "ipv6.src", "tcp.srcport", "udp.srcport", "ip.
         "udp.dstport", "communityid"]
 
 
-def rows(capture, display, fields):
+def rows(capture, display, fields, *options):
     """What tshark says of each packet that the filter lets through, field by field, in order of occurrence."""
     command = [*TSHARK, "-n", "-r", "-", "--enable-protocol", "communityid", "-d", "udp.port==8472,vxlan",
-               "-Y", display, "-T", "fields", "-E", "separator=/t", "-E", "aggregator=|"]
+               "-Y", display, "-T", "fields", "-E", "separator=/t", "-E", "aggregator=|", *options]
     for field in fields:
         command += ["-e", field]
     with gzip.open(f"{HERE}/{capture}.pcap.gz") as file:
@@ -476,5 +530,5 @@ def conversations():
 
 
 if __name__ == "__main__":
-    {"capture": capture_clients, "conversations": conversations, "tunnels": tunnels, "tell": tell, "serve": serve, "dns-client": dns_client,
+    {"capture": capture_clients, "conversations": conversations, "ping": ping, "pings": pings, "tunnels": tunnels, "tell": tell, "serve": serve, "dns-client": dns_client,
      "quic-client": quic_client, "browser": browser, "python-client": python_client}[sys.argv[1]](*sys.argv[2:])
