@@ -31,7 +31,7 @@ const ENVIRONMENT_HELP: &str = "Environment:
   BEACONWATCH_EXPORTER__<KEY>, such as BEACONWATCH_EXPORTER__FLUSH_INTERVAL_S=0.5
 Order: defaults, file, OTEL_*, BEACONWATCH_*, flags; the later one holds.";
 
-/// Captures every TCP and UDP flow of this host by eBPF and sends it as OpenTelemetry logs and metrics.
+/// Captures every flow of TCP, UDP and ICMP echo of this host by eBPF and sends it as OpenTelemetry logs and metrics.
 ///
 /// The standard variables of OTLP exporters are honoured, and any key of the settings file can be set by a
 /// variable.
@@ -75,7 +75,7 @@ enum Command {
     Doctor(DoctorArguments),
     /// Send the flows of captures instead of this host's; needs no rights.
     ///
-    /// Every TCP and UDP flow is told from the end that initiated it, under the capture's times. Tunnels and tags are
+    /// Every flow of TCP, UDP and ICMP echo is told from the end that initiated it, under the capture's times. Tunnels and tags are
     /// taken off.
     Replay(ReplayArguments),
     /// End the kernel part that goes on in `exporter.capture.pin_directory` while no exporter runs.

@@ -124,16 +124,16 @@ impl LossPlace {
 pub struct TrafficKey {
     /// `client` or `server`: what the local end is.
     pub role: &'static str,
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `icmp`.
     pub transport: &'static str,
     /// `ipv4` or `ipv6`.
     pub network_type: &'static str,
 }
 
 const ROLES: [&str; 3] = ["client", "server", "transit"];
-const TRANSPORTS: [&str; 2] = ["tcp", "udp"];
+const TRANSPORTS: [&str; 3] = ["tcp", "udp", "icmp"];
 const NETWORK_TYPES: [&str; 2] = ["ipv4", "ipv6"];
-const TRAFFIC_KEYS: usize = 12;
+const TRAFFIC_KEYS: usize = ROLES.len() * TRANSPORTS.len() * NETWORK_TYPES.len();
 
 #[derive(Debug, Default)]
 struct Traffic {
@@ -419,10 +419,11 @@ fn record_end(histograms: &Histograms, key: TrafficKey, event: &FlowEvent) {
 }
 
 fn traffic_index(record: &FlowRecord) -> usize {
-    let role = logs::role(record);
-    let role = ROLES.iter().position(|it| *it == role).unwrap_or_default();
-    role + 3 * usize::from(logs::transport(record) == "udp")
-        + 6 * usize::from(logs::network_type(record) == "ipv6")
+    let place = |names: &[&str], name| names.iter().position(|it| *it == name).unwrap_or_default();
+    let role = place(&ROLES, logs::role(record));
+    let transport = place(&TRANSPORTS, logs::transport(record));
+    let network_type = place(&NETWORK_TYPES, logs::network_type(record));
+    role + ROLES.len() * (transport + TRANSPORTS.len() * network_type)
 }
 
 impl Traffic {
@@ -449,9 +450,9 @@ impl Traffic {
 
 fn traffic_key(index: usize) -> Option<TrafficKey> {
     Some(TrafficKey {
-        role: ROLES.get(index % 3)?,
-        transport: TRANSPORTS.get(index / 3 % 2)?,
-        network_type: NETWORK_TYPES.get(index / 6)?,
+        role: ROLES.get(index % ROLES.len())?,
+        transport: TRANSPORTS.get(index / ROLES.len() % TRANSPORTS.len())?,
+        network_type: NETWORK_TYPES.get(index / ROLES.len() / TRANSPORTS.len())?,
     })
 }
 

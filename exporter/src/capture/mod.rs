@@ -1,4 +1,4 @@
-//! Capture of every TCP and UDP flow of this host from its sockets, by eBPF.
+//! Capture of every flow of TCP, UDP and ICMP echo of this host from its sockets, by eBPF.
 //!
 //! [`Capture::start`] checks the machine, loads the kernel part (`exporter-ebpf/`, compiled and
 //! committed as `ebpf/beaconwatch.bpf.o`), attaches it to the root of the cgroup v2 tree and returns

@@ -10,7 +10,7 @@
 //!
 //! Activity is told when it is known what was exchanged: see [`FlowEventKind::Activity`].
 //!
-//! Ends of a flow: the kernel's close; for UDP the idle timeout, seen in a snapshot of the kernel's live
+//! Ends of a flow: the kernel's close; for UDP and ICMP the idle timeout, seen in a snapshot of the kernel's live
 //! flows (the kernel itself closes an idle flow only when its next datagram comes or its socket closes);
 //! absence from two whole snapshots in a row, when the close was lost (then without a reason).
 //!
@@ -41,7 +41,7 @@ pub struct TableSettings {
     pub max_ended: usize,
     /// A living flow whose counters changed is reported this often.
     pub update_interval: Duration,
-    /// A UDP flow without a datagram for longer than this has ended.
+    /// A flow of UDP or ICMP without a packet for longer than this has ended.
     pub udp_idle_timeout: Duration,
     /// What makes the kernel tell activity: shorter than this no exchange is taken to be over.
     pub activity_idle: Duration,
@@ -335,7 +335,7 @@ impl FlowTable {
 
     fn is_idle(&self, record: &FlowRecord) -> bool {
         let quiet_since = record.last_packet_ns.max(record.start_ns);
-        record.protocol == Protocol::Udp as u8
+        record.protocol != Protocol::Tcp as u8
             && record.time_ns.saturating_sub(quiet_since)
                 > nanoseconds(self.settings.udp_idle_timeout)
     }

@@ -347,13 +347,15 @@ pub fn role(record: &FlowRecord) -> &'static str {
     }
 }
 
-/// `tcp` or `udp`.
+/// `tcp`, `udp` or `icmp`, which is `ICMPv6` between addresses of IPv6.
 #[must_use]
 pub fn transport(record: &FlowRecord) -> &'static str {
     if record.protocol == Protocol::Tcp as u8 {
         "tcp"
-    } else {
+    } else if record.protocol == Protocol::Udp as u8 {
         "udp"
+    } else {
+        "icmp"
     }
 }
 

@@ -8,7 +8,7 @@ use beaconwatch_packets::table::{Connection, Counters, Ending, Moment, Table};
 use beaconwatch_packets::{Fragments, Packet, Segment, Transport};
 use beaconwatch_records::{
     CloseReason, CounterSet, Direction, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord,
-    MOST_SLICE_BYTES, Protocol, RecordKind, Role, SLICE_HEADER_BYTES,
+    MOST_SLICE_BYTES, RecordKind, Role, SLICE_HEADER_BYTES,
 };
 
 use super::look::Look;
@@ -104,11 +104,11 @@ impl Flows {
             return;
         };
         match link::read(link, time_ns, captured.frame, &mut self.fragments) {
-            Frame::Packet(packet) => {
-                if matches!(packet.transport, Transport::Tcp | Transport::Udp) {
-                    self.packet(&packet, records);
-                }
-            }
+            Frame::Packet(packet) => match packet.transport {
+                Transport::Tcp | Transport::Udp => self.packet(&packet, records),
+                Transport::Icmp => self.echo(packet, records),
+                Transport::Other(_) => {}
+            },
             Frame::Other => {}
             Frame::Broken(what) => self.skip(captured, what),
             Frame::UnknownLink => self.skip(captured, "a link layer that is not read"),
@@ -118,6 +118,22 @@ impl Flows {
     fn skip(&mut self, captured: &Captured<'_>, reason: &str) {
         self.unreadable += 1;
         tracing::debug!(packet = captured.number, reason, "packet skipped");
+    }
+
+    /// Takes in an echo request, or a reply to one that was seen. Its identifier stands in the requester's port, so that
+    /// the table tells the requests of several programs and of both ends apart.
+    fn echo(&mut self, mut packet: Packet<'_>, records: &mut Vec<FlowRecord>) {
+        let Some(echo) = packet.icmp.and_then(|it| it.echo) else {
+            return;
+        };
+        if echo.is_request {
+            packet.sender.port = echo.identifier;
+        } else {
+            packet.receiver.port = echo.identifier;
+        }
+        if echo.is_request || self.table.knows(&packet) {
+            self.packet(&packet, records);
+        }
     }
 
     fn packet(&mut self, packet: &Packet<'_>, records: &mut Vec<FlowRecord>) {
@@ -213,8 +229,12 @@ fn record(connection: &Connection<Note>, kind: RecordKind, time_ns: i64) -> Flow
         },
         local_address: octets(connection.source.address),
         remote_address: octets(connection.destination.address),
-        local_port: connection.source.port,
-        remote_port: connection.destination.port,
+        local_port: connection
+            .icmp
+            .map_or(connection.source.port, |it| u16::from(it.kind)),
+        remote_port: connection
+            .icmp
+            .map_or(connection.destination.port, |it| u16::from(it.code)),
         kind: kind as u8,
         role: Role::Client as u8,
         protocol: protocol(connection),
@@ -295,12 +315,8 @@ const fn cookie(connection: &Connection<Note>) -> u64 {
     connection.number + 1
 }
 
-fn protocol(connection: &Connection<Note>) -> u8 {
-    if connection.transport == Transport::Tcp {
-        Protocol::Tcp as u8
-    } else {
-        Protocol::Udp as u8
-    }
+const fn protocol(connection: &Connection<Note>) -> u8 {
+    connection.transport.number(connection.source.address)
 }
 
 /// Captures have no packet from before 1970.

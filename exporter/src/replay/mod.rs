@@ -5,7 +5,7 @@
 //! ```
 //!
 //! # Contract
-//! - Every TCP and UDP flow is told from the end that **initiated** it ([`Role::Client`](beaconwatch_records::Role)):
+//! - Every flow of TCP, UDP and ICMP echo is told from the end that **initiated** it ([`Role::Client`](beaconwatch_records::Role)):
 //!   a capture does not say which end is this host. Owner and network namespace are unknown. Who initiated, where
 //!   a flow begins and ends, and which tunnels are taken off is told in [`beaconwatch_packets`].
 //! - The clock is the packets': an exporter's times are those of the capture. Nothing depends on when a replay runs

@@ -44,13 +44,13 @@ fn switch_on(setting: &str) {
 }
 
 /// A pair of interfaces: one end here, the other in a namespace.
-struct Pair {
-    here: String,
-    there: String,
+pub(crate) struct Pair {
+    pub(crate) here: String,
+    pub(crate) there: String,
 }
 
 impl Pair {
-    fn to(namespace: &Namespace) -> Self {
+    pub(crate) fn to(namespace: &Namespace) -> Self {
         let word = unique_word();
         let (here, there) = (format!("{word}h"), format!("{word}t"));
         run(&format!(
@@ -76,7 +76,7 @@ impl Drop for Pair {
     }
 }
 
-fn on(include: &[&str]) -> CaptureSettings {
+pub(crate) fn on(include: &[&str]) -> CaptureSettings {
     CaptureSettings {
         udp_idle_timeout: IDLE,
         interfaces: InterfaceSettings {
@@ -234,15 +234,15 @@ async fn flows_in_tunnels_are_those_that_tshark_sees_inside() {
 }
 
 /// Two hosts and their routers, so that packets reach this host as from the network: without a socket.
-struct Network {
-    hosts: [Namespace; 2],
+pub(crate) struct Network {
+    pub(crate) hosts: [Namespace; 2],
     _routers: [Namespace; 2],
     pairs: [Pair; 2],
 }
 
 impl Network {
     /// Host `i` has 10.`number`.`i`.2 and this host forwards between 10.`number`.`i`.0/24.
-    fn new(number: u8) -> Self {
+    pub(crate) fn new(number: u8) -> Self {
         let hosts = [Namespace::new(), Namespace::new()];
         let routers = [Namespace::new(), Namespace::new()];
         let pairs = [Pair::to(&routers[0]), Pair::to(&routers[1])];
@@ -274,7 +274,7 @@ impl Network {
         }
     }
 
-    fn names(&self) -> [&str; 2] {
+    pub(crate) fn names(&self) -> [&str; 2] {
         [&self.pairs[0].here, &self.pairs[1].here]
     }
 }

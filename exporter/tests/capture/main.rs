@@ -9,6 +9,10 @@ mod activity;
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
+mod icmp;
+#[cfg(test)]
+mod icmp_transit;
+#[cfg(test)]
 mod interfaces;
 #[cfg(test)]
 mod limits;

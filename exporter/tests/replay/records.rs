@@ -2,11 +2,12 @@
 
 use beaconwatch_exporter::source::FlowSource;
 use beaconwatch_records::{
-    CloseReason, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, LossCounter, RecordKind, Role,
+    CloseReason, FLAG_START_INFERRED, FLAG_TCP_TOTALS, FlowRecord, LossCounter, Protocol,
+    RecordKind, Role,
 };
 
 use crate::support::{
-    ACK, BEGIN_NS, FIN, RESET, SECOND_NS, SYN, all_records, datagram, file, pcap, segment,
+    ACK, BEGIN_NS, FIN, RESET, SECOND_NS, SYN, all_records, datagram, echo, file, pcap, segment,
 };
 
 const MINUTE_NS: u64 = 60 * SECOND_NS;
@@ -160,4 +161,49 @@ async fn payload_of_the_initiator_after_silence_is_activity_and_its_counters_are
     assert_eq!(activity[0].time_ns, BEGIN_NS + 5 * SECOND_NS);
     assert_eq!(activity[0].counters.packets_sent, 4);
     assert_eq!(activity[0].counters.bytes_sent, 4 * 40 + 5);
+}
+
+#[tokio::test]
+async fn echo_requests_are_flows_by_their_ends_and_identifier_and_begin_with_a_request() {
+    let records = told(&[
+        // Of nobody's request: passed over.
+        (0, echo(false, false, 2000, b"stray")),
+        (1, echo(true, true, 2000, b"one")),
+        (2, echo(false, false, 2000, b"one")),
+        (3, echo(true, true, 7, b"other")),
+        // The other way with the same identifier.
+        (4, echo(false, true, 7, b"back")),
+        (5, echo(true, false, 7, b"back")),
+        (SECOND_NS + 1, echo(true, true, 2000, b"two")),
+        (60 * SECOND_NS, datagram(true, 1, b"")),
+    ])
+    .await;
+    let closes = of_kind(&records, RecordKind::Close);
+    let mut told: Vec<(u8, [u64; 4], u8)> = closes
+        .iter()
+        .map(|it| {
+            assert_eq!(it.protocol, Protocol::Icmp as u8);
+            assert_eq!((it.local_port, it.remote_port), (8, 0));
+            assert_eq!(it.role, Role::Client as u8);
+            assert_eq!(it.close_reason, CloseReason::Idle as u8);
+            let counters = it.counters;
+            let traffic = [
+                counters.packets_sent,
+                counters.packets_received,
+                counters.bytes_sent,
+                counters.bytes_received,
+            ];
+            (it.local_address[15], traffic, it.established)
+        })
+        .collect();
+    let expected = [
+        (1, [1, 0, 33, 0], 0),
+        (1, [2, 1, 62, 31], 1),
+        (2, [1, 1, 32, 32], 1),
+    ];
+    told.sort_unstable();
+    assert_eq!(told, expected);
+    let activity = of_kind(&records, RecordKind::Activity);
+    assert_eq!(activity.len(), 1);
+    assert_eq!(activity[0].time_ns, BEGIN_NS + SECOND_NS + 1);
 }

@@ -110,6 +110,15 @@ pub(crate) fn datagram_of(out: bool, client: u16, server: u16, payload: &[u8]) -
     ip(out, 17, &above)
 }
 
+/// An echo request or its reply; the client asks if `out` is as `is_request`.
+pub(crate) fn echo(out: bool, is_request: bool, identifier: u16, payload: &[u8]) -> Vec<u8> {
+    let mut above = vec![if is_request { 8 } else { 0 }, 0, 0, 0];
+    above.extend(identifier.to_be_bytes());
+    above.extend([0, 1]);
+    above.extend(payload);
+    ip(out, 1, &above)
+}
+
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const RESET: u8 = 4;

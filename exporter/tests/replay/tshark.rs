@@ -225,6 +225,86 @@ async fn flows_in_tunnels_are_those_that_tshark_sees_inside() {
     assert_eq!(ours, told);
 }
 
+/// Requester, who answers, identifier.
+type Asked = (String, String, String);
+
+/// Packets and bytes of both ways that tshark shows of each identifier, and the community id.
+fn echoes() -> BTreeMap<Asked, (Traffic, String)> {
+    let mut first_of = BTreeMap::new();
+    let mut told: BTreeMap<Asked, (Traffic, String)> = BTreeMap::new();
+    for row in json("pings.json").as_array().unwrap() {
+        let either = |four, six| one(row, four).or_else(|| one(row, six));
+        let end = |four, six| either(four, six).unwrap().to_owned();
+        let (source, destination) = (end("ip.src", "ipv6.src"), end("ip.dst", "ipv6.dst"));
+        let packet = (source.clone(), one(row, "ip.id").map(str::to_owned));
+        let fragmented = first_of.get(&packet).cloned();
+        let (asks, identifier) = match either("icmp.type", "icmpv6.type") {
+            Some(kind @ ("8" | "0" | "128" | "129")) => {
+                let identifier = either("icmp.ident", "icmpv6.echo.identifier").unwrap();
+                (matches!(kind, "8" | "128"), identifier.to_owned())
+            }
+            None => fragmented.expect("a later fragment"),
+            Some(_) => continue,
+        };
+        if packet.1.is_some() {
+            first_of.insert(packet, (asks, identifier.clone()));
+        }
+        let bytes: u64 = match one(row, "ip.len") {
+            Some(bytes) => bytes.parse().unwrap(),
+            None => 40 + one(row, "ipv6.plen").unwrap().parse::<u64>().unwrap(),
+        };
+        let asked = if asks {
+            (source, destination, identifier)
+        } else {
+            (destination, source, identifier)
+        };
+        let (traffic, community) = told.entry(asked).or_default();
+        let way = usize::from(!asks);
+        traffic[way] += bytes;
+        traffic[way + 2] += 1;
+        if one(row, "icmp.type").or(one(row, "icmpv6.type")).is_some() {
+            one(row, "communityid").unwrap().clone_into(community);
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn echoes_of_ping_and_raw_sockets_are_the_flows_that_tshark_shows() {
+    let (exported, records) = export(settings(&[real("pings.pcap.gz")], Speed::Max)).await;
+    assert!(exported.unwrap().losses.iter().all(|(_, lost)| *lost == 0));
+    let mut last: BTreeMap<String, Record> = BTreeMap::new();
+    for record in records {
+        last.insert(text(&record, flow::FLOW_ID).unwrap().to_owned(), record);
+    }
+    let told = echoes();
+    assert_eq!(told.len(), 7);
+    // The identifier is no attribute: by ends and traffic each is found.
+    let mut expected: Vec<_> = told
+        .into_iter()
+        .map(|((from, to, _), (traffic, community))| (from, to, traffic, community))
+        .collect();
+    let mut ours: Vec<_> = last
+        .values()
+        .map(|record| {
+            let of = |name| text(record, name).unwrap().to_owned();
+            let six = of(flow::NETWORK_TYPE) == "ipv6";
+            assert_eq!(of(flow::TRANSPORT), "icmp");
+            assert_eq!(number(record, flow::SOURCE_PORT), if six { 128 } else { 8 });
+            assert_eq!(number(record, flow::DESTINATION_PORT), 0);
+            (
+                of(flow::SOURCE_ADDRESS),
+                of(flow::DESTINATION_ADDRESS),
+                traffic(record),
+                of(flow::COMMUNITY_ID),
+            )
+        })
+        .collect();
+    expected.sort();
+    ours.sort();
+    assert_eq!(ours, expected);
+}
+
 #[tokio::test]
 async fn two_replays_tell_the_same_but_for_the_exporters_identity() {
     let files = [real("clients.pcap.gz"), real("tunnels.pcap.gz")];

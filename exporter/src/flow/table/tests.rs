@@ -259,10 +259,16 @@ fn an_idle_udp_flow_ends_at_its_last_packet_and_its_late_close_is_no_second_end(
 }
 
 #[test]
-fn a_udp_socket_closed_after_the_idle_timeout_ended_by_idleness() {
-    let end = apply(&mut table(), &[udp(RecordKind::Close, 60, 1, 120)]);
-    assert_eq!(end[0].record.close_reason, CloseReason::Idle as u8);
-    assert_eq!(end[0].time_unix_ns - end[0].start_unix_ns, SECOND);
+fn a_socket_of_datagrams_closed_after_the_idle_timeout_ended_by_idleness() {
+    for protocol in [Protocol::Udp, Protocol::Icmp, Protocol::Icmpv6] {
+        let close = FlowRecord {
+            protocol: protocol as u8,
+            ..udp(RecordKind::Close, 60, 1, 120)
+        };
+        let end = apply(&mut table(), &[close]);
+        assert_eq!(end[0].record.close_reason, CloseReason::Idle as u8);
+        assert_eq!(end[0].time_unix_ns - end[0].start_unix_ns, SECOND);
+    }
 }
 
 #[test]
@@ -398,7 +404,7 @@ fn records_with_unknown_enumerations_are_counted_and_skipped() {
         FlowRecord { kind: 0, ..good },
         FlowRecord { role: 9, ..good },
         FlowRecord {
-            protocol: 1,
+            protocol: 99,
             ..good
         },
     ];

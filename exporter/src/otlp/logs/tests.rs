@@ -476,12 +476,29 @@ fn a_flow_has_the_community_id_that_other_tools_give_it_from_both_ends() {
             ("2607:f8b0:400c:c03::1a", 25),
             "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4=",
         ),
+        (
+            Protocol::Icmp,
+            ("192.168.0.89", 8),
+            ("192.168.0.1", 0),
+            "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=",
+        ),
+        (
+            Protocol::Icmpv6,
+            ("3ffe:507:0:1:200:86ff:fe05:80da", 128),
+            ("3ffe:501:0:1001::2", 0),
+            "1:+TW+HtLHvV1xnGhV1lv7XoJrqQg=",
+        ),
     ] {
         let bytes = |address: &str| match address.parse().unwrap() {
             IpAddr::V4(four) => four.to_ipv6_mapped().octets(),
             IpAddr::V6(six) => six.octets(),
         };
+        let icmp = matches!(protocol, Protocol::Icmp | Protocol::Icmpv6);
         for (role, here, there) in [(Role::Client, local, remote), (Role::Server, remote, local)] {
+            if icmp && role == Role::Server {
+                // Who answers an echo has no flow of it.
+                continue;
+            }
             let attributes = encoded(
                 FlowRecord {
                     local_address: bytes(here.0),
@@ -495,6 +512,9 @@ fn a_flow_has_the_community_id_that_other_tools_give_it_from_both_ends() {
                 FlowEventKind::Start,
             );
             assert_eq!(attributes[flow::COMMUNITY_ID], text(expected));
+            if icmp {
+                assert_eq!(attributes[flow::TRANSPORT], text("icmp"));
+            }
         }
     }
 }
