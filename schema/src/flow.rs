@@ -55,7 +55,7 @@ fields! {
     CLOSE_REASON = "beaconwatch.flow.close_reason", Keyword, "", Optional, Beaconwatch,
         "Why the flow ended: fin_local, fin_remote, reset, refused, no_reply, idle or socket_closed.", "fin_local";
     ESTABLISHED = "beaconwatch.flow.established", Boolean, "", Required, Beaconwatch,
-        "TCP: the handshake was completed. UDP: datagrams went both ways.", "true";
+        "TCP: the handshake was completed. UDP and ICMP: packets went both ways.", "true";
     OWN = "beaconwatch.flow.own", Boolean, "", Optional, Beaconwatch,
         "True for traffic of Beaconwatch itself (OTLP, deliveries): it is never scored.", "true";
     SAMPLING_RATIO = "beaconwatch.flow.sampling_ratio", Double, "1", Optional, Beaconwatch,
@@ -101,16 +101,16 @@ fields! {
         "Address of the end that initiated the flow.", "192.0.2.10",
         Ecs "source.ip", Cim "src", Sigma "SourceIp";
     SOURCE_PORT = "source.port", Long, "", Required, OpenTelemetry,
-        "Port of the end that initiated the flow.", "49152",
+        "Port of the end that initiated the flow; of ICMP the type of its echo requests (8, or 128 of ICMPv6).", "49152",
         Ecs "source.port", Cim "src_port", Sigma "SourcePort";
     DESTINATION_ADDRESS = "destination.address", Ip, "", Required, OpenTelemetry,
         "Address of the end that answered.", "198.51.100.7",
         Ecs "destination.ip", Cim "dest", Sigma "DestinationIp";
     DESTINATION_PORT = "destination.port", Long, "", Required, OpenTelemetry,
-        "Port of the end that answered.", "443",
+        "Port of the end that answered; of ICMP the code of the echo requests (0).", "443",
         Ecs "destination.port", Cim "dest_port", Sigma "DestinationPort";
     TRANSPORT = "network.transport", Keyword, "", Required, OpenTelemetry,
-        "Transport protocol: tcp or udp.", "tcp",
+        "Transport protocol: tcp, udp or icmp, which is ICMPv6 where network.type is ipv6.", "tcp",
         Ecs "network.transport", Cim "transport", Sigma "Protocol";
     NETWORK_TYPE = "network.type", Keyword, "", Required, OpenTelemetry,
         "Network layer: ipv4 or ipv6.", "ipv4",

@@ -353,14 +353,15 @@ impl<'a> EventRecord<'a> {
         } else {
             None
         };
+        let key = self.series_key(resource, strings)?;
         Ok(Observation {
             time,
             phase,
-            key: self.series_key(resource, strings)?,
+            source_port: self.port(Key::SOURCE_PORT, key.transport)?,
+            key,
             host_name: resource.host_name(strings)?,
             connection: Some(self.connection()?),
             side: self.side()?,
-            source_port: self.required_port(Key::SOURCE_PORT)?,
             server_name: self.first_of(&[Key::SERVER_ADDRESS, Key::DNS_QUESTION_NAME], strings)?,
             process: self.process(strings)?,
             client_fingerprint: self
@@ -407,13 +408,24 @@ impl<'a> EventRecord<'a> {
         strings: &mut Strings<'a>,
     ) -> Result<SeriesKey, Rejection> {
         let namespace = self.string(Key::NETWORK_NAMESPACE)?.unwrap_or_default();
+        let transport = self.transport()?;
         Ok(SeriesKey {
             host: resource.host(strings)?,
             namespace: strings.share(namespace, flow::NETWORK_NAMESPACE)?,
             source: self.required_address(Key::SOURCE_ADDRESS)?,
             destination: self.required_address(Key::DESTINATION_ADDRESS)?,
-            destination_port: self.required_port(Key::DESTINATION_PORT)?,
-            transport: self.transport()?,
+            destination_port: self.port(Key::DESTINATION_PORT, transport)?,
+            transport,
+        })
+    }
+
+    /// A port; 0 of ICMP, where type and code stand in its place: a series has none, whichever sensor saw it.
+    fn port(&self, key: Key, transport: Transport) -> Result<u16, Rejection> {
+        let port = self.required_port(key)?;
+        Ok(if transport == Transport::Icmp {
+            0
+        } else {
+            port
         })
     }
 

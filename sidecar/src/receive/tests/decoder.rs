@@ -227,6 +227,37 @@ fn every_field_arrives() {
 }
 
 #[test]
+fn a_ping_is_a_series_without_ports_whatever_type_and_code_stand_in_their_place() {
+    for (kind, source, destination) in [
+        (8, "192.0.2.10", "198.51.100.7"),
+        (128, "2001:db8::10", "2001:db8::7"),
+    ] {
+        let mut ping = record(flow::EVENT_END, 0);
+        for (key, value) in [
+            (flow::TRANSPORT, Value::StringValue("icmp".to_owned())),
+            (flow::SOURCE_ADDRESS, Value::StringValue(source.to_owned())),
+            (
+                flow::DESTINATION_ADDRESS,
+                Value::StringValue(destination.to_owned()),
+            ),
+            (flow::SOURCE_PORT, Value::IntValue(kind)),
+            (flow::DESTINATION_PORT, Value::IntValue(0)),
+        ] {
+            ping = with(ping, key, Some(value));
+        }
+        let decoded = decoded(vec![ping]);
+        let observation = decoded.batch.records[0].observation.as_ref().unwrap();
+        assert_eq!(observation.phase, Phase::Whole);
+        assert_eq!(observation.key.transport, Transport::Icmp);
+        assert_eq!(observation.key.destination.to_string(), destination);
+        assert_eq!(
+            (observation.source_port, observation.key.destination_port),
+            (0, 0)
+        );
+    }
+}
+
+#[test]
 fn a_flow_is_not_refused_for_a_command_line_that_is_too_long() {
     let long = Value::StringValue("x".repeat(257));
     assert_eq!(fate(flow::PROCESS_COMMAND_LINE, Some(long.clone())), None);
