@@ -203,7 +203,6 @@ async fn a_raw_socket_passes_over_what_answers_others_and_that_is_no_loss() {
 #[tokio::test]
 async fn a_request_without_a_reply_is_a_flow_that_is_not_established() {
     let namespace = Namespace::new();
-    namespace.run("sysctl -qw net.ipv4.icmp_echo_ignore_all=1");
     let host = "127.0.0.1";
     let mut watch = watch(host, &namespace, &CaptureSettings::default());
     let mut program = program(
@@ -211,6 +210,8 @@ async fn a_request_without_a_reply_is_a_flow_that_is_not_established() {
         host,
         "SOCK_DGRAM",
         "
+with open('/proc/sys/net/ipv4/icmp_echo_ignore_all', 'w') as file:
+    file.write('1')
 with opened(HOST, KIND) as one:
     request(one, HOST)
     print(0, flush=True)

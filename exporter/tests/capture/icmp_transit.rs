@@ -112,7 +112,7 @@ async fn forwarded_requests_are_told_once_and_by_their_identifier() {
     assert_eq!(watch.capture.loss(LossCounter::TransitUnread).unwrap(), 0);
 }
 
-/// Sends, through an interface, Ethernet frames of echoes of IPv6 between 2001:db8::1 and ::2.
+/// Sends, through an interface, Ethernet frames of echoes of IPv6 between `2001:db8::1` and `::2`.
 const FRAMES: &str = "
 import socket, struct, sys
 
@@ -160,14 +160,14 @@ async fn echoes_of_ipv6_are_read_behind_tags_and_extensions_and_begin_with_a_req
         records.iter().filter(wanted).copied().collect()
     };
     watch.until_all(|records| !closes(records).is_empty()).await;
-    let closed = closes(watch.all());
-    assert_eq!(closed.len(), 1, "{closed:#?}");
-    let it = closed[0].counters;
+    let told = closes(watch.all());
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let it = told[0].counters;
     assert_eq!((it.packets_sent, it.packets_received), (2, 1));
     assert_eq!((it.bytes_sent, it.bytes_received), (52 + 60, 52));
-    assert_eq!((closed[0].local_port, closed[0].remote_port), (128, 0));
-    assert_eq!(address(closed[0].local_address), "2001:db8::1");
-    assert_eq!(closed[0].role, Role::Transit as u8);
+    assert_eq!((told[0].local_port, told[0].remote_port), (128, 0));
+    assert_eq!(address(told[0].local_address), "2001:db8::1");
+    assert_eq!(told[0].role, Role::Transit as u8);
     assert_eq!(watch.capture.loss(LossCounter::TransitUnread).unwrap(), 0);
 }
 
