@@ -11,7 +11,7 @@ mod sensor;
 mod threat;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use beaconwatch_schema::{ECS_VERSION, detection as field};
 use serde_json::{Map, Value, json};
@@ -22,7 +22,8 @@ pub use sensor::{Sensor, SensorAction, sensor_document};
 
 use crate::evidence::Evidence;
 use crate::{
-    Assessment, IntervalStatistics, Severity, Signal, Timestamp, ViewKind, evidence, seed,
+    Assessment, IntervalStatistics, Severity, Signal, Timestamp, Transport, ViewKind, evidence,
+    seed,
 };
 
 /// Longest finding id that is accepted: Elasticsearch takes at most 512 bytes as `_id`.
@@ -386,13 +387,15 @@ fn describe_intervals(fields: &mut Fields, intervals: &IntervalStatistics) {
 /// What was found, in words that stay the same from revision to revision.
 fn message(assessment: &Assessment) -> String {
     let key = &assessment.key;
-    let destination = match key.destination {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
+    let destination = match key.transport {
+        Transport::Tcp | Transport::Udp => {
+            SocketAddr::new(key.destination, key.destination_port).to_string()
+        }
+        Transport::Icmp | Transport::Other(_) => key.destination.to_string(),
     };
-    let (source, port) = (key.source, key.destination_port);
     format!(
-        "Beaconing from {source} to {destination}:{port}/{}",
+        "Beaconing from {} to {destination}/{}",
+        key.source,
         key.transport.name()
     )
 }

@@ -154,7 +154,7 @@ fn has_type(field: &Field, value: &Value) -> bool {
             .is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok()),
         FieldType::Ip => value
             .as_str()
-            .is_some_and(|text| text.parse::<IpAddr>().is_ok()),
+            .is_some_and(|text| text.parse::<std::net::IpAddr>().is_ok()),
         FieldType::Nested => value.is_object(),
     }
 }
@@ -228,6 +228,10 @@ fn a_document_with_little_known_has_every_required_field() {
         assert!(!found.contains(absent), "{absent} is not known");
     }
     assert_eq!(document["network"]["transport"], "ipv6-icmp");
+    assert_eq!(
+        document["message"],
+        "Beaconing from 2001:db8::10 to 2001:db8::7/icmp"
+    );
     assert_eq!(document["threat"]["technique"]["id"], json!(["T1095"]));
 }
 
