@@ -210,14 +210,16 @@ fn needed() -> u64 {
     u64::from_str_radix(&set, 16).unwrap()
 }
 
-/// Waits until the main thread has what a running capture needs and the others nothing; gives their number. A thread has
-/// what its maker has until its first instruction.
+/// Waits until the main thread has what a running capture needs and the others nothing, and system calls are filtered; gives
+/// their number. A thread has what its maker has until its first instruction.
 fn only_the_main_thread_may(pid: u32) -> usize {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (main, others) = permitted(pid);
         assert_eq!(main, needed());
         if others.iter().all(|set| *set == 0) {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            assert!(status.contains("Seccomp:\t2"), "{status}");
             return others.len();
         }
         assert!(Instant::now() < deadline, "{others:x?}");

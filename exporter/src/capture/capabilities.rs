@@ -5,6 +5,8 @@
 
 use std::{fmt, fs, io};
 
+use super::system_calls;
+
 /// A capability that matters to the capture; the values are the kernel's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -181,10 +183,14 @@ pub fn give_up_all_but(keep: CapabilitySet) {
 }
 
 /// [`give_up_all_but`] what a capture that runs on this kernel needs: for the thread that polls
-/// [`crate::Exporter::run`], once the capture is set up.
+/// [`crate::Exporter::run`], once the capture is set up. The system calls that it is done with are forbidden to
+/// every thread (see `system_calls`), as far as the kernel has filters.
 pub fn keep_for_running_capture(hashes: bool) {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     give_up_all_but(of_running_capture(&release, hashes));
+    if let Err(error) = system_calls::forbid() {
+        tracing::warn!(%error, "system calls cannot be forbidden");
+    }
 }
 
 /// Takes all but `kept` out of the bounding set, as far as rights allow.

@@ -45,6 +45,7 @@ mod ring;
 pub mod slices;
 pub mod statistics;
 mod syscall;
+mod system_calls;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -319,6 +319,11 @@ async fn a_user_with_just_these_capabilities_captures_a_connection_and_then_give
         !client_flows(&requests, port).is_empty()
     })
     .await;
+    let (main, others) = thread_sets(pid, "Seccomp:");
+    assert!(
+        main == 2 && others.iter().all(|mode| *mode == 2),
+        "not every thread has a filter of system calls: {main} {others:?}"
+    );
     let flows = client_flows(&requests, port);
     let client_pid = Value::IntValue(older.0.id().into());
     let record = flows.first().unwrap();
