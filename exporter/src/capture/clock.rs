@@ -77,6 +77,11 @@ pub fn boottime_ns() -> Result<u64, CaptureError> {
     read(libc::CLOCK_BOOTTIME)
 }
 
+/// Time since the start that the machine was awake.
+pub(super) fn monotonic_ns() -> Result<u64, CaptureError> {
+    read(libc::CLOCK_MONOTONIC)
+}
+
 #[expect(unsafe_code, reason = "a system call")]
 fn read(clock: libc::clockid_t) -> Result<u64, CaptureError> {
     let mut time = libc::timespec {

@@ -49,12 +49,12 @@ mod system_calls;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter, ProcessRecord};
+use beaconwatch_records::{FlowRecord, LOSS_COUNTERS, LossCounter, ProcessRecord, RecordKind};
 
 pub use self::error::CaptureError;
 use self::{
     attach::{Attached, Purpose},
-    interfaces::{InterfaceNames, InterfaceSettings, Monitor},
+    interfaces::{Hooks, InterfaceNames, InterfaceSettings, Monitor},
     iterator::LiveFlows,
     ledger::Ledger,
     pins::Pinned,
@@ -136,6 +136,8 @@ pub struct Capture {
     /// With pins: locks the directory.
     _pinned: Option<Pinned>,
     ledger: Option<Box<Ledger>>,
+    /// Ends that were read before anybody asked for the live flows.
+    ended: Vec<FlowRecord>,
     /// Losses that an earlier run has counted.
     counted_losses: [u64; LOSS_COUNTERS as usize],
 }
@@ -161,7 +163,7 @@ impl Capture {
             attached.take_process_ring()?,
             settings,
         )?;
-        let live = LiveFlows::new(&attached)?;
+        let mut live = LiveFlows::new(&attached)?;
         attached.watch_processes(&types, pinned.as_mut());
         attached.attach(&cgroup, pinned.as_mut())?;
         if let (Some(pinned), Some(ledger)) = (&mut pinned, &mut ledger) {
@@ -171,7 +173,14 @@ impl Capture {
             existing::find(&mut attached, &types);
         }
         let names = InterfaceNames::default();
-        let interfaces = attach_interfaces(&mut attached, settings, &names)?;
+        let mut ended = Vec::new();
+        let interfaces = Interfaces {
+            attached: &mut attached,
+            live: &mut live,
+            ended: &mut ended,
+            pinned: pinned.as_ref(),
+        };
+        let interfaces = interfaces.attach(settings, &names)?;
         tracing::info!(cgroup = %cgroup.path.display(), "capture started");
         Ok(Self {
             ring,
@@ -180,6 +189,7 @@ impl Capture {
             _interfaces: interfaces,
             attached,
             _pinned: pinned,
+            ended,
             counted_losses: ledger
                 .as_ref()
                 .map(|it| it.counted_losses())
@@ -216,6 +226,7 @@ impl Capture {
         let before = out.len();
         let newest_ns = clock::boottime_ns()?.saturating_sub(SETTLING_NS);
         self.ring.drain(out, usize::MAX);
+        out.append(&mut self.ended);
         self.live.read(out, newest_ns)?;
         Ok(out.len() - before)
     }
@@ -257,25 +268,56 @@ impl Capture {
     }
 }
 
-/// After the sockets that are there already: an interface would tell of their packets.
-fn attach_interfaces(
-    attached: &mut Attached,
-    settings: &CaptureSettings,
-    names: &InterfaceNames,
-) -> Result<Option<Monitor>, CaptureError> {
-    let selection = settings.interfaces.selection()?;
-    if selection.is_empty() || !preflight::has_tcx() {
-        return Ok(None);
+/// What the capture of interfaces is made of.
+struct Interfaces<'a> {
+    attached: &'a mut Attached,
+    live: &'a mut LiveFlows,
+    ended: &'a mut Vec<FlowRecord>,
+    pinned: Option<&'a Pinned>,
+}
+
+impl Interfaces<'_> {
+    /// After the sockets that are there already: an interface would tell of their packets.
+    fn attach(
+        mut self,
+        settings: &CaptureSettings,
+        names: &InterfaceNames,
+    ) -> Result<Option<Monitor>, CaptureError> {
+        let selection = settings.interfaces.selection()?;
+        let pins = self.pinned.map(Pinned::pins);
+        if selection.is_empty() || !preflight::has_tcx() {
+            if let Some(pins) = pins {
+                interfaces::let_go_of_all(&pins)?;
+            }
+            return Ok(None);
+        }
+        let hooks = Hooks::open(self.attached.load_classifiers()?, pins)?;
+        if self.pinned.is_some_and(Pinned::takes_over) && !hooks.have_earlier() {
+            self.note_told_elsewhere()?;
+        }
+        Monitor::start(
+            selection,
+            hooks,
+            self.attached.take_hash("INTERFACES")?,
+            self.attached.take_hash("ADDRESSES")?,
+            names.clone(),
+        )
+        .map(Some)
     }
-    let programs = attached.load_classifiers()?;
-    Monitor::start(
-        selection,
-        programs,
-        attached.take_hash("INTERFACES")?,
-        attached.take_hash("ADDRESSES")?,
-        names.clone(),
-    )
-    .map(Some)
+
+    /// Sockets of an earlier run without interfaces are known already, but not that they are not to be told by interfaces.
+    fn note_told_elsewhere(&mut self) -> Result<(), CaptureError> {
+        let mut flows = Vec::new();
+        self.live.read(&mut flows, u64::MAX)?;
+        let mut told_elsewhere = self.attached.take_hash("TOLD_ELSEWHERE")?;
+        let now_ns = clock::monotonic_ns()?;
+        let own = namespace::own_cookie()?;
+        interfaces::note_told_elsewhere(&flows, &mut told_elsewhere, own, now_ns);
+        // Those that live are read again, their ends are not.
+        flows.retain(|flow| flow.kind == RecordKind::Close as u8);
+        self.ended.append(&mut flows);
+        Ok(())
+    }
 }
 
 impl CaptureSettings {

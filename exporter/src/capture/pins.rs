@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `map-NAME` | a map of the kernel part: storage of sockets, ring buffers, loss counters |
 //! | `link-NAME` | a program at its hook |
+//! | `link-interface-INDEX-in`, `-out` | a program on one way through an interface, see [`super::interfaces`] |
 //! | `ledger-NAME` | what the exporter told so far, see [`super::ledger`] |
 //! | `new-...` | the same on its way in: renamed when everything runs |
 //!
@@ -12,6 +13,7 @@
 //! exchanged: the new program is attached before the old one goes, and a process may be told twice, which changes nothing. Pins
 //! of another layout, of maps of other sizes, or of another cgroup are said and replaced: the new kernel part is attached
 //! before the old one goes; records that nobody read are counted, and flows that live begin again under another identity.
+//! Links of interfaces have a program exchanged in either case: they outlive a start until it is known which interfaces there are.
 //!
 //! Contract: one exporter at a time (a lock on the directory, gone with the process). A start that fails leaves what was there at work.
 //! Files of others in the directory are left alone.
@@ -29,6 +31,7 @@ use std::{
         unix::{ffi::OsStrExt, fs::DirBuilderExt},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aya::{
@@ -36,6 +39,9 @@ use aya::{
     maps::{Map, MapData, RingBuf},
 };
 
+mod maps;
+
+use self::maps::{data, descriptor, maps, shape};
 use super::{
     CaptureError, CaptureSettings, OBJECT,
     attach::{self, HOOKED, Purpose, RECORDS},
@@ -46,6 +52,7 @@ use super::{
 
 const MAP: &str = "map-";
 const LINK: &str = "link-";
+const INTERFACE_LINK: &str = "link-interface-";
 const LEDGER: &str = "ledger-";
 const NEW: &str = "new-";
 /// In the order in which they are removed: nothing counts into maps that are about to go.
@@ -61,7 +68,7 @@ pub(super) struct Pins {
 /// The kernel part of this run on its way into its directory.
 #[derive(Debug)]
 pub(super) struct Pinned {
-    pins: Pins,
+    pins: Arc<Pins>,
     /// Whether maps and links of an earlier run are used.
     takes_over: bool,
     records: OwnedFd,
@@ -176,7 +183,7 @@ pub(super) fn prepare(
     let records = descriptor(RECORDS, records)?.try_clone_to_owned();
     let pinned = Pinned {
         records: records.map_err(pins.at())?,
-        pins,
+        pins: Arc::new(pins),
         takes_over,
         names,
         committed: false,
@@ -291,6 +298,33 @@ impl Pins {
         self.commit(name)
     }
 
+    /// What of `link-interface-` names a pin follows, in order.
+    pub(super) fn interface_links(&self) -> Result<Vec<String>, CaptureError> {
+        let names = self.names()?;
+        let names = names
+            .iter()
+            .filter_map(|name| name.strip_prefix(INTERFACE_LINK));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The link that is pinned as that of an interface under this name.
+    pub(super) fn interface_link(&self, name: &str) -> io::Result<OwnedFd> {
+        pinned::open_pin(&self.path(&format!("{INTERFACE_LINK}{name}")))
+    }
+
+    /// Pins a link of an interface.
+    pub(super) fn add_interface_link(&self, link: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        pinned::pin(link, &self.path(&format!("{INTERFACE_LINK}{name}")))
+    }
+
+    /// Removes the pin of an interface's link, if there is one.
+    pub(super) fn remove_interface_link(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(&format!("{INTERFACE_LINK}{name}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Pins an object beside the one that it is to replace.
     fn prepare(&self, object: BorrowedFd<'_>, name: &str) -> Result<(), CaptureError> {
         pinned::pin(object, &self.path(&format!("{NEW}{name}"))).map_err(self.at())
@@ -349,6 +383,16 @@ impl Pins {
 }
 
 impl Pinned {
+    /// The directory, which stays locked as long as anybody has it.
+    pub(super) fn pins(&self) -> Arc<Pins> {
+        Arc::clone(&self.pins)
+    }
+
+    /// Whether the kernel part of an earlier run goes on.
+    pub(super) const fn takes_over(&self) -> bool {
+        self.takes_over
+    }
+
     /// Ties a program to a hook of a cgroup: in the place of an earlier run's, or by a new link, which `make` makes.
     pub(super) fn tie(
         &mut self,
@@ -379,7 +423,7 @@ impl Pinned {
         Ok(())
     }
 
-    /// Everything runs: what an earlier run left and this one does not use goes.
+    /// Everything runs but what is on interfaces: what else an earlier run left and this one does not use goes.
     pub(super) fn commit(&mut self, ledger: &mut Ledger) -> Result<(), CaptureError> {
         if self.takes_over {
             self.put_in_place(LINK)?;
@@ -397,8 +441,13 @@ impl Pinned {
             self.put_in_place(MAP)?;
             ledger.begun(&self.records, unread)?;
         }
+        let kept_apart = |name: &str| {
+            [LEDGER, INTERFACE_LINK]
+                .iter()
+                .any(|it| name.starts_with(it))
+        };
         for name in self.pins.names()? {
-            if !self.names.contains(&name) && !name.starts_with(LEDGER) {
+            if !self.names.contains(&name) && !kept_apart(&name) {
                 self.pins.remove(&name)?;
             }
         }
@@ -430,62 +479,5 @@ fn unusable(directory: &Path, source: io::Error) -> CaptureError {
     CaptureError::Pins {
         path: directory.to_owned(),
         source,
-    }
-}
-
-/// Maps that each run begins anew: what was told early of which process, scratch, and what user space writes of interfaces.
-const OF_ONE_RUN: [&str; 6] = [
-    "TOLD",
-    "COARSE",
-    "READING",
-    "SCRATCH",
-    "INTERFACES",
-    "ADDRESSES",
-];
-
-/// The maps that outlive a run: all but those of one run, and the settings and constants of a program, whose names
-/// begin with a dot.
-fn maps(object: &Ebpf) -> impl Iterator<Item = (&str, &Map)> {
-    object
-        .maps()
-        .filter(|(name, _)| !name.starts_with('.') && !OF_ONE_RUN.contains(name))
-}
-
-/// What makes maps of two builds the same: type, size of keys and values, entries, flags.
-fn shape(map: &MapData) -> io::Result<[u32; 5]> {
-    let info = map.info().map_err(io::Error::other)?;
-    let kind = info.map_type().map_err(io::Error::other)?;
-    Ok([
-        kind as u32,
-        info.key_size(),
-        info.value_size(),
-        info.max_entries(),
-        info.map_flags(),
-    ])
-}
-
-fn descriptor<'a>(name: &str, map: &'a Map) -> Result<BorrowedFd<'a>, CaptureError> {
-    match data(map) {
-        Some(data) => Ok(data.fd().as_fd()),
-        None => Err(CaptureError::System {
-            call: "finding the kind of a map",
-            source: io::Error::other(format!("map {name} cannot be pinned")),
-        }),
-    }
-}
-
-/// The kinds of maps that a kernel part may have.
-const fn data(map: &Map) -> Option<&MapData> {
-    match map {
-        Map::Array(data)
-        | Map::HashMap(data)
-        | Map::LpmTrie(data)
-        | Map::LruHashMap(data)
-        | Map::PerCpuArray(data)
-        | Map::PerCpuHashMap(data)
-        | Map::PerCpuLruHashMap(data)
-        | Map::RingBuf(data)
-        | Map::SkStorage(data) => Some(data),
-        _ => None,
     }
 }

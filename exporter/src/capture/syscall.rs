@@ -55,7 +55,7 @@ impl Hook {
 }
 
 /// Ways through an interface, by their number in `enum bpf_attach_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub(super) enum Way {
     In = 46,
@@ -118,6 +118,9 @@ struct QueryAttributes {
     prog_count: u32,
     padding: u32,
     prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
 }
 
 /// `union bpf_attr`, `link_create` with `iter_info`
@@ -172,6 +175,9 @@ fn number(descriptor: BorrowedFd<'_>) -> u32 {
     descriptor.as_raw_fd().cast_unsigned()
 }
 
+/// The kernel's own limit of programs at one hook.
+const MOST_AT_A_HOOK: usize = 64;
+
 /// What is attached at one hook of a cgroup, itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HookUse {
@@ -184,13 +190,12 @@ pub(super) struct HookUse {
 /// Asks what is attached at a hook of a cgroup. Needs `CAP_NET_ADMIN`.
 pub(super) fn hook_use(cgroup: BorrowedFd<'_>, hook: Hook) -> io::Result<HookUse> {
     const BPF_F_ALLOW_MULTI: u32 = 2;
-    // The kernel's own limit at one hook.
-    let mut programs = [0_u32; 64];
+    let mut programs = [0_u32; MOST_AT_A_HOOK];
     let mut attributes = QueryAttributes {
         target_fd: number(cgroup),
         attach_type: hook as u32,
         prog_ids: programs.as_mut_ptr().expose_provenance() as u64,
-        prog_count: 64,
+        prog_count: u32::try_from(MOST_AT_A_HOOK).map_err(io::Error::other)?,
         ..QueryAttributes::default()
     };
     bpf(BPF_PROG_QUERY, &mut attributes)?;
@@ -277,6 +282,24 @@ pub(super) fn link_to_interface(
         ..LinkAttributes::default()
     };
     owned(bpf(BPF_LINK_CREATE, &mut attributes)?)
+}
+
+/// Numbers of the links that hang on one way through an interface of this network namespace (TCX); programs that hang there
+/// without a link are 0. Needs `CAP_NET_ADMIN`.
+pub(super) fn links_on_interface(index: u32, way: Way) -> io::Result<Vec<u32>> {
+    let mut programs = [0_u32; MOST_AT_A_HOOK];
+    let mut links = [0_u32; MOST_AT_A_HOOK];
+    let mut attributes = QueryAttributes {
+        target_fd: index,
+        attach_type: way as u32,
+        prog_ids: programs.as_mut_ptr().expose_provenance() as u64,
+        prog_count: u32::try_from(MOST_AT_A_HOOK).map_err(io::Error::other)?,
+        link_ids: links.as_mut_ptr().expose_provenance() as u64,
+        ..QueryAttributes::default()
+    };
+    bpf(BPF_PROG_QUERY, &mut attributes)?;
+    let count = usize::try_from(attributes.prog_count).map_err(io::Error::other)?;
+    Ok(links.into_iter().take(count).collect())
 }
 
 /// Nanoseconds and number of a program's runs while statistics were on.

@@ -39,7 +39,7 @@ print(sent, flush=True)
 const FORWARD: &str = "open('/proc/sys/net/ipv4/ip_forward', 'w').write('1')";
 
 /// Switches a setting of this namespace's network on.
-fn switch_on(setting: &str) {
+pub(crate) fn switch_on(setting: &str) {
     std::fs::write(format!("/proc/sys/net/{setting}"), "1").unwrap();
 }
 
@@ -161,7 +161,7 @@ fn transit(records: &[FlowRecord], interface: u32) -> Vec<FlowRecord> {
     records.iter().filter(wanted).copied().collect()
 }
 
-fn index_of(interface: &str) -> u32 {
+pub(crate) fn index_of(interface: &str) -> u32 {
     let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex")).unwrap();
     index.trim().parse().unwrap()
 }
@@ -487,7 +487,7 @@ client.recv(100)
 
 /// Has this host put its own address in the place of the sender's, on what leaves through one interface: a table of
 /// nftables, by its netlink messages, because no program that writes them is everywhere.
-const MASQUERADE: &str = "
+pub(crate) const MASQUERADE: &str = "
 import socket, struct, sys
 def attribute(kind, data, nested=False):
     length = 4 + len(data)

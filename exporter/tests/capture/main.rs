@@ -26,6 +26,8 @@ mod receiver;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod restart_interfaces;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod successor;

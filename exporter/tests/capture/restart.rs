@@ -72,9 +72,9 @@ fn until_made(program: &mut Program, more: u64, before: u64) -> u64 {
 }
 
 /// The records of each flow, by the end that initiated it, as the programs print it, and the role of the one that is told.
-type Flows = BTreeMap<(u64, String), Vec<Record>>;
+pub(crate) type Flows = BTreeMap<(u64, String), Vec<Record>>;
 
-fn flows_to(records: &[Record], port: u64) -> Flows {
+pub(crate) fn flows_to(records: &[Record], port: u64) -> Flows {
     let mut flows = Flows::new();
     let wanted = |record: &&Record| {
         record.contains_key(flow::FLOW_ID) && number(record, flow::DESTINATION_PORT) == port
@@ -92,7 +92,7 @@ fn flows_to(records: &[Record], port: u64) -> Flows {
 
 /// Asserts that a flow was announced once and ended once, under one identity and start, and that its deltas are whole; returns
 /// its end.
-fn whole(records: &[Record]) -> &Record {
+pub(crate) fn whole(records: &[Record]) -> &Record {
     let numbers: Vec<u64> = records
         .iter()
         .map(|record| number(record, flow::RECORD_NUMBER))
@@ -128,7 +128,7 @@ fn whole(records: &[Record]) -> &Record {
 }
 
 /// Numbers of records, and that one exporter made them all.
-fn sequence(records: &[Record]) -> BTreeSet<u64> {
+pub(crate) fn sequence(records: &[Record]) -> BTreeSet<u64> {
     let exporters: BTreeSet<_> = records
         .iter()
         .map(|record| text(record, flow::EXPORTER_ID).unwrap())
@@ -520,7 +520,7 @@ async fn what_a_full_ring_loses_while_no_exporter_runs_is_counted_once_by_the_ne
     third.stop();
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

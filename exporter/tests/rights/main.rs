@@ -226,8 +226,11 @@ async fn an_interface_that_comes_after_rights_were_given_up_is_captured() {
     let url = receiver(&requests).await;
     let installed = Installed::new();
     let word = format!("b{:x}r", std::process::id());
+    let (_folder, mounted) = Mounted::of_user();
+    let pins = mounted.0.join("exporter");
     let mut command = installed.command(&granted());
     command
+        .env("BEACONWATCH_EXPORTER__CAPTURE__PIN_DIRECTORY", &pins)
         .env(
             "BEACONWATCH_EXPORTER__INTERFACES__INCLUDE",
             format!("[\"{word}n\"]"),
@@ -279,8 +282,17 @@ async fn an_interface_that_comes_after_rights_were_given_up_is_captured() {
         told()
     })
     .await;
+    let pinned = || {
+        let names = fs::read_dir(&pins).unwrap().flatten();
+        let names = names.map(|entry| entry.file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with("link-interface-"))
+            .count()
+    };
+    assert_eq!(pinned(), 2, "each way");
     drop(input);
     assert!(injector.wait().unwrap().success());
+    until("the pins go with the interface", || pinned() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -425,6 +437,15 @@ impl Mounted {
         assert!(command.status().unwrap().success());
         Self(path)
     }
+
+    /// One that belongs to [`USER`], and the folder that it is in.
+    fn of_user() -> (tempfile::TempDir, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let mounted = Self::new(folder.path().join("pins"));
+        std::os::unix::fs::chown(&mounted.0, Some(65_534), Some(65_534)).unwrap();
+        (folder, mounted)
+    }
 }
 
 impl Drop for Mounted {
@@ -460,10 +481,7 @@ async fn a_user_with_just_these_capabilities_takes_over_pins_and_removes_them() 
     let url = receiver(&requests).await;
     let (_older, mut input, port) = client();
     let installed = Installed::new();
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    let mounted = Mounted::new(folder.path().join("pins"));
-    std::os::unix::fs::chown(&mounted.0, Some(65_534), Some(65_534)).unwrap();
+    let (_folder, mounted) = Mounted::of_user();
     let pins = mounted.0.join("exporter");
 
     let (mut first, _) = start_over_pins(&installed, &pins, &url);

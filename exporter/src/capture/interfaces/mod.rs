@@ -2,15 +2,19 @@
 //!
 //! - [`InterfaceSettings`]: chosen by patterns of their names
 //! - `links`: what is known of the interfaces, and what follows from it; pure
+//! - `hooks`: the programs on them, which outlive the exporter where it has pins
+//! - `elsewhere`: what sockets told before interfaces were captured
 //! - `monitor`: listens to the kernel's announcements, attaches and detaches
 //!
 //! Contract: an interface that appears, or gets a chosen name, has the programs before the next packet of it is
-//! likely to come; what the monitor cannot do is said once and costs only that interface. Attaching asks for no
-//! capability where TCX exists (Linux 6.6): who holds the programs' descriptors may.
+//! likely to come; what the monitor cannot do is said once and costs only that interface. Attaching and pinning ask for
+//! no capability where TCX exists (Linux 6.6): who holds the programs' descriptors, and owns the directory, may.
 //!
 //! Limits: interfaces of the exporter's own network namespace. Loopback is never chosen, since everything there has
 //! a socket. Of the kinds of link, Ethernet and those without a link header.
 
+mod elsewhere;
+mod hooks;
 mod links;
 mod monitor;
 
@@ -24,7 +28,9 @@ use glob::Pattern;
 
 use super::CaptureError;
 
-pub(super) use monitor::{Monitor, Programs};
+pub(super) use elsewhere::note as note_told_elsewhere;
+pub(super) use hooks::{Hooks, Programs, let_go_of_all};
+pub(super) use monitor::Monitor;
 
 /// Oldest kernel that has TCX.
 pub(super) const TCX_KERNEL: (u8, u8) = (6, 6);

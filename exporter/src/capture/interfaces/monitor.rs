@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, RawFd},
     time::Duration,
 };
 
@@ -27,9 +27,10 @@ use tokio::{io::unix::AsyncFd, task::JoinHandle};
 
 use super::{
     InterfaceNames, Selection,
+    hooks::{Attachment, Hooks},
     links::{Framing, Links},
 };
-use crate::capture::{CaptureError, syscall};
+use crate::capture::CaptureError;
 
 /// What the kernel sends at once at most, many times over.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -38,14 +39,7 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Wait after an error of the socket, so that a lasting one does not keep a processor busy.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// The programs for interfaces: what comes in and what leaves, by framing.
-#[derive(Debug)]
-pub(in crate::capture) struct Programs {
-    pub(in crate::capture) ethernet: [OwnedFd; 2],
-    pub(in crate::capture) bare: [OwnedFd; 2],
-}
-
-/// Watches until dropped, then detaches everything.
+/// Watches until dropped, then detaches everything that is not pinned.
 #[derive(Debug)]
 pub(in crate::capture) struct Monitor(JoinHandle<()>);
 
@@ -59,7 +53,7 @@ impl Monitor {
     /// Attaches to what is there now, and goes on in a task.
     pub(in crate::capture) fn start(
         selection: Selection,
-        programs: Programs,
+        hooks: Hooks,
         interfaces: HashMap<MapData, u32, u32>,
         addresses: HashMap<MapData, [u8; 16], u32>,
         names: InterfaceNames,
@@ -67,7 +61,7 @@ impl Monitor {
         let socket = listen().map_err(CaptureError::system("listening to rtnetlink"))?;
         let mut state = State {
             selection,
-            programs,
+            hooks,
             interfaces,
             addresses,
             names,
@@ -130,23 +124,23 @@ enum Progress {
 #[derive(Debug)]
 struct State {
     selection: Selection,
-    programs: Programs,
+    hooks: Hooks,
     interfaces: HashMap<MapData, u32, u32>,
     addresses: HashMap<MapData, [u8; 16], u32>,
     names: InterfaceNames,
     links: Links,
-    attached: BTreeMap<u32, Attachment>,
+    attached: BTreeMap<u32, Captured>,
     /// Interfaces that could not be attached to, under the name that they had.
     refused: BTreeSet<(u32, String)>,
     told: BTreeMap<u32, InterfaceUse>,
     local: BTreeSet<[u8; 16]>,
 }
 
-/// Links of the programs to one interface.
+/// An interface that has the programs.
 #[derive(Debug)]
-struct Attachment {
+struct Captured {
     name: String,
-    _links: [OwnedFd; 2],
+    attachment: Attachment,
 }
 
 impl State {
@@ -274,18 +268,26 @@ impl State {
         let left: Vec<u32> = self.attached.keys().copied().collect();
         for index in left.into_iter().filter(|index| !chosen.contains_key(index)) {
             if let Some(gone) = self.attached.remove(&index) {
+                self.hooks.detach(index, gone.attachment);
                 self.names.leave(index);
                 tracing::info!(interface = gone.name, index, "interface left");
             }
+        }
+        for index in self.hooks.keep_earlier(|index| chosen.contains_key(&index)) {
+            self.leave_earlier(index);
+        }
+        if self.hooks.have_earlier() {
+            // The programs that are put in the place of an earlier run's look there at once.
+            self.tell();
         }
         let links = &self.links;
         self.refused
             .retain(|(index, name)| links.find(*index).is_some_and(|link| link.name == *name));
         for (index, (name, framing)) in chosen {
             match self.attached.get_mut(&index) {
-                Some(attachment) if attachment.name != name => {
+                Some(captured) if captured.name != name => {
                     self.names.put(index, &name);
-                    attachment.name = name;
+                    captured.name = name;
                 }
                 Some(_) => {}
                 None => self.attach(index, name, framing),
@@ -294,29 +296,31 @@ impl State {
         self.tell();
     }
 
+    /// Flows that an earlier run's programs saw there are told later.
+    fn leave_earlier(&self, index: u32) {
+        let name = self.links.find(index).map(|link| link.name.as_str());
+        if let Some(name) = name {
+            self.names.put(index, name);
+            self.names.leave(index);
+        }
+        tracing::info!(
+            interface = name,
+            index,
+            "interface of an earlier run is no longer captured"
+        );
+    }
+
     fn attach(&mut self, index: u32, name: String, framing: Framing) {
         if self.refused.contains(&(index, name.clone())) {
             return;
         }
-        let [received, sent] = match framing {
-            Framing::Ethernet => &self.programs.ethernet,
-            Framing::Bare | Framing::Unread => &self.programs.bare,
-        };
-        let links = syscall::link_to_interface(received.as_fd(), index, syscall::Way::In).and_then(
-            |first| {
-                let second = syscall::link_to_interface(sent.as_fd(), index, syscall::Way::Out)?;
-                Ok([first, second])
-            },
-        );
-        match links {
-            Ok(links) => {
-                tracing::info!(interface = name, index, "interface captured");
+        match self.hooks.attach(index, framing) {
+            Ok(attachment) => {
+                let taken_over = attachment.is_taken_over();
+                tracing::info!(interface = name, index, taken_over, "interface captured");
                 self.names.put(index, &name);
-                let attachment = Attachment {
-                    name,
-                    _links: links,
-                };
-                self.attached.insert(index, attachment);
+                let captured = Captured { name, attachment };
+                self.attached.insert(index, captured);
             }
             // It went while it was announced.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {}
@@ -328,8 +332,9 @@ impl State {
     }
 
     fn tell(&mut self) {
-        let attached = &self.attached;
-        let uses = self.links.uses(|index| attached.contains_key(&index));
+        let (attached, hooks) = (&self.attached, &self.hooks);
+        let counted = |index| attached.contains_key(&index) || hooks.has_earlier(index);
+        let uses = self.links.uses(counted);
         let told = std::mem::replace(&mut self.told, uses);
         for index in told.keys().filter(|index| !self.told.contains_key(index)) {
             ignore_missing(self.interfaces.remove(index));

@@ -66,7 +66,7 @@ struct UpdateAttributes {
     old_prog_fd: u32,
 }
 
-/// `struct bpf_link_info` of a cgroup's link
+/// `struct bpf_link_info`, as far as a cgroup's link fills it
 #[repr(C)]
 #[derive(Default)]
 struct LinkInfo {
@@ -129,7 +129,7 @@ pub(in crate::capture) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     owned(bpf(BPF_OBJ_GET, &mut attributes)?)
 }
 
-/// Exchanges the program of a cgroup's link: each run of the hook is one of the old or one of the new program.
+/// Exchanges the program of a link: each run of the hook is one of the old or one of the new program.
 pub(in crate::capture) fn update_link(
     link: BorrowedFd<'_>,
     program: BorrowedFd<'_>,
@@ -144,6 +144,17 @@ pub(in crate::capture) fn update_link(
 
 /// Number of the cgroup that a link hangs on; `None` when it is no link of a cgroup, or the cgroup is gone.
 pub(in crate::capture) fn cgroup_of_link(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    let info = info_of_link(link)?;
+    let is_cgroup = info.kind == LINK_TYPE_CGROUP && info.cgroup_id != 0;
+    Ok(is_cgroup.then_some(info.cgroup_id))
+}
+
+/// The kernel's number of a link.
+pub(in crate::capture) fn number_of_link(link: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(info_of_link(link)?.id)
+}
+
+fn info_of_link(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
     let mut attributes = InfoAttributes {
         fd: number(link),
@@ -151,8 +162,7 @@ pub(in crate::capture) fn cgroup_of_link(link: BorrowedFd<'_>) -> io::Result<Opt
         info: (&raw mut info).expose_provenance() as u64,
     };
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
-    let is_cgroup = info.kind == LINK_TYPE_CGROUP && info.cgroup_id != 0;
-    Ok(is_cgroup.then_some(info.cgroup_id))
+    Ok(info)
 }
 
 /// Attaches a `tp_btf` program until the descriptor is dropped.
