@@ -37,10 +37,11 @@ while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 ";
 
-/// Talks to [`SERVER`] at an address: a connection that lasts, of which it prints the port; when it is told to go on, more on
-/// it, one that lasts from here, one that is over, and datagrams, of which it prints the ports; in the end the rest.
+/// Talks to [`SERVER`] at an address: one connection all the time, and one that lasts, of which it prints the port; when it is
+/// told to go on, more on it, one that lasts from here, one that is over, and datagrams, of which it prints the ports; in the
+/// end the rest.
 const CLIENT: &str = "
-import socket, sys
+import socket, sys, threading
 far = (sys.argv[1], 7000)
 def talk(connection, times):
     for size in range(100, 100 + times):
@@ -49,6 +50,13 @@ def talk(connection, times):
 def finish(connection):
     connection.shutdown(socket.SHUT_WR)
     assert connection.recv(1) == b''
+over_now = threading.Event()
+def talk_on(connection):
+    while not over_now.wait(0.0005):
+        talk(connection, 2)
+    finish(connection)
+busy = threading.Thread(target=talk_on, args=(socket.create_connection(far),))
+busy.start()
 lasting = socket.create_connection(far)
 talk(lasting, 50)
 print(lasting.getsockname()[1], flush=True)
@@ -68,24 +76,25 @@ input()
 for connection in (lasting, later):
     talk(connection, 40)
     finish(connection)
+over_now.set()
+busy.join()
 print(0, flush=True)
 input()
 ";
 
 /// Counts the packets of a host itself: of each client's port protocol, port, bytes sent and received, packets sent and received.
 const OBSERVER: &str = "
-import socket, struct
+import select, socket, struct, sys
 FORCED_BUFFER = 33
 seen = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
 seen.setsockopt(socket.SOL_SOCKET, FORCED_BUFFER, 32 << 20)
 print(0, flush=True)
-input()
 flows = {}
 while True:
-    try:
-        data, end = seen.recvfrom(65536, socket.MSG_DONTWAIT)
-    except BlockingIOError:
+    if seen not in select.select([seen, sys.stdin], [], [])[0]:
+        input()
         break
+    data, end = seen.recvfrom(65536)
     if end[1] != 0x800 or data[9] not in (6, 17):
         continue
     length = struct.unpack('>H', data[2:4])[0]
@@ -201,8 +210,8 @@ async fn restart_while_forwarding(subnet: u8, end: impl FnOnce(Exporter)) -> For
     let far = format!("10.{subnet}.1.2");
     let mut client = network.hosts[0].python_with(CLIENT, &[&far]);
     let lasting = u64::from(client.port());
-    until("the connection is announced", || {
-        !flows_to(&receiver.records(), PORT).is_empty()
+    until("both connections are announced", || {
+        flows_to(&receiver.records(), PORT).len() == 2
     })
     .await;
     end(first);
@@ -251,11 +260,11 @@ async fn restart_while_forwarding(subnet: u8, end: impl FnOnce(Exporter)) -> For
 fn assert_counted(forwarded: &Forwarded) {
     assert_eq!(
         forwarded.expected.len(),
-        4,
-        "three connections and datagrams"
+        5,
+        "four connections and datagrams"
     );
-    assert_eq!(forwarded.flows.len(), 4, "{:#?}", forwarded.flows);
-    assert_eq!(ends_of(&forwarded.records), 4);
+    assert_eq!(forwarded.flows.len(), 5, "{:#?}", forwarded.flows);
+    assert_eq!(ends_of(&forwarded.records), 5);
     for ((_, port), counts) in &forwarded.expected {
         let records = of_client(&forwarded.flows, *port);
         let end = records.last().unwrap();
@@ -753,14 +762,14 @@ async fn a_container_behind_address_translation_is_told_by_its_socket_alone_over
     client.go_on();
     client.numbers();
     until("the container's flows are told", || {
-        in_role(&receiver, flow::ROLE_CLIENT) == 4
+        in_role(&receiver, flow::ROLE_CLIENT) == 5
     })
     .await;
     client.finish();
     second.stop();
     masquerade.finish();
     assert_eq!(in_role(&receiver, flow::ROLE_TRANSIT), 0);
-    assert_eq!(in_role(&receiver, flow::ROLE_CLIENT), 4);
+    assert_eq!(in_role(&receiver, flow::ROLE_CLIENT), 5);
 }
 
 /// Accepts one connection on port 7000 and, when it is told to, sends on it until it has an answer.

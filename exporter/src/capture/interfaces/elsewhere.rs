@@ -1,7 +1,8 @@
 //! Tells the kernel part which flows sockets told before interfaces were captured, so that interfaces tell them not again.
 //!
 //! The kernel part notes the ends of a flow of another network namespace when it begins, but only while interfaces are
-//! captured. A capture that takes over from one without interfaces therefore notes those of the flows that live.
+//! captured. A capture that takes over from one without interfaces therefore notes those of the flows that live. Not of ICMP:
+//! its keys have an identifier, which records have not.
 
 use aya::maps::{HashMap, MapData};
 use beaconwatch_records::{FlowRecord, Role};
