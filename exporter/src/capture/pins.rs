@@ -319,7 +319,11 @@ impl Pins {
 
     /// Removes the pin of an interface's link, if there is one.
     pub(super) fn remove_interface_link(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(&format!("{INTERFACE_LINK}{name}"))) {
+        let path = self.path(&format!("{INTERFACE_LINK}{name}"));
+        // The kernel puts off the end of a link whose last holder was a pin, and two programs would count meanwhile. A
+        // descriptor that is closed ends it at once.
+        let _last_holder = pinned::open_pin(&path);
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
