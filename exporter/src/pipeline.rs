@@ -23,7 +23,7 @@ use crate::deliver::{DiskError, DiskQueue, Queue, Sampling, Sender};
 use crate::enrich::kubernetes::KubernetesError;
 use crate::enrich::{OwnProcesses, OwnerLookup, PodReader, Pods, Privacy, host};
 use crate::flow::{FlowEvent, FlowEventKind, FlowTable, Moment};
-use crate::names::NameReader;
+use crate::names::{self, NameReader};
 use crate::otlp::LogsTarget;
 use crate::otlp::logs::{Content, Identity, LogEncoder, NumberedEvent};
 use crate::otlp::metrics::{Metrics, MetricsError};
@@ -175,7 +175,7 @@ impl<S: FlowSource> Exporter<S> {
         let queued = Arc::clone(&queue);
         let mut collector = Collector::new(&config, source, owners, privacy, queued, &telemetry);
         if let Some(ledger) = ledger {
-            collector.succeed(ledger)?;
+            collector.succeed(ledger, config.capture.names)?;
         }
         let collected = collector.run(&config, &shutdown).await;
         queue.close();
@@ -278,9 +278,11 @@ impl<S: FlowSource> Collector<S> {
     }
 
     /// Goes on where an earlier run ended.
-    fn succeed(&mut self, ledger: Box<Ledger>) -> Result<(), CaptureError> {
+    fn succeed(&mut self, ledger: Box<Ledger>, reads_names: bool) -> Result<(), CaptureError> {
         self.next_sequence = ledger.next_sequence();
-        self.succession = Some(Succession::new(ledger, &mut self.table)?);
+        let settings = names::fingerprint(&self.privacy, reads_names);
+        let (table, names) = (&mut self.table, &mut self.names);
+        self.succession = Some(Succession::new(ledger, table, names, settings)?);
         Ok(())
     }
 
@@ -426,6 +428,9 @@ impl<S: FlowSource> Collector<S> {
         self.source.take_slices(&mut self.slices);
         for slice in self.slices.iter() {
             self.names.read(&slice);
+        }
+        if let Some(succession) = &mut self.succession {
+            succession.keep_answers(&self.names.take_learnt());
         }
         self.slices_lost += self.slices.lost() + self.slices.malformed();
     }

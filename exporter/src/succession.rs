@@ -8,6 +8,7 @@ use beaconwatch_records::Owner;
 use crate::capture::CaptureError;
 use crate::capture::ledger::Ledger;
 use crate::flow::{FlowEvent, FlowEventKind, FlowTable, Told};
+use crate::names::{Answer, NameReader};
 use crate::otlp::logs::{Content, Identity, NumberedEvent};
 
 /// Keeps the ledger while the exporter runs.
@@ -31,7 +32,12 @@ pub(crate) fn inherit_identity(ledger: &mut Ledger, identity: &mut Identity) {
 
 impl Succession {
     /// Puts what an earlier run told into the table.
-    pub(crate) fn new(ledger: Box<Ledger>, table: &mut FlowTable) -> Result<Self, CaptureError> {
+    pub(crate) fn new(
+        mut ledger: Box<Ledger>,
+        table: &mut FlowTable,
+        names: &mut NameReader,
+        name_settings: u64,
+    ) -> Result<Self, CaptureError> {
         let told = ledger.told()?;
         if !told.is_empty() {
             tracing::info!(flows = told.len(), "flows of an earlier run go on");
@@ -39,6 +45,7 @@ impl Succession {
         for (id, told) in told {
             table.inherit(id, told);
         }
+        names.inherit(ledger.inherit_names(name_settings));
         let first_sequence = ledger.next_sequence();
         Ok(Self {
             ledger,
@@ -68,22 +75,25 @@ impl Succession {
         table: &FlowTable,
     ) -> Result<(), CaptureError> {
         for event in numbered {
-            if let Content::Flow { event, .. } = &event.content {
-                self.tell_event(event, table)?;
+            if let Content::Flow { event, names, .. } = &event.content {
+                let is_kept = self.tell_event(event, table)?;
+                if let Some(names) = names.as_ref().filter(|_| is_kept) {
+                    self.ledger.tell_names(event.id, names);
+                }
             }
         }
         Ok(())
     }
 
-    fn tell_event(&mut self, event: &FlowEvent, table: &FlowTable) -> Result<(), CaptureError> {
+    /// Whether more may be told of the flow.
+    fn tell_event(&mut self, event: &FlowEvent, table: &FlowTable) -> Result<bool, CaptureError> {
         let ended = event.kind == FlowEventKind::End;
         // An end that the kernel part has not told: it may speak of the flow again.
         if ended && !table.holds(&event.id) {
-            return if event.number > 0 {
-                self.ledger.forget(event.id)
-            } else {
-                Ok(())
-            };
+            if event.number > 0 {
+                self.ledger.forget(event.id)?;
+            }
+            return Ok(false);
         }
         let told = Told {
             start_unix_ns: event.start_unix_ns,
@@ -91,7 +101,15 @@ impl Succession {
             reported: event.record.counters,
             ended,
         };
-        self.ledger.tell(event.id, &told)
+        self.ledger.tell(event.id, &told)?;
+        Ok(true)
+    }
+
+    /// Keeps what DNS answers said.
+    pub(crate) fn keep_answers(&mut self, answers: &[Answer]) {
+        for answer in answers {
+            self.ledger.keep_answer(answer);
+        }
     }
 
     /// Forgets flows of which nothing more can be told.

@@ -1,10 +1,11 @@
 //! [`Ledger`]: what must outlive the process, so that the next exporter goes on where this one ended.
 //!
-//! Two maps of the kernel, pinned beside those of the kernel part and used by no program:
+//! Maps of the kernel, pinned beside those of the kernel part and used by no program:
 //!
 //! | pin | what is in it |
 //! |---|---|
 //! | `ledger-state` | the exporter's id, the number of its next record, how far the ring buffer was read and its losses were counted |
+//! | `ledger-names`, `ledger-answers` | names of such flows, and DNS answers, see `names` |
 //! | `ledger-flows` | each flow that was announced and has not ended: its start, its next number, the counters last told |
 //!
 //! Written before a record leaves the process, so they hold whatever ends it: after an orderly stop they are exact, after a
@@ -16,13 +17,16 @@
 //! than the loss, never smaller. An activity whose extent was still to be read is lost without a number. A flow that
 //! finds no room ([`Ledger::unkept`]) would be announced a second time.
 
-use std::{collections::HashSet, os::fd::AsFd};
+use std::{collections::HashSet, os::fd::AsFd, sync::Arc};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, MapType};
 use beaconwatch_records::{FLOW_RECORD_BYTES, LOSS_COUNTERS};
 
+mod names;
 mod state;
 
+pub(crate) use self::names::Inherited;
+use self::names::KeptNames;
 use self::state::{FlowValue, LOSSES, Run, State, StateValue, this_layout, told_of, value_of};
 use super::{
     CaptureError,
@@ -30,11 +34,13 @@ use super::{
     syscall::pinned::{MapShape, ReadPosition, make_map},
 };
 use crate::flow::{FlowId, Moment, Told};
+use crate::names::{Answer, FlowNames};
 
 const STATE: &str = "ledger-state";
 const FLOWS: &str = "ledger-flows";
 const KIND_HASH: u32 = 1;
 const KIND_ARRAY: u32 = 2;
+const KIND_LRU_HASH: u32 = 9;
 const BPF_F_NO_PREALLOC: u32 = 1;
 
 /// Bytes of a record in the ring buffer, its header included.
@@ -44,6 +50,7 @@ const ENTRY_BYTES: u64 = (FLOW_RECORD_BYTES as u64 + 8).next_multiple_of(8);
 pub struct Ledger {
     states: Array<MapData, StateValue>,
     flows: HashMap<MapData, FlowKey, FlowValue>,
+    names: KeptNames,
     state: State,
     written: Option<State>,
     predecessor: Option<Run>,
@@ -82,6 +89,7 @@ impl Ledger {
         Ok(Self {
             states,
             flows,
+            names: KeptNames::open(pins, max_flows)?,
             state: found.map_or_else(|| State::new(run), |found| State { run, ..found }),
             written: None,
             predecessor: found.map(|found| found.run),
@@ -191,6 +199,24 @@ impl Ledger {
             .collect()
     }
 
+    /// What an earlier run knew of names, if `settings` stands for the same settings of them; of flows, of those in
+    /// [`Self::told`].
+    pub(crate) fn inherit_names(&mut self, settings: u64) -> Inherited {
+        let flows = &self.flows;
+        let is_told = |id: &FlowId| flows.get(&id.to_bytes(), 0).is_ok();
+        self.names.inherit(settings, is_told)
+    }
+
+    /// Keeps the names of a flow that is about to be told and lives on.
+    pub(crate) fn tell_names(&mut self, id: FlowId, names: &Arc<FlowNames>) {
+        self.names.tell(id, names);
+    }
+
+    /// Keeps what a DNS answer said.
+    pub(crate) fn keep_answer(&mut self, answer: &Answer) {
+        self.names.keep_answer(answer);
+    }
+
     /// Whether a socket that the kernel part marked as the exporter's own is this run's or its predecessor's: a pid is given
     /// to another process while no exporter runs.
     #[must_use]
@@ -227,6 +253,7 @@ impl Ledger {
     /// Forgets a flow that is over.
     pub fn forget(&mut self, id: FlowId) -> Result<(), CaptureError> {
         self.ended.remove(&id);
+        self.names.forget(id);
         remove(&mut self.flows, id.to_bytes())
     }
 
@@ -322,6 +349,7 @@ fn shape_of(map: &MapData, name: &'static str) -> Result<MapShape, CaptureError>
         kind: match info.map_type() {
             Ok(MapType::Hash) => KIND_HASH,
             Ok(MapType::Array) => KIND_ARRAY,
+            Ok(MapType::LruHash) => KIND_LRU_HASH,
             _ => 0,
         },
         key_bytes: info.key_size(),

@@ -15,6 +15,7 @@
 //! Beginnings of at most 2 × [`MAX_HEADS`] flows that are not whole. HTTP/2 without TLS and names inside
 //! encrypted hellos are not seen: with ECH the name is the public one of the outer hello.
 
+mod kept;
 mod resolved;
 
 use std::net::Ipv6Addr;
@@ -26,7 +27,9 @@ use beaconwatch_records::{
     Direction, FlowRecord, Protocol as IpProtocol, Role, Slice, SliceHeader,
 };
 
+pub(crate) use self::kept::{Answer, AnswerBytes, AnswerKey, NamesBytes, fingerprint};
 use self::resolved::{Asker, Resolved};
+use crate::capture::ledger::Inherited;
 use crate::enrich::Privacy;
 use crate::flow::{BootId, FlowId};
 use crate::memory::Memory;
@@ -107,6 +110,8 @@ pub struct NameReader {
     streams: Memory<(FlowId, u8), DnsStream>,
     names: Memory<FlowId, Arc<FlowNames>>,
     resolved: Resolved,
+    /// What was learnt of answers since it was taken; `None`: nobody takes it.
+    learnt: Option<Vec<Answer>>,
 }
 
 impl NameReader {
@@ -120,7 +125,27 @@ impl NameReader {
             streams: Memory::new(MAX_HEADS),
             names: Memory::new(max_flows),
             resolved: Resolved::new(),
+            learnt: None,
         }
+    }
+
+    /// Knows what an earlier run knew, and from here on hands out what answers say.
+    pub(crate) fn inherit(&mut self, inherited: Inherited) {
+        for (id, names) in inherited.flows {
+            self.names.insert(id, names);
+        }
+        let mut answers = inherited.answers;
+        // The latest counts.
+        answers.sort_by_key(|answer| answer.until_ns);
+        for answer in &answers {
+            self.resolved.keep(answer);
+        }
+        self.learnt = Some(Vec::new());
+    }
+
+    /// What answers said since the last call.
+    pub(crate) fn take_learnt(&mut self) -> Vec<Answer> {
+        self.learnt.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes in a slice. Slices of a flow come in the order in which its packets passed.
@@ -270,8 +295,12 @@ impl NameReader {
             return;
         };
         for (address, ttl_s) in message.addresses() {
-            self.resolved
+            let answer = self
+                .resolved
                 .learn(asker, &name, address, ttl_s, header.time_ns);
+            if let Some(learnt) = &mut self.learnt {
+                learnt.push(answer);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::kept::Answer;
 use crate::memory::Memory;
 
 /// Addresses remembered in one generation.
@@ -62,7 +63,7 @@ impl Resolved {
         }
     }
 
-    /// Notes that `asker` was told at `now_ns` that `name` has `address` for so many seconds.
+    /// Notes, and returns, that `asker` was told at `now_ns` that `name` has `address` for so many seconds.
     pub(super) fn learn(
         &mut self,
         asker: Asker,
@@ -70,13 +71,25 @@ impl Resolved {
         address: IpAddr,
         ttl_s: u32,
         now_ns: u64,
-    ) {
+    ) -> Answer {
         let life_ns = u64::from(ttl_s).min(LONGEST_LIFE_S) * SECOND_NS;
-        let candidate = Candidate {
+        let answer = Answer {
+            asker,
+            address: address.to_canonical(),
             name: Arc::clone(name),
             until_ns: now_ns.saturating_add(life_ns.max(SHORTEST_LIFE_NS)),
         };
-        let address = address.to_canonical();
+        self.keep(&answer);
+        answer
+    }
+
+    /// Notes an answer.
+    pub(super) fn keep(&mut self, answer: &Answer) {
+        let (asker, address) = (answer.asker, answer.address);
+        let candidate = Candidate {
+            name: Arc::clone(&answer.name),
+            until_ns: answer.until_ns,
+        };
         self.by_namespace
             .insert((asker.anybody(), address), candidate.clone());
         if asker.pid != 0 {

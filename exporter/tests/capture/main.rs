@@ -28,6 +28,8 @@ mod restart;
 #[cfg(test)]
 mod restart_interfaces;
 #[cfg(test)]
+mod restart_names;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod successor;
