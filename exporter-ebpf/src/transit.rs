@@ -6,7 +6,8 @@
 //! - What is addressed to the host itself belongs to the socket that answers there, if there is one.
 //! - Sockets of other network namespaces put their ends into `TOLD_ELSEWHERE` when a flow begins, because an
 //!   interface of this namespace sees their packets without their socket.
-//! - Each direction is counted where it was seen first: at one interface, on one way through it (a `point`).
+//! - Each direction is counted where it was seen first: at one interface, on one way through it (a `point`). When that
+//!   interface is captured no longer, or nothing of the flow passed for a second, where it is seen next.
 //! - What leaves under ends that are not known, but came in on an interface whose flows are told, was translated on
 //!   the way: it is told under its former ends already.
 //!
@@ -16,7 +17,8 @@
 //! Of ICMP a flow is the echo requests between two addresses with one identifier, and their replies; a request begins
 //! it. TCP ends with the last acknowledgement after both FINs, or with a RST. What ends by silence is told by the
 //! iterator. Limits: a flow that began unseen is opened by its next payload, initiated by the end with the higher
-//! port; packets to multicast addresses are no flows.
+//! port; packets to multicast addresses are no flows; of a flow that takes another way between captured interfaces
+//! without a pause, one direction may be counted no further.
 
 use core::mem::MaybeUninit;
 
@@ -28,7 +30,8 @@ use aya_ebpf::{
     },
 };
 use beaconwatch_records::{
-    CloseReason, Direction, FLAG_START_INFERRED, InterfaceUse, LossCounter, Protocol, Role, point,
+    CloseReason, Direction, FLAG_START_INFERRED, InterfaceUse, LossCounter, Protocol, Role,
+    interface_of, point,
 };
 
 use crate::{
@@ -45,6 +48,8 @@ use crate::{
 
 /// A younger flow is told by its close only.
 pub const TELLING_AGE_NS: u64 = 5_000_000_000;
+/// From one interface to the next, and through what queues there are between.
+const PASSING_NS: u64 = 1_000_000_000;
 /// A connect is given up without an answer: the last of Linux's six repetitions waits as long.
 const NO_REPLY_NS: u64 = 64_000_000_000;
 /// The acknowledgement after both FINs does not come, or what is late has come.
@@ -418,11 +423,12 @@ unsafe fn known(
         } else {
             (*flow).adopted_ns as u32
         };
+        let now = clock::packet_time(flow);
         if counted_at != here {
-            if counted_at != 0 {
+            if counted_at != 0 && !has_left(flow, counted_at, now.ns) {
                 return;
             }
-            if !sent && came_from_sockets(skb, here) {
+            if counted_at == 0 && !sent && came_from_sockets(skb, here) {
                 return hand_over(flow, key);
             }
             if sent {
@@ -434,7 +440,6 @@ unsafe fn known(
         if (*flow).phase != PHASE_OPEN {
             return;
         }
-        let now = clock::packet_time(flow);
         if sent && activity::is_awaited(flow, now.ns) && (*frame).carries_payload() {
             activity::payload_sent(flow, now.ns);
         }
@@ -472,6 +477,19 @@ unsafe fn came_from_sockets(skb: *mut __sk_buff, here: u32) -> bool {
             && INTERFACES
                 .get_ptr(came_in)
                 .is_some_and(|used| *used == InterfaceUse::SocketsBehind as u32)
+    }
+}
+
+/// Whether packets of a flow no longer pass the point where they are counted: its interface is not captured any more, or
+/// this one did not pass it. A packet passes the points of one host within less than [`PASSING_NS`].
+#[inline(always)]
+unsafe fn has_left(flow: *const FlowState, counted_at: u32, now_ns: u64) -> bool {
+    // SAFETY: the caller's promise; the map's value.
+    unsafe {
+        now_ns.saturating_sub((*flow).last_packet_ns) >= PASSING_NS
+            || !INTERFACES
+                .get_ptr(interface_of(counted_at))
+                .is_some_and(|used| *used == InterfaceUse::Counted as u32)
     }
 }
 

@@ -13,6 +13,8 @@ mod icmp;
 #[cfg(test)]
 mod icmp_transit;
 #[cfg(test)]
+mod interface_moves;
+#[cfg(test)]
 mod interfaces;
 #[cfg(test)]
 mod limits;

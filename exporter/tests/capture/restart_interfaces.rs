@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Where the far host answers.
-const PORT: u64 = 7000;
+const PORT: u64 = 7700;
 
 /// Answers what comes over TCP and UDP with twice as much.
 const SERVER: &str = "
@@ -29,10 +29,10 @@ def answer(peer):
         data, end = peer.recvfrom(65536)
         peer.sendto(data * 2, end)
 peer = socket.socket(type=socket.SOCK_DGRAM)
-peer.bind(('', 7000))
+peer.bind(('', 7700))
 threading.Thread(target=answer, args=(peer,), daemon=True).start()
-server = socket.create_server(('', 7000))
-print(7000, flush=True)
+server = socket.create_server(('', 7700))
+print(7700, flush=True)
 while True:
     threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
 ";
@@ -42,7 +42,7 @@ while True:
 /// end the rest.
 const CLIENT: &str = "
 import socket, sys, threading
-far = (sys.argv[1], 7000)
+far = (sys.argv[1], 7700)
 def talk(connection, times):
     for size in range(100, 100 + times):
         connection.sendall(b'x' * size)
@@ -99,7 +99,7 @@ while True:
         continue
     length = struct.unpack('>H', data[2:4])[0]
     source, destination = struct.unpack('>HH', data[20:24])
-    sent = destination == 7000
+    sent = destination == 7700
     counts = flows.setdefault((data[9], source if sent else destination), [0] * 4)
     counts[0 if sent else 1] += length
     counts[2 if sent else 3] += 1
@@ -772,11 +772,11 @@ async fn a_container_behind_address_translation_is_told_by_its_socket_alone_over
     assert_eq!(in_role(&receiver, flow::ROLE_CLIENT), 5);
 }
 
-/// Accepts one connection on port 7000 and, when it is told to, sends on it until it has an answer.
+/// Accepts one connection on port 7700 and, when it is told to, sends on it until it has an answer.
 const SPEAKS_FIRST: &str = "
 import socket
-server = socket.create_server(('', 7000))
-print(7000, flush=True)
+server = socket.create_server(('', 7700))
+print(7700, flush=True)
 connection = server.accept()[0]
 input()
 connection.sendall(b'x' * 100)
@@ -789,7 +789,7 @@ connection.recv(1)
 const LISTENS_FIRST: &str = "
 import socket, sys
 input()
-connection = socket.create_connection((sys.argv[1], 7000))
+connection = socket.create_connection((sys.argv[1], 7700))
 print(connection.getsockname()[1], flush=True)
 connection.recv(100, socket.MSG_WAITALL)
 connection.sendall(b'x' * 50)

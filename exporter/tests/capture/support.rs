@@ -365,7 +365,13 @@ impl Program {
 
     /// Lets it go on from an `input()`.
     pub(crate) fn go_on(&mut self) {
-        self.input.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.say("");
+    }
+
+    /// Gives it a line to read.
+    pub(crate) fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// Lets it go on and waits for its successful end.
