@@ -11,6 +11,7 @@ pub(crate) struct Memory<K, V> {
     newer: HashMap<K, V>,
     older: HashMap<K, V>,
     max_generation: usize,
+    forgotten: u64,
 }
 
 impl<K: Eq + Hash, V> Memory<K, V> {
@@ -20,6 +21,7 @@ impl<K: Eq + Hash, V> Memory<K, V> {
             newer: HashMap::new(),
             older: HashMap::new(),
             max_generation: max_generation.max(1),
+            forgotten: 0,
         }
     }
 
@@ -37,7 +39,8 @@ impl<K: Eq + Hash, V> Memory<K, V> {
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.newer.len() >= self.max_generation && !self.newer.contains_key(&key) {
-            self.older = std::mem::take(&mut self.newer);
+            let dropped = std::mem::replace(&mut self.older, std::mem::take(&mut self.newer));
+            self.forgotten += dropped.len() as u64;
         }
         self.newer.insert(key, value);
     }
@@ -46,6 +49,11 @@ impl<K: Eq + Hash, V> Memory<K, V> {
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let older = self.older.remove(key);
         self.newer.remove(key).or(older)
+    }
+
+    /// How many values were dropped that nobody had removed.
+    pub(crate) const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     #[cfg(test)]
@@ -67,6 +75,7 @@ mod tests {
             assert_eq!(memory.get(&0), Some("kept"));
             assert!(memory.len() <= 8);
         }
+        assert_eq!(memory.forgotten(), 1000 - memory.len() as u64);
         assert_eq!(memory.get(&1), None);
         assert_eq!(memory.get(&999), Some("seen once"));
     }

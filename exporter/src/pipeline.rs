@@ -543,7 +543,7 @@ impl<S: FlowSource> Collector<S> {
         }
         for (counter, total) in LossCounter::ALL.into_iter().zip(losses) {
             let behind = match counter {
-                LossCounter::SliceLost => self.slices_lost,
+                LossCounter::SliceLost => self.slices_lost + self.names.lost(),
                 _ => 0,
             };
             self.telemetry

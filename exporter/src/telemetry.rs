@@ -34,7 +34,7 @@ pub enum LossPlace {
     KernelUnattributed,
     /// Kernel: a connection's state changes are not reported; its close is inferred later.
     KernelCloseUnseen,
-    /// A slice of payload found no room, in the kernel or behind it: a name may be missing, no flow is.
+    /// A slice of payload, or a flow's name, found no room, in the kernel or behind it: a name may be missing, no flow is.
     KernelSlice,
     /// Kernel: the ring buffer of processes had no room: an executable may be unknown, no flow is.
     KernelProcess,

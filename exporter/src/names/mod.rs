@@ -192,6 +192,11 @@ impl NameReader {
         self.heads.remove(&id);
     }
 
+    /// Beginnings and names of flows that lived and found no room: so many names may be missing.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.heads.forgotten() + self.names.forgotten()
+    }
+
     fn read_head(&mut self, slice: &Slice<'_>, tcp: bool) {
         let header = &slice.header;
         let id = FlowId::of_slice(self.boot, header);

@@ -321,6 +321,22 @@ fn a_name_holds_as_long_as_its_answer_says_and_a_flow_keeps_it() {
 }
 
 #[test]
+fn names_of_more_flows_than_there_is_room_for_are_counted_as_lost() {
+    let mut names = NameReader::new(BOOT, Privacy::default(), 2);
+    let message = answer(&["cdn", "test"], 300, [198, 51, 100, 7]);
+    told(&mut names, dns_header(1, 7, 0, Role::Client), &message);
+    for cookie in 1..=9 {
+        let record = flow(cookie, 1, 7, 0);
+        let id = FlowId::of(BOOT, &record);
+        assert!(names.find(id, &record).is_some());
+        if cookie <= 4 {
+            names.forget(id);
+        }
+    }
+    assert_eq!(names.lost(), 2, "of five that live four have room");
+}
+
+#[test]
 fn what_a_server_here_answers_names_nothing() {
     let mut names = reader();
     let mut header = dns_header(1, 7, 0, Role::Server);
