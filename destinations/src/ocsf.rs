@@ -15,7 +15,8 @@
 //!
 //! # Limits
 //! OCSF takes whole milliseconds and whole risk scores: what is finer is rounded. Of an array the first element is
-//! taken. A process without an id is no process there: its executable is a file of the evidence.
+//! taken. A process without an id is no process there: its executable is a file of the evidence. A parent without an id and a
+//! container without id and name are left out. No attribute takes the name of a pod: pods are kept below `unmapped` too.
 
 use beaconwatch_schema::{Field, FieldType, Vocabulary, detection as field, sensor};
 use serde_json::{Map, Value, json};
@@ -32,6 +33,8 @@ const CATEGORY_UID: u64 = 2;
 const ANALYTIC_TYPE: u64 = 3;
 /// A regular file.
 const FILE_TYPE: u64 = 1;
+/// SHA-256.
+const HASH_ALGORITHM: u64 = 3;
 /// Not known: of a device its kind, of a connection its direction.
 const UNKNOWN: u64 = 0;
 /// Kinds of observables.
@@ -71,8 +74,10 @@ pub fn detection_finding(document: &Value) -> Value {
     complete_device(&mut event);
     complete_evidence(&mut event);
     put_observables(&mut event, &fields);
-    if let Some(rest) = document.get("beaconwatch") {
-        place(&mut event, "unmapped.beaconwatch", rest.clone());
+    for name in ["beaconwatch", "orchestrator"] {
+        if let Some(rest) = document.get(name) {
+            place(&mut event, &format!("unmapped.{name}"), rest.clone());
+        }
     }
     Value::Object(event)
 }
@@ -271,12 +276,14 @@ fn complete_evidence(event: &mut Map<String, Value>) {
     if let Some(Value::Object(connection)) = evidence.get_mut("connection_info") {
         connection.insert("direction_id".to_owned(), json!(UNKNOWN));
     }
+    let container = evidence.get("container");
+    if container.is_some_and(|it| it.get("uid").or_else(|| it.get("name")).is_none()) {
+        evidence.remove("container");
+    }
     let Some(Value::Object(process)) = evidence.get_mut("process") else {
         return;
     };
-    if let Some(Value::Object(file)) = process.get_mut("file") {
-        complete_file(file);
-    }
+    complete_process(process);
     if process.contains_key("pid") {
         return;
     }
@@ -292,12 +299,44 @@ fn complete_evidence(event: &mut Map<String, Value>) {
     }
 }
 
-fn complete_file(file: &mut Map<String, Value>) {
-    let path = file.get("path").and_then(Value::as_str).unwrap_or_default();
-    let name = path.rsplit('/').find(|part| !part.is_empty());
-    let name = json!(name.unwrap_or(path));
-    file.insert("name".to_owned(), name);
+fn complete_process(process: &mut Map<String, Value>) {
+    let name = process.get("name").cloned();
+    if let Some(Value::Object(file)) = process.get_mut("file") {
+        complete_file(file, name);
+    }
+    if let Some(Value::Object(parent)) = process.get_mut("parent_process") {
+        complete_process(parent);
+        if !parent.contains_key("pid") {
+            process.remove("parent_process");
+        }
+    }
+}
+
+/// A file has a name: that of its path, else of its process.
+fn complete_file(file: &mut Map<String, Value>, name: Option<Value>) {
+    let hash = file.get("hashes").and_then(|it| it.pointer("/0/value"));
+    match hash.and_then(Value::as_str) {
+        Some(hash) if is_hexadecimal(hash) => {
+            place(file, "hashes[].algorithm", json!("SHA-256"));
+            place(file, "hashes[].algorithm_id", json!(HASH_ALGORITHM));
+        }
+        _ => {
+            file.remove("hashes");
+        }
+    }
+    let path = file.get("path").and_then(Value::as_str);
+    let last = path.map(|path| {
+        path.rsplit('/')
+            .find(|part| !part.is_empty())
+            .unwrap_or(path)
+    });
+    let name = last.map(Value::from).or(name);
+    file.insert("name".to_owned(), name.unwrap_or_else(|| json!("")));
     file.insert("type_id".to_owned(), json!(FILE_TYPE));
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What an analyst looks for, by the names of its attributes.

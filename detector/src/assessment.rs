@@ -8,7 +8,7 @@ use crate::context::Benign;
 use crate::evidence::Evidence;
 use crate::seed::Spectrum;
 use crate::stats::logistic;
-use crate::{PartOf, Process, SeriesKey, Timestamp, View};
+use crate::{Owner, PartOf, Process, SeriesKey, Timestamp, View};
 
 /// How grave a detection is: thresholds of the published seed scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,6 +102,10 @@ pub struct Assessment {
     pub server_name: Option<Arc<str>>,
     /// Last known process at the source.
     pub process: Option<Arc<Process>>,
+    /// Who runs that process, as the record says that named it. It came after the other fields and is not part of the
+    /// written form, which has no names: who writes assessments keeps it beside them.
+    #[serde(skip)]
+    pub owner: Option<Arc<Owner>>,
     /// Last known fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
     pub client_fingerprint: Option<Arc<str>>,
     /// Name of the method that scored, for example `seed`.

@@ -198,7 +198,7 @@ impl Context {
         let mut found = Found::default();
         let way = self.way(series);
         self.weigh_lists(series, way, now, &mut found);
-        if let Some(process) = series.process.value.as_deref() {
+        if let Some(process) = series.process() {
             process::weigh(process, &mut found);
         }
         let server = self.world.as_ref().map(|world| world.server(series));
@@ -304,7 +304,7 @@ impl Context {
         let traits = Traits {
             key: &series.key,
             server_name: of_server(&series.key, series.server_name.value.as_deref()),
-            process: series.process.value.as_deref(),
+            process: series.process().map(|it| &**it),
             period_s: evidence.map(|it| it.period_s),
             typical_bytes: out.zip(back).map(|(out, back)| out.max(back)),
             inbound: way.is_inward(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::method::{Look, Method, Workspace};
+use crate::owners::Owners;
 use crate::series::{Keep, MAX_NAME_BYTES};
 use crate::settings::{Profile, Settings, SettingsError};
 use crate::state::{RestoreError, SeriesChange, SeriesState};
@@ -80,6 +81,7 @@ pub struct Detector {
     max_lateness_ns: i128,
     max_clock_skew_ns: i128,
     table: SeriesTable,
+    owners: Owners,
     method: Method,
     workspace: Workspace,
     counters: Counters,
@@ -109,6 +111,7 @@ impl Detector {
             max_lateness_ns: nanos(settings.max_lateness_s),
             max_clock_skew_ns: nanos(settings.max_clock_skew_s),
             table: SeriesTable::new(settings.max_series),
+            owners: Owners::default(),
             method: Method::new(&settings),
             workspace: Workspace::default(),
             counters: Counters::default(),
@@ -164,6 +167,9 @@ impl Detector {
                 beats: self.settings.profile == Profile::Evidence,
             };
             let effect = series.observe(observation, keep);
+            if effect.new_actor {
+                series.share_owner(&mut self.owners);
+            }
             if !testable && series.is_testable() {
                 self.table.note_testable();
             }
@@ -253,7 +259,7 @@ impl Detector {
             look(AllowFacts {
                 key: &series.key,
                 server_name: series.server_name.value.as_deref(),
-                process: series.process.value.as_deref(),
+                process: series.process().map(|it| &**it),
                 client_fingerprint: series.last_fingerprint().map(|it| &**it),
             });
         }

@@ -7,6 +7,7 @@
 mod community_id;
 mod life;
 mod network;
+mod process;
 mod sensor;
 mod threat;
 
@@ -104,6 +105,7 @@ pub fn document_with(
     describe_rule(&mut fields, finding.assessment);
     describe_origin(&mut fields, labels);
     describe_host(&mut fields, finding.assessment);
+    process::describe(&mut fields, finding.assessment);
     network::describe(&mut fields, finding.assessment);
     threat::describe(&mut fields, finding.assessment);
     describe_score(&mut fields, finding.assessment);
@@ -276,20 +278,6 @@ fn describe_host(fields: &mut Fields, assessment: &Assessment) {
         field::RELATED_HOSTS,
         (!hosts.is_empty()).then(|| json!(hosts)),
     );
-    let Some(process) = assessment.process.as_deref() else {
-        return;
-    };
-    fields.put_known(field::PROCESS_EXECUTABLE, process.executable.as_deref());
-    fields.put_known(field::PROCESS_NAME, process.name.as_deref());
-    fields.put_known(
-        field::PROCESS_PID,
-        (process.pid != 0).then_some(process.pid),
-    );
-    fields.put_known(field::PROCESS_START, process.started.map(date));
-    if let Some(user) = process.user_id.map(|user| user.to_string()) {
-        fields.put(field::RELATED_USER, json!([user]));
-        fields.put(field::PROCESS_REAL_USER_ID, user);
-    }
 }
 
 fn describe_score(fields: &mut Fields, assessment: &Assessment) {

@@ -46,6 +46,7 @@ mod host;
 mod method;
 mod network;
 mod observation;
+mod owners;
 pub mod seed;
 mod series;
 mod server_name;

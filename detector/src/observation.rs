@@ -86,7 +86,9 @@ pub struct Process {
     pub user_id: Option<u32>,
 }
 
-/// Who runs the process at the observer's end: what the detector does not weigh and people ask for.
+/// Who runs the process at the observer's end: what the detector does not weigh and people ask for. It belongs to the
+/// process of its observation. A series keeps at most 1024 bytes of each text: a longer one is left out, a command line
+/// cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Owner {
     /// Name of the user.

@@ -13,7 +13,7 @@
 //! of all. Between two such starts there is never a silence that parts two beats, so that no beat is lost or moved.
 //!
 //! Memory: [`SERIES_BYTES`] and 8 to 16 bytes for each kept time (they grow by doubling up to the setting
-//! `max_starts_per_series`); the strings are the caller's shared ones.
+//! `max_starts_per_series`); the strings are the caller's shared ones, and owners the detector's ([`crate::owners`]).
 
 mod sizes;
 
@@ -23,8 +23,9 @@ use std::sync::Arc;
 pub(crate) use sizes::{Endings, Sizes};
 
 use crate::evidence::{ActiveHours, PARTING_SILENCE_NS};
+use crate::owners::{Owners, bounded};
 use crate::views::Weight;
-use crate::{Observation, Phase, Process, SeriesKey, Timestamp};
+use crate::{Observation, Owner, Phase, Process, SeriesKey, Timestamp};
 
 /// Source ports kept of the newest connections.
 pub(crate) const RECENT_PORTS: usize = 8;
@@ -75,6 +76,14 @@ impl<T: Clone + Ord> Latest<T> {
     }
 }
 
+/// A process, and who runs it as the record that named the process says: another record's owner may be another
+/// process's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Actor {
+    pub(crate) process: Arc<Process>,
+    pub(crate) owner: Option<Arc<Owner>>,
+}
+
 /// What few series have: a pointer as long as it is not there.
 #[derive(Clone, Debug)]
 pub(crate) struct Rare<T>(Option<Box<T>>);
@@ -117,6 +126,8 @@ pub(crate) struct Effect {
     pub(crate) changed: bool,
     /// A connection start was older than the newest.
     pub(crate) out_of_order: bool,
+    /// The process or its owner is another now: the owner is not a shared one yet.
+    pub(crate) new_actor: bool,
 }
 
 /// State of one series.
@@ -147,7 +158,7 @@ pub(crate) struct Series {
     pub(crate) longest_ns: u64,
     pub(crate) host_name: Latest<Arc<str>>,
     pub(crate) server_name: Latest<Arc<str>>,
-    pub(crate) process: Latest<Arc<Process>>,
+    pub(crate) actor: Latest<Actor>,
     /// In a box, because few series have one.
     pub(crate) client_fingerprint: Option<Box<Latest<Arc<str>>>>,
     /// Score of the last analysis.
@@ -178,7 +189,7 @@ impl Series {
             longest_ns: 0,
             host_name: Latest::default(),
             server_name: Latest::default(),
-            process: Latest::default(),
+            actor: Latest::default(),
             client_fingerprint: None,
             score: 0.0,
             weight: None,
@@ -190,9 +201,11 @@ impl Series {
     pub(crate) fn observe(&mut self, observation: &Observation, keep: Keep) -> Effect {
         let time = observation.time;
         self.last_activity = self.last_activity.max(time);
+        let new_actor = self.describe_actor(observation);
         let mut effect = Effect {
-            changed: self.describe(observation),
+            changed: self.describe(observation) | new_actor,
             out_of_order: false,
+            new_actor,
         };
         if matches!(observation.phase, Phase::Opened | Phase::Whole) {
             effect.out_of_order = self.start(time, observation.source_port, keep);
@@ -243,17 +256,30 @@ impl Series {
         let server = self
             .server_name
             .update(time, observation.server_name.as_ref().filter(fits));
-        let process = observation.process.as_ref().filter(|process| {
-            process.name.as_ref().is_none_or(|name| fits(&name))
-                && process.executable.as_ref().is_none_or(|path| fits(&path))
-        });
         let fingerprint = observation.client_fingerprint.as_ref().filter(fits);
         let fingerprint = fingerprint.is_some()
             && self
                 .client_fingerprint
                 .get_or_insert_default()
                 .update(time, fingerprint);
-        self.process.update(time, process) | host | server | fingerprint
+        host | server | fingerprint
+    }
+
+    /// Takes the process and its owner; says whether one of them changed.
+    fn describe_actor(&mut self, observation: &Observation) -> bool {
+        let fits =
+            |name: &Option<Arc<str>>| name.as_ref().is_none_or(|it| it.len() <= MAX_NAME_BYTES);
+        let Some(process) = &observation.process else {
+            return false;
+        };
+        if !fits(&process.name) || !fits(&process.executable) {
+            return false;
+        }
+        let actor = Actor {
+            process: Arc::clone(process),
+            owner: observation.owner.as_ref().map(bounded),
+        };
+        self.actor.update(observation.time, Some(&actor))
     }
 
     /// Takes a connection start; says whether it was older than the newest.
@@ -331,6 +357,24 @@ impl Series {
             .copied()
             .filter(|port| *port != 0)
             .collect()
+    }
+
+    /// Last known process.
+    pub(crate) fn process(&self) -> Option<&Arc<Process>> {
+        Some(&self.actor.value.as_ref()?.process)
+    }
+
+    /// Who runs that process.
+    pub(crate) fn owner(&self) -> Option<&Arc<Owner>> {
+        self.actor.value.as_ref()?.owner.as_ref()
+    }
+
+    /// Keeps its owner as a shared value.
+    pub(crate) fn share_owner(&mut self, owners: &mut Owners) {
+        let owner = self.actor.value.as_mut().and_then(|it| it.owner.as_mut());
+        if let Some(owner) = owner {
+            *owner = owners.share(owner);
+        }
     }
 
     /// Latest fingerprint of the client's TLS; `None` when none was seen.

@@ -3,7 +3,8 @@
 //! Contract: what [`crate::Detector::take_changes`] gives and [`crate::Detector::restore`] takes. The format
 //! is an enumeration of versions, so that an encoding that is not self-describing (postcard) stays
 //! readable when a version is added: versions are added and never changed. Times are written as the
-//! differences to the one before, which takes 4 to 6 bytes a start where integers are of variable length.
+//! differences to the one before, which takes 4 to 6 bytes a start where integers are of variable length. Owners of
+//! processes are not kept: they would double a state, and the next connection brings its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::ActiveHours;
-use crate::series::{Endings, Latest, RECENT_PORTS, Rare, Series, Sizes};
+use crate::series::{Actor, Endings, Latest, RECENT_PORTS, Rare, Series, Sizes};
 use crate::stats::nanos_between;
 use crate::{Process, SeriesKey, Timestamp};
 
@@ -118,7 +119,7 @@ impl SeriesState {
             bytes_in: series.bytes_in,
             host_name: pair(&series.host_name),
             server_name: pair(&series.server_name),
-            process: pair(&series.process),
+            process: pair(&series.actor).map(|(at, actor)| (at, actor.process)),
             score: series.score,
             to_analyse,
         };
@@ -168,7 +169,11 @@ impl SeriesState {
         series.bytes_in = state.bytes_in;
         series.host_name = latest(state.host_name);
         series.server_name = latest(state.server_name);
-        series.process = latest(state.process);
+        let unowned = |process| Actor {
+            process,
+            owner: None,
+        };
+        series.actor = latest(state.process.map(|(at, process)| (at, unowned(process))));
         series.score = state.score;
         series.stored = true;
         Ok((series, state.to_analyse))

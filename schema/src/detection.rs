@@ -9,6 +9,10 @@
 //!   [`COMMUNITY_IDS`] has the identities of the newest ones, to join them with other logs.
 //! - `network.direction`: a sensor between two networks does not know it.
 //! - `network.protocol`: the times of connections do not tell it.
+//! - the handler of a socket (`beaconwatch.process.handler.*` of flow records): `process.*` is the socket's owner here as
+//!   in flow documents, so that both join, and most handlers are workers behind a listener, whose connections are
+//!   judged at the end that initiated them. The flows of [`COMMUNITY_IDS`] have it.
+//! - labels of the pod: their names are the cluster's, and a mapping of them would be anybody's to grow.
 
 use crate::field::fields;
 
@@ -142,6 +146,12 @@ fields! {
         "When the last of them was made.", "2025-11-22T09:25:30.000Z";
     SUPPRESSION_START = "beaconwatch.suppression.start", Date, "", Optional, Beaconwatch,
         "When the first of them was made.", "2025-11-22T08:27:00.000Z";
+    SYSTEMD_UNIT = "beaconwatch.systemd.unit", Keyword, "", Optional, Beaconwatch,
+        "Unit of the host's systemd that the process belongs to.", "nginx.service",
+        OpenTelemetry "beaconwatch.systemd.unit";
+    SYSTEMD_USER_UNIT = "beaconwatch.systemd.user_unit", Keyword, "", Optional, Beaconwatch,
+        "Unit of a user's systemd that the process belongs to.", "backup.service",
+        OpenTelemetry "beaconwatch.systemd.user_unit";
     OTHER_CLIENTS = "beaconwatch.other_clients", Long, "{client}", Optional, Beaconwatch,
         "Other clients that beat to the same server with about the same period; absent when there are none.", "17";
     VIEW_KIND = "beaconwatch.view.kind", Keyword, "", Optional, Beaconwatch,
@@ -150,6 +160,15 @@ fields! {
         "How many series beat as one.", "6";
     VIEW_SHARED = "beaconwatch.view.shared", Keyword, "", Optional, Beaconwatch,
         "The name, the domain, the process, the fingerprint or the port that they share.", "443/tcp";
+    CONTAINER_ID = "container.id", Keyword, "", Optional, Ecs,
+        "Container of the process, when it is in one.", "3f4a5b6c7d8e9f00112233445566778899aabbccddeeff001122334455667788",
+        Ocsf "evidences[].container.uid", OpenTelemetry "container.id";
+    CONTAINER_NAME = "container.name", Keyword, "", Optional, Ecs,
+        "Name of the container in its pod.", "nginx",
+        Ocsf "evidences[].container.name", OpenTelemetry "k8s.container.name";
+    CONTAINER_RUNTIME = "container.runtime", Keyword, "", Optional, Ecs,
+        "Runtime of the container: docker, containerd, cri-o or podman.", "containerd",
+        Ocsf "evidences[].container.runtime", OpenTelemetry "container.runtime.name";
     DATA_STREAM_DATASET = "data_stream.dataset", ConstantKeyword, "", Required, Ecs,
         "Always beaconwatch.detection.", "beaconwatch.detection";
     DATA_STREAM_NAMESPACE = "data_stream.namespace", ConstantKeyword, "", Required, Ecs,
@@ -240,18 +259,45 @@ fields! {
     OBSERVER_VERSION = "observer.version", Keyword, "", Required, Ecs,
         "Version of the detector.", "0.1.0",
         Ocsf "metadata.product.version";
+    ORCHESTRATOR_NAMESPACE = "orchestrator.namespace", Keyword, "", Optional, Ecs,
+        "Kubernetes namespace of the pod.", "shop",
+        OpenTelemetry "k8s.namespace.name";
+    ORCHESTRATOR_RESOURCE_ID = "orchestrator.resource.id", Keyword, "", Optional, Ecs,
+        "Uid of the pod that the process is in.", "0f8e4a2f-6d3b-4c1e-9a5d-7c0b1a2f3e4d",
+        OpenTelemetry "k8s.pod.uid";
+    ORCHESTRATOR_RESOURCE_NAME = "orchestrator.resource.name", Keyword, "", Optional, Ecs,
+        "Name of the pod.", "web-7d4b9c6f5-x2x7k",
+        OpenTelemetry "k8s.pod.name";
+    PROCESS_COMMAND_LINE = "process.command_line", Keyword, "", Optional, Ecs,
+        "Command line of the process, its first 1024 bytes: only when the exporter tells it.", "curl -s https://updates.example.org/",
+        Cim "process", Ocsf "evidences[].process.cmd_line", OpenTelemetry "process.command_line";
     PROCESS_EXECUTABLE = "process.executable", Keyword, "", Optional, Ecs,
         "Path of the last known executable at the source.", "/usr/bin/curl",
         Cim "process_path", Ocsf "evidences[].process.file.path", OpenTelemetry "process.executable.path", Sigma "Image";
+    PROCESS_HASH = "process.hash.sha256", Keyword, "", Optional, Ecs,
+        "SHA-256 of the executable: only when the exporter tells it.", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        Cim "process_hash", Ocsf "evidences[].process.file.hashes[].value", OpenTelemetry "beaconwatch.process.executable.sha256";
     PROCESS_NAME = "process.name", Keyword, "", Optional, Ecs,
         "Command name of the last known process at the source.", "curl",
         Cim "process_name", Ocsf "evidences[].process.name", OpenTelemetry "process.executable.name";
+    PROCESS_PARENT_EXECUTABLE = "process.parent.executable", Keyword, "", Optional, Ecs,
+        "Executable of the parent.", "/usr/bin/bash",
+        Cim "parent_process_path", Ocsf "evidences[].process.parent_process.file.path", OpenTelemetry "beaconwatch.process.parent.executable";
+    PROCESS_PARENT_NAME = "process.parent.name", Keyword, "", Optional, Ecs,
+        "Command name of the parent.", "bash",
+        Cim "parent_process_name", Ocsf "evidences[].process.parent_process.name", OpenTelemetry "beaconwatch.process.parent.name";
+    PROCESS_PARENT_PID = "process.parent.pid", Long, "", Optional, Ecs,
+        "Parent of the process when the exporter looked.", "4700",
+        Cim "parent_process_id", Ocsf "evidences[].process.parent_process.pid", OpenTelemetry "process.parent_pid";
     PROCESS_PID = "process.pid", Long, "", Optional, Ecs,
         "Id of the last known process at the source.", "4711",
         Cim "process_id", Ocsf "evidences[].process.pid", OpenTelemetry "process.pid", Sigma "ProcessId";
     PROCESS_REAL_USER_ID = "process.real_user.id", Keyword, "", Optional, Ecs,
         "User id of the last known process at the source.", "1000",
         Cim "user", Ocsf "evidences[].process.user.uid", OpenTelemetry "process.real_user.id", Sigma "User";
+    PROCESS_REAL_USER_NAME = "process.real_user.name", Keyword, "", Optional, Ecs,
+        "Name of that user on the host.", "alice",
+        Ocsf "evidences[].process.user.name", OpenTelemetry "process.real_user.name";
     PROCESS_START = "process.start", Date, "", Optional, Ecs,
         "When the last known process at the source began.", "2025-11-22T07:44:59.870Z",
         Ocsf "evidences[].process.created_time", OpenTelemetry "process.creation.time";
@@ -260,7 +306,7 @@ fields! {
     RELATED_IP = "related.ip", Ip [array], "", Required, Ecs,
         "Addresses of both ends.", "192.0.2.10";
     RELATED_USER = "related.user", Keyword [array], "", Optional, Ecs,
-        "User id of the process.", "1000";
+        "Id and name of the user of the process.", "1000";
     RULE_CATEGORY = "rule.category", Keyword, "", Required, Ecs,
         "Always Command and Control.", "Command and Control",
         Cim "category";

@@ -76,6 +76,36 @@ fn a_process_without_an_id_is_a_file() {
 }
 
 #[test]
+fn who_runs_a_process_stands_with_it_as_far_as_the_schema_takes_it() {
+    let document = json!({
+        "process": {"pid": 7, "name": "curl", "command_line": "curl -s", "hash": {"sha256": "9f86"},
+                    "real_user": {"name": "alice"}, "parent": {"pid": 6, "executable": "/usr/bin/bash"}},
+        "container": {"id": "3f4a", "runtime": "podman"},
+        "orchestrator": {"namespace": "shop", "resource": {"name": "web-x2x7k"}},
+    });
+    let event = detection_finding(&document);
+    let evidence = &event["evidences"][0];
+    let process = &evidence["process"];
+    assert_eq!(process["cmd_line"], "curl -s");
+    assert_eq!(process["user"]["name"], "alice");
+    let hash = json!({"algorithm": "SHA-256", "algorithm_id": 3, "value": "9f86"});
+    let file = json!({"hashes": [hash], "name": "curl", "type_id": 1});
+    assert_eq!(process["file"], file);
+    assert_eq!(process["parent_process"]["file"]["name"], "bash");
+    assert_eq!(evidence["container"]["uid"], "3f4a");
+    assert_eq!(event["unmapped"]["orchestrator"]["namespace"], "shop");
+    let little = json!({
+        "process": {"pid": 7, "hash": {"sha256": "no hash"}, "parent": {"name": "bash"}},
+        "container": {"runtime": "podman"},
+    });
+    let event = detection_finding(&little);
+    let evidence = &event["evidences"][0];
+    assert_eq!(evidence.get("container"), None);
+    assert_eq!(evidence["process"].get("parent_process"), None);
+    assert_eq!(evidence["process"]["file"].get("hashes"), None);
+}
+
+#[test]
 fn values_of_another_type_make_no_panic_and_no_attribute() {
     let document = json!({
         "@timestamp": "yesterday", "network": {"iana_number": "six"}, "event": {"risk_score": 1e300},

@@ -94,7 +94,7 @@ pub(super) fn weigh(
             weigh_age(world.history_s, seen, now, found);
         }
     }
-    if let Some(process) = process_name(series.process.value.as_deref()) {
+    if let Some(process) = process_name(series.process().map(|it| &**it)) {
         weigh_process(world, process, found);
         let name = server_name(series);
         let here = || world.prevalence.process_at(&series.key, name, process);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Phase, Process, Profile, Transport};
+use crate::{Owner, Phase, Process, Profile, Transport};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -414,4 +414,83 @@ fn a_state_that_contradicts_itself_is_refused_with_the_field() {
             "{error}"
         );
     }
+}
+
+/// A connection of a process, and of the pod that it runs in.
+fn of_pod(second: i64, pid: u32, pod: Option<&str>) -> Observation {
+    let owner = |pod: &str| {
+        Arc::new(Owner {
+            container_id: Some(Arc::from("3f4a5b6c7d8e")),
+            pod_name: Some(Arc::from(pod)),
+            ..Owner::default()
+        })
+    };
+    Observation {
+        process: Some(Arc::new(Process {
+            pid,
+            ..Process::default()
+        })),
+        owner: pod.map(owner),
+        ..opened(1, second)
+    }
+}
+
+fn last_owner(observations: &[Observation]) -> (Option<u32>, Option<Arc<str>>) {
+    let mut detector = detector(Settings::default());
+    for observation in observations {
+        detector.observe(at(1000), observation);
+    }
+    let found = detector.assess(&key(1), at(1000), &Context::default());
+    let found = found.unwrap();
+    let pod = found.owner.and_then(|it| it.pod_name.clone());
+    (found.process.map(|it| it.pid), pod)
+}
+
+#[test]
+fn an_owner_that_is_known_later_than_its_process_is_that_of_the_assessment() {
+    let mut all = [of_pod(1, 7, None), of_pod(2, 7, Some("web"))];
+    let expected = (Some(7), Some(Arc::from("web")));
+    assert_eq!(last_owner(&all), expected);
+    all.reverse();
+    assert_eq!(last_owner(&all), expected);
+}
+
+#[test]
+fn an_assessment_names_no_process_with_the_owner_of_another() {
+    let all = [of_pod(1, 7, Some("web")), of_pod(2, 8, None), opened(1, 3)];
+    assert_eq!(last_owner(&all), (Some(8), None));
+}
+
+#[test]
+fn series_of_one_owner_share_one_value_whatever_observations_it_came_with() {
+    let mut detector = detector(Settings::default());
+    for number in 1..=3 {
+        let seen = Observation {
+            key: key(number),
+            ..of_pod(i64::from(number), 7, Some("web"))
+        };
+        detector.observe(at(1000), &seen);
+    }
+    let context = Context::default();
+    let owners = detector.assess_all(at(1000), &context);
+    let owners: Vec<Arc<Owner>> = owners.map(|it| it.owner.unwrap()).collect();
+    assert_eq!(owners.len(), 3);
+    assert!(owners.iter().all(|it| Arc::ptr_eq(it, &owners[0])));
+}
+
+#[test]
+fn of_an_owner_of_hostile_lengths_a_series_keeps_a_kilobyte_of_each_text_at_most() {
+    let mut seen = of_pod(1, 7, Some("web"));
+    let long: Arc<str> = Arc::from("ab".repeat(1 << 20));
+    if let Some(owner) = seen.owner.as_mut().map(Arc::make_mut) {
+        owner.command_line = Some(Arc::clone(&long));
+        owner.parent_executable = Some(long);
+    }
+    let mut detector = detector(Settings::default());
+    detector.observe(at(1000), &seen);
+    let found = detector.assess(&key(1), at(1000), &Context::default());
+    let owner = found.unwrap().owner.unwrap();
+    assert_eq!(owner.command_line.as_ref().map(|it| it.len()), Some(1024));
+    assert_eq!(owner.parent_executable, None);
+    assert_eq!(owner.container_id.as_deref(), Some("3f4a5b6c7d8e"));
 }

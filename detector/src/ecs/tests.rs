@@ -5,7 +5,8 @@ use beaconwatch_schema::{Field, FieldType, Level};
 
 use super::*;
 use crate::{
-    Context, Detector, Observation, Phase, Process, Profile, SeriesKey, Settings, Transport, View,
+    Context, Detector, Observation, Owner, Phase, Process, Profile, SeriesKey, Settings, Transport,
+    View,
 };
 
 fn key(source: &str, destination: &str, port: u16, transport: Transport) -> SeriesKey {
@@ -49,11 +50,32 @@ fn beacon_by(profile: Profile, key: &SeriesKey, full: bool) -> Assessment {
                 executable: Some(Arc::from("/usr/bin/curl")),
                 user_id: Some(1000),
             }));
+            observation.owner = Some(Arc::new(owner()));
         }
         detector.observe(time, &observation);
     }
     let now = Timestamp::from_unix_nanos(start + 1_800_000_000_000);
     detector.assess(key, now, &Context::default()).unwrap()
+}
+
+fn owner() -> Owner {
+    let text = |text: &str| Some(Arc::from(text));
+    Owner {
+        user_name: text("alice"),
+        command_line: text("curl -s https://updates.example.org/"),
+        executable_sha256: text("9f86d081884c7d659a2feaa0c55ad015"),
+        parent_pid: Some(4700),
+        parent_name: text("bash"),
+        parent_executable: text("/usr/bin/bash"),
+        container_id: text("3f4a5b6c7d8e"),
+        container_runtime: text("containerd"),
+        unit: text("cron.service"),
+        user_unit: text("backup.service"),
+        pod_uid: text("0f8e4a2f-6d3b-4c1e-9a5d-7c0b1a2f3e4d"),
+        pod_name: text("web-7d4b9c6f5-x2x7k"),
+        pod_namespace: text("shop"),
+        pod_container: text("nginx"),
+    }
 }
 
 fn full_document(profile: Profile) -> Value {
@@ -269,6 +291,60 @@ fn the_values_are_those_of_the_assessment() {
     let due = "2025-11-22T08:56:40.123Z";
     let window = ["next_earliest", "next_latest"].map(|name| evidence[name].as_str().unwrap());
     assert!(window[0] <= due && due <= window[1], "{window:?}");
+}
+
+#[test]
+fn who_runs_the_process_stands_in_the_fields_of_a_flow_document() {
+    let document = full_document(Profile::Evidence);
+    let flows: BTreeSet<&str> = beaconwatch_schema::flow_document::fields()
+        .iter()
+        .map(|field| field.name)
+        .collect();
+    for (name, value) in [
+        ("container.id", json!("3f4a5b6c7d8e")),
+        ("container.name", json!("nginx")),
+        ("container.runtime", json!("containerd")),
+        ("orchestrator.namespace", json!("shop")),
+        (
+            "orchestrator.resource.id",
+            json!("0f8e4a2f-6d3b-4c1e-9a5d-7c0b1a2f3e4d"),
+        ),
+        ("orchestrator.resource.name", json!("web-7d4b9c6f5-x2x7k")),
+        (
+            "process.command_line",
+            json!("curl -s https://updates.example.org/"),
+        ),
+        (
+            "process.hash.sha256",
+            json!("9f86d081884c7d659a2feaa0c55ad015"),
+        ),
+        ("process.parent.pid", json!(4700)),
+        ("process.parent.name", json!("bash")),
+        ("process.parent.executable", json!("/usr/bin/bash")),
+        ("process.real_user.name", json!("alice")),
+        ("beaconwatch.systemd.unit", json!("cron.service")),
+        ("beaconwatch.systemd.user_unit", json!("backup.service")),
+    ] {
+        let pointer = format!("/{}", name.replace('.', "/"));
+        assert_eq!(document.pointer(&pointer), Some(&value), "{name}");
+        assert!(flows.contains(name), "{name} is in no flow document");
+    }
+    assert_eq!(document["related"]["user"], json!(["1000", "alice"]));
+}
+
+#[test]
+fn what_an_exporter_leaves_out_of_an_owner_is_absent() {
+    let key = key("192.0.2.10", "198.51.100.7", 443, Transport::Tcp);
+    let mut assessment = beacon(&key, true);
+    assessment.owner = Some(Arc::new(Owner {
+        user_name: None,
+        command_line: None,
+        ..owner()
+    }));
+    let document = document(&finding(&assessment), Timestamp::from_unix_nanos(0)).unwrap();
+    assert_eq!(document["process"].get("command_line"), None);
+    assert_eq!(document["process"]["real_user"], json!({"id": "1000"}));
+    assert_eq!(document["container"]["id"], "3f4a5b6c7d8e");
 }
 
 #[test]

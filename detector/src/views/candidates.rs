@@ -108,7 +108,7 @@ fn sharing(series: &[(usize, &Series)]) -> Vec<Candidate> {
             let group = groups.entry((kind, shared, destination)).or_default();
             group.push((*at, *it));
         };
-        if let Some(process) = &it.process.value
+        if let Some(process) = it.process()
             && let Some(name) = process.executable.as_deref().or(process.name.as_deref())
         {
             add(ViewKind::ProcessDestination, name, Some(it.key.destination));

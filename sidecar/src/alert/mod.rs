@@ -17,6 +17,7 @@ mod audit;
 mod book;
 mod finding;
 mod id;
+mod owner_view;
 mod query;
 mod row;
 mod stored;
@@ -33,6 +34,7 @@ pub(crate) use finding::{
     SensorFinding, Status, Subject,
 };
 pub(crate) use id::FindingId;
+pub(crate) use owner_view::OwnerView;
 #[cfg(test)]
 pub(crate) use query::StateFilter;
 pub(crate) use query::{AlertQuery, Sort};

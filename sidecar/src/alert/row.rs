@@ -55,6 +55,13 @@ impl Text {
                 sensor.host_name.as_deref().unwrap_or_default(),
             ),
         };
+        if let Some(owner) = finding.assessment().and_then(|it| it.owner.as_deref()) {
+            let places = [&owner.container_id, &owner.pod_name, &owner.unit];
+            for place in places.into_iter().flatten() {
+                rest.push('\n');
+                rest.push_str(place);
+            }
+        }
         all.push_str(&rest.to_lowercase());
         Self {
             all: all.into_boxed_str(),

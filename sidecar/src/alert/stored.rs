@@ -9,7 +9,8 @@ use std::sync::Arc;
 use beaconwatch_detector::context::Benign;
 use beaconwatch_detector::evidence::Evidence;
 use beaconwatch_detector::{
-    Assessment, IntervalStatistics, PartOf, Process, SeriesKey, Severity, Signal, Timestamp, View,
+    Assessment, IntervalStatistics, Owner, PartOf, Process, SeriesKey, Severity, Signal, Timestamp,
+    View,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,12 @@ pub(super) enum StoredSubject {
     BeaconV3 {
         key: SeriesKey,
         assessment: Option<Arc<Assessment>>,
+    },
+    /// With the owner of the process, which an assessment does not write itself.
+    BeaconV4 {
+        key: SeriesKey,
+        assessment: Option<Arc<Assessment>>,
+        owner: Option<Arc<Owner>>,
     },
 }
 
@@ -136,6 +143,7 @@ impl From<AssessmentV2> for Assessment {
             host_name: old.host_name,
             server_name: old.server_name,
             process: old.process,
+            owner: None,
             client_fingerprint: None,
             method: old.method,
             score: old.score,
@@ -178,6 +186,16 @@ impl From<StoredSubject> for Subject {
                 assessment: assessment.map(|old| Arc::new(old.into())),
             },
             StoredSubject::BeaconV3 { key, assessment } => Self::Beacon { key, assessment },
+            StoredSubject::BeaconV4 {
+                key,
+                mut assessment,
+                owner,
+            } => {
+                if let Some(assessment) = &mut assessment {
+                    Arc::make_mut(assessment).owner = owner;
+                }
+                Self::Beacon { key, assessment }
+            }
             StoredSubject::Sensor(sensor) => Self::Sensor(sensor),
         }
     }
@@ -186,7 +204,11 @@ impl From<StoredSubject> for Subject {
 impl From<Subject> for StoredSubject {
     fn from(subject: Subject) -> Self {
         match subject {
-            Subject::Beacon { key, assessment } => Self::BeaconV3 { key, assessment },
+            Subject::Beacon { key, assessment } => Self::BeaconV4 {
+                key,
+                owner: assessment.as_ref().and_then(|it| it.owner.clone()),
+                assessment,
+            },
             Subject::Sensor(sensor) => Self::Sensor(sensor),
         }
     }
@@ -273,21 +295,50 @@ mod tests {
         assert_eq!(assessment.client_fingerprint, None);
     }
 
+    /// A finding about one series, by the program of commit `f2a1401`.
+    const WRITTEN_V3: &str = include_str!("../../tests/fixtures/finding-v3.hex");
+
     #[test]
-    fn a_finding_reads_with_the_fingerprint_that_it_was_written_with() {
-        let bytes = hex::decode(WRITTEN_V2.trim_end()).unwrap();
+    fn a_finding_before_owners_reads_with_its_process_and_its_fingerprint() {
+        let bytes = hex::decode(WRITTEN_V3.trim_end()).unwrap();
+        assert_eq!(bytes[0], 3, "the variant of that version");
+        let Subject::Beacon { key, assessment } = postcard::from_bytes(&bytes).unwrap() else {
+            panic!("not about a beacon");
+        };
+        let assessment = assessment.unwrap();
+        assert_eq!((&assessment.key, assessment.count), (&key, 40));
+        assert_eq!(assessment.evidence.as_ref().unwrap().beats, 40);
+        let fingerprint = assessment.client_fingerprint.as_deref();
+        assert_eq!(fingerprint, Some("t13d1516h2_8daaf6152771_b186095e22b6"));
+        let process = assessment.process.as_ref().unwrap();
+        assert_eq!(
+            (process.pid, process.executable.as_deref()),
+            (4711, Some("/usr/bin/curl"))
+        );
+        assert_eq!(assessment.bytes_in, 40 * 8_120);
+        assert_eq!(assessment.owner, None);
+    }
+
+    #[test]
+    fn a_finding_reads_with_the_owner_that_it_was_written_with() {
+        let bytes = hex::decode(WRITTEN_V3.trim_end()).unwrap();
         let old: Subject = postcard::from_bytes(&bytes).unwrap();
         let Subject::Beacon { key, assessment } = old else {
             panic!("not about a beacon");
         };
         let mut assessment = (*assessment.unwrap()).clone();
-        assessment.client_fingerprint = Some(Arc::from("t13d1516h2_8daaf6152771_b186095e22b6"));
+        assessment.owner = Some(Arc::new(Owner {
+            parent_pid: Some(4700),
+            container_id: Some(Arc::from("3f4a5b6c7d8e")),
+            pod_name: Some(Arc::from("web-x2x7k")),
+            ..Owner::default()
+        }));
         let written = Subject::Beacon {
             key,
             assessment: Some(Arc::new(assessment)),
         };
         let bytes: Vec<u8> = postcard::to_allocvec(&written).unwrap();
         let read: Subject = postcard::from_bytes(&bytes).unwrap();
-        assert_eq!((bytes[0], read), (3, written));
+        assert_eq!((bytes[0], read), (4, written));
     }
 }

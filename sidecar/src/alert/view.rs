@@ -9,7 +9,7 @@ use beaconwatch_detector::{Assessment, PartOf, Process, SeriesKey, Signal, Trans
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Finding, SensorFault, SensorFinding, SeriesId, Status, Subject};
+use super::{Finding, OwnerView, SensorFault, SensorFinding, SeriesId, Status, Subject};
 use crate::time_text::rfc3339;
 
 /// A process at the source.
@@ -307,6 +307,7 @@ pub(crate) struct BeaconDetails {
     host_name: Option<Arc<str>>,
     network_namespace: Arc<str>,
     process: Option<ProcessView>,
+    owner: Option<OwnerView>,
     server_name: Option<Arc<str>>,
     client_fingerprint: Option<Arc<str>>,
     interval_s: Option<f64>,
@@ -460,6 +461,7 @@ fn beacon(finding: &Finding, key: &SeriesKey, assessment: Option<&Assessment>) -
         host_name: assessment.and_then(|it| it.host_name.clone()),
         network_namespace: Arc::clone(&key.namespace),
         process: assessment.and_then(|it| it.process.as_deref().map(ProcessView::of)),
+        owner: assessment.and_then(|it| it.owner.as_deref().map(OwnerView::of)),
         server_name: assessment.and_then(|it| it.server_name.clone()),
         client_fingerprint: assessment.and_then(|it| it.client_fingerprint.clone()),
         interval_s: assessment.and_then(|it| it.interval_s),

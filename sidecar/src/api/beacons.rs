@@ -12,7 +12,9 @@ use super::error::{Answer, ApiError, ErrorAnswer};
 use super::extract::Parameters;
 use super::page::{Page, Piece, Place};
 use super::series::{SeriesNames, SeverityName, seconds};
-use crate::alert::{AcknowledgedView, BenignView, EvidenceView, PartOfView, ProcessView, ViewView};
+use crate::alert::{
+    AcknowledgedView, BenignView, EvidenceView, OwnerView, PartOfView, ProcessView, ViewView,
+};
 use crate::observe::SeriesId;
 use crate::time_text::rfc3339;
 
@@ -90,6 +92,8 @@ pub(super) struct Beacon {
     server_name: Option<String>,
     /// Last known process at the source.
     process: Option<ProcessView>,
+    /// Who runs that process.
+    owner: Option<OwnerView>,
     /// Last known fingerprint of the client's TLS: JA4, or JA3 where that is all there is.
     client_fingerprint: Option<String>,
     /// Method that scored.
@@ -355,6 +359,7 @@ impl Beacon {
             host_name: text(assessment.host_name.as_deref()),
             server_name: text(assessment.server_name.as_deref()),
             process: assessment.process.as_deref().map(ProcessView::of),
+            owner: assessment.owner.as_deref().map(OwnerView::of),
             client_fingerprint: text(assessment.client_fingerprint.as_deref()),
             method: assessment.method.to_string(),
             cv_score: score("coefficient_of_variation"),

@@ -65,9 +65,12 @@ impl Rules {
         let escalates = is_open && assessment.severity > latest.documented.severity;
         // The first analysis after a start looks at every series.
         if !is_news && !escalates {
+            // Names of a pod or a hash may come after the connection.
             return match latest.assessment() {
-                None => Verdict::Quiet(Box::new(refreshed(latest, assessment))),
-                Some(_) => Verdict::Nothing,
+                Some(known) if known.owner.is_some() || assessment.owner.is_none() => {
+                    Verdict::Nothing
+                }
+                _ => Verdict::Quiet(Box::new(refreshed(latest, assessment))),
             };
         }
         let mut finding = Box::new(refreshed(latest, assessment));
@@ -139,13 +142,24 @@ impl Rules {
     }
 }
 
-/// The same finding with its newest assessment.
+/// The same finding with its newest assessment. A series that was restored has no owner until its next connection: while
+/// the process is the same, its owner is the one that was known.
 fn refreshed(finding: &Finding, assessment: &Arc<Assessment>) -> Finding {
+    let mut assessment = Arc::clone(assessment);
+    if let Some(known) = finding.assessment()
+        && assessment.owner.is_none()
+        && known.owner.is_some()
+        && known.process == assessment.process
+    {
+        Arc::make_mut(&mut assessment)
+            .owner
+            .clone_from(&known.owner);
+    }
     let mut finding = finding.clone();
     finding.severity = assessment.severity;
     finding.subject = Subject::Beacon {
         key: assessment.key.clone(),
-        assessment: Some(Arc::clone(assessment)),
+        assessment: Some(assessment),
     };
     finding
 }

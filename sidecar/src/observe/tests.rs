@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 
-use beaconwatch_detector::{Context, Observation, Phase, Transport};
+use beaconwatch_detector::{Context, Observation, Owner, Phase, Process, Transport};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -376,6 +376,41 @@ fn an_entry_for_a_clients_fingerprint_allows_what_was_found_of_that_client_and_o
         .run(scene.observer.allow_remove(entry.id, actor()))
         .unwrap();
     assert_eq!(scene.states(StateFilter::Open), 1);
+}
+
+#[test]
+fn a_finding_of_a_container_is_found_by_it_and_keeps_it_over_a_crash() {
+    let of_container = |it: &mut Observation| {
+        it.process = Some(Arc::new(Process {
+            pid: 4711,
+            ..Process::default()
+        }));
+        it.owner = Some(Arc::new(Owner {
+            container_id: Some(Arc::from("3f4a5b6c7d8e")),
+            pod_name: Some(Arc::from("web-x2x7k")),
+            ..Owner::default()
+        }));
+    };
+    let mut scene = Scene::new();
+    scene.beats(1, 40, of_container);
+    scene.analyse();
+    let container = |finding: &Finding| {
+        let details = serde_json::to_value(Alert::of(finding).details).unwrap();
+        details["owner"]["container_id"].clone()
+    };
+    for text in ["3f4a5b6c7d8e", "web-x2"] {
+        let query = AlertQuery {
+            text: Some(text.to_owned()),
+            ..AlertQuery::default()
+        };
+        assert_eq!(scene.found(&query).len(), 1, "{text}");
+    }
+    scene.crash();
+    scene.analyse();
+    assert_eq!(container(&scene.finding()), "3f4a5b6c7d8e");
+    scene.beats(1, 40, of_container);
+    scene.analyse();
+    assert_eq!(container(&scene.finding()), "3f4a5b6c7d8e");
 }
 
 #[test]

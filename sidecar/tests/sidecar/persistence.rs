@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use beaconwatch_schema::flow;
 use beaconwatch_sidecar::destinations::{DestinationKind, ElasticsearchConfig};
 use beaconwatch_sidecar::{Config, DestinationConfig, Sidecar, StartError, StopReport};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::bulk_server::{BulkServer, Fault};
-use crate::flows::{SECOND, START, beacon, request};
+use crate::flows::{SECOND, START, beacon, request, with};
 use crate::running::{
     Hands, PATIENCE, config, config_without_destinations, crash, documents, json, start, until,
 };
@@ -43,6 +46,40 @@ async fn what_was_acknowledged_before_any_analysis_survives_a_crash() {
     assert_eq!(again.status().await.unwrap().detector.observations, 40);
     let found = written(&crashed, 1).await;
     assert_eq!(found[0]["beaconwatch"]["count"], 40);
+}
+
+#[tokio::test]
+async fn a_beacon_of_a_process_in_a_container_is_a_document_with_its_container_and_its_pod() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::new();
+    let sidecar = start(config(folder.path()), &hands).await;
+    let of_pod = |record| {
+        let attributes = [
+            (flow::CONTAINER_ID, "3f4a5b6c7d8e"),
+            (flow::CONTAINER_RUNTIME, "containerd"),
+            (flow::K8S_POD_NAME, "web-x2x7k"),
+            (flow::K8S_NAMESPACE_NAME, "shop"),
+            (flow::PROCESS_HASH, "9f86d081884c7d65"),
+        ];
+        attributes.into_iter().fold(record, |record, (key, text)| {
+            with(record, key, Some(Value::StringValue(text.to_owned())))
+        })
+    };
+    let mut records = beacon("exporter-1", 0, "198.51.100.7", START, 60, 40);
+    // The kubelet tells a little later than the first flows come.
+    let later = records.split_off(20).into_iter().map(of_pod);
+    records.extend(later);
+    sidecar.receiver().accept(request(records)).await.unwrap();
+    sidecar.analyse().await.unwrap();
+    let found = written(&folder, 1).await;
+    assert_eq!(
+        found[0]["container"],
+        json!({"id": "3f4a5b6c7d8e", "runtime": "containerd"})
+    );
+    let pod = json!({"namespace": "shop", "resource": {"name": "web-x2x7k"}});
+    assert_eq!(found[0]["orchestrator"], pod);
+    assert_eq!(found[0]["process"]["hash"]["sha256"], "9f86d081884c7d65");
+    assert_eq!(found[0]["process"]["pid"], 4711);
 }
 
 #[tokio::test]

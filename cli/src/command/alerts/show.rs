@@ -55,7 +55,34 @@ fn print_series(out: &mut dyn Write, details: &Value) -> io::Result<()> {
     writeln!(out, "host        {host}")?;
     let executable = optional(details, "/process/executable");
     let executable = executable.map_or_else(String::new, |path| format!(", {path}"));
-    writeln!(out, "process     {}{executable}", process(details))
+    writeln!(out, "process     {}{executable}", process(details))?;
+    print_owner(out, &details["owner"])
+}
+
+/// Who runs the process, as far as it is known.
+fn print_owner(out: &mut dyn Write, owner: &Value) -> io::Result<()> {
+    let facts: [(&str, &[&str]); 7] = [
+        ("command", &["/command_line"]),
+        ("sha256", &["/executable_sha256"]),
+        ("parent", &["/parent_executable", "/parent_name"]),
+        ("user", &["/user_name"]),
+        ("container", &["/container_id", "/pod_container"]),
+        ("pod", &["/pod_name", "/pod_uid"]),
+        ("unit", &["/unit", "/user_unit"]),
+    ];
+    for (name, places) in facts {
+        let Some(fact) = places.iter().find_map(|place| optional(owner, place)) else {
+            continue;
+        };
+        let within = match name {
+            "container" => optional(owner, "/container_runtime"),
+            "pod" => optional(owner, "/pod_namespace"),
+            _ => None,
+        };
+        let within = within.map_or_else(String::new, |within| format!(" ({within})"));
+        writeln!(out, "{name:<11} {fact}{within}")?;
+    }
+    Ok(())
 }
 
 fn print_signals(out: &mut dyn Write, details: &Value) -> io::Result<()> {

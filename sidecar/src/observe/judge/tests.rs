@@ -1,7 +1,7 @@
 use std::sync::RwLock;
 use std::time::Duration;
 
-use beaconwatch_detector::{Severity, Transport, View};
+use beaconwatch_detector::{Owner, Process, Severity, Transport, View};
 
 use super::super::board::Board;
 use super::super::life::Rules;
@@ -27,6 +27,7 @@ fn assessment(place: u8, severity: Severity, count: u64, last_seen: Timestamp) -
         host_name: None,
         server_name: None,
         process: None,
+        owner: None,
         client_fingerprint: None,
         method: Arc::from("seed"),
         score: f64::from(place) / 256.0,
@@ -388,4 +389,43 @@ fn the_board_keeps_the_best_scores_in_order() {
         [20],
         "a series that a gate stops leaves the board"
     );
+}
+
+/// A beat of this process, which runs in this pod.
+fn beat_of(minute: i64, pid: u32, pod: Option<&str>) -> Assessment {
+    let owner = |pod: &str| {
+        Arc::new(Owner {
+            pod_name: Some(Arc::from(pod)),
+            ..Owner::default()
+        })
+    };
+    Assessment {
+        process: Some(Arc::new(Process {
+            pid,
+            ..Process::default()
+        })),
+        owner: pod.map(owner),
+        ..beat(minute)
+    }
+}
+
+fn pod_of(judge: &Judge) -> Option<String> {
+    let finding = judge.findings.iter().next().unwrap();
+    let owner = finding.assessment().unwrap().owner.as_deref();
+    owner.and_then(|it| it.pod_name.as_deref().map(str::to_owned))
+}
+
+#[test]
+fn a_finding_learns_of_an_owner_without_another_beat_and_keeps_it_for_the_same_process() {
+    let mut judge = judge();
+    let documents = analyse(&mut judge, at(1), vec![beat_of(1, 7, None)]);
+    assert_eq!(documents[0].get("orchestrator"), None);
+    assert!(analyse(&mut judge, at(2), vec![beat_of(1, 7, Some("web"))]).is_empty());
+    assert_eq!(pod_of(&judge).as_deref(), Some("web"));
+    // As after a restart: the series does not know it, and beats on.
+    let documents = analyse(&mut judge, at(90), vec![beat_of(90, 7, None)]);
+    assert_eq!(actions(&documents), ["beacon-updated"]);
+    assert_eq!(documents[0]["orchestrator"]["resource"]["name"], "web");
+    analyse(&mut judge, at(91), vec![beat_of(91, 8, None)]);
+    assert_eq!(pod_of(&judge), None, "another process's");
 }

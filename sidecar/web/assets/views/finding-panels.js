@@ -76,6 +76,9 @@ export function evidencePanel({ details, series }) {
 /** @param {any} alert */
 export function processPanel({ details, series }) {
   const process = series?.process ?? details.process;
+  const known = details.process?.pid === process?.pid ? details.owner : null;
+  const owner = series?.owner ?? known ?? {};
+  const code = (/** @type {string | null | undefined} */ text) => (text ? element('code', {}, text) : null);
   if (!process) return panel('Process', element('p', { class: 'muted' }, 'Not known: the input does not say which process connected.'));
   return panel(
     'Process',
@@ -83,8 +86,18 @@ export function processPanel({ details, series }) {
       ['Name', process.name],
       ['Process id', process.pid === undefined ? null : String(process.pid)],
       ['Executable', process.executable ? element('code', {}, process.executable) : null],
+      ['Command line', code(owner.command_line)],
+      ['SHA-256', code(owner.executable_sha256)],
+      ['Parent', code(owner.parent_executable ?? owner.parent_name)],
+      ['User', owner.user_name],
       ['User id', process.user_id === null || process.user_id === undefined ? null : String(process.user_id)],
       ['Started', typeof process.started === 'string' ? time(process.started) : null],
+      ['Container', code(owner.container_id)],
+      ['Container in its pod', owner.pod_container],
+      ['Pod', owner.pod_name ?? owner.pod_uid],
+      ['Namespace', owner.pod_namespace],
+      ['Unit', owner.unit],
+      ["User's unit", owner.user_unit],
     ]),
   );
 }
