@@ -224,7 +224,7 @@ impl Places {
             format!(" --url http://{api}")
         };
         vec![
-            "Capturing every TCP and UDP connection of this host.".to_owned(),
+            "Capturing every TCP, UDP and ping flow of this host.".to_owned(),
             format!("  state      {}", self.state),
             format!("  findings   {}", self.findings.join(", ")),
             format!("  status     http://{api}/api/v1/status"),

@@ -99,7 +99,8 @@ impl Drop for Program {
 #[expect(clippy::print_stdout, reason = "the answer to the benchmark")]
 pub(crate) fn run() -> Outcome<()> {
     let mut kept = Kept::default();
-    let mut stream = Stream::open()?;
+    // Not before the first command: by then this process is in its cgroup.
+    let mut stream: Option<Stream> = None;
     for line in std::io::stdin().lines() {
         let line = line?;
         let (what, count) = line.split_once(' ').ok_or("a command without a number")?;
@@ -107,7 +108,10 @@ pub(crate) fn run() -> Outcome<()> {
         let (cpu, wall) = (process::processor_time()?, Instant::now());
         match what {
             "connect" => connect(count)?,
-            "stream" => stream.send(count)?,
+            "stream" => match &mut stream {
+                Some(stream) => stream.send(count)?,
+                None => stream.insert(Stream::open()?).send(count)?,
+            },
             "connections" => kept.open_connections(count)?,
             "sockets" => kept.open_sockets(count)?,
             "peers" => kept.meet_peers(count)?,
