@@ -20,7 +20,10 @@ fn alert(id: &str) -> Value {
                       "pod_namespace": "shop", "unit": null, "parent_name": "ba\u{1b}sh"},
             "interval_s": 60.0, "jitter": 0.2, "connection_count": 30,
             "first_seen": "2023-11-14T20:42:21Z", "last_seen": "2023-11-14T22:42:21Z",
-            "signals": [{"name": "jitter", "contribution": 0.15, "text": "deviates by at most 1 s"}],
+            "signals": [
+                {"name": "jitter", "contribution": 0.15, "text": "deviates by at most 1 s"},
+                {"name": "destination", "contribution": -1.0, "text": "to a neighbour"},
+            ],
         },
         "timestamp": "2023-11-14T22:43:00Z", "tags": ["beaconing"], "state": "open", "kind": "beacon",
         "acknowledged": {"by": "kim", "at": "2023-11-14T22:43:00Z", "comment": null},
@@ -123,7 +126,8 @@ fn one_finding_is_shown_whole_by_the_beginning_of_its_id() {
         &[
             ID,
             "It beats every 60 s.",
-            "+0.150  jitter: deviates",
+            "  +0.150  jitter: deviates",
+            "  -1.000  destination: to a neighbour",
             "acknowledged by kim",
             "kim: looking",
             "beacon-detected",

@@ -90,7 +90,7 @@ fn print_signals(out: &mut dyn Write, details: &Value) -> io::Result<()> {
         writeln!(
             out,
             "  {:>6}  {}: {}",
-            real(signal, "/contribution").map_or_else(String::new, |it| format!("+{it:.3}")),
+            real(signal, "/contribution").map_or_else(String::new, |it| format!("{it:+.3}")),
             word(signal, "/name"),
             word(signal, "/text")
         )?;
