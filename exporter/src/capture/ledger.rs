@@ -5,8 +5,8 @@
 //! | pin | what is in it |
 //! |---|---|
 //! | `ledger-state` | the exporter's id, the number of its next record, how far the ring buffer was read and its losses were counted |
-//! | `ledger-names`, `ledger-answers` | names of such flows, and DNS answers, see `names` |
 //! | `ledger-flows` | each flow that was announced and has not ended: its start, its next number, the counters last told |
+//! | `ledger-names`, `ledger-answers` | names of such flows, and DNS answers, see `names` |
 //!
 //! Written before a record leaves the process, so they hold whatever ends it: after an orderly stop they are exact, after a
 //! SIGKILL the next exporter begins behind every number that this one gave, and behind one more for each event that had none
@@ -78,11 +78,8 @@ type FlowKey = [u8; 16];
 impl Ledger {
     /// Opens what an earlier run left, or begins anew. The flows of an earlier run are still in it.
     pub(super) fn open(pins: &Pins, max_flows: usize) -> Result<Self, CaptureError> {
-        let states = match pins.map(STATE)? {
-            Some(found) if shape_of(&found, STATE)? == STATE_SHAPE => found,
-            _ => make_pinned(pins, STATE, STATE_SHAPE)?,
-        };
-        let states = Array::try_from(Map::Array(states)).map_err(wrong(STATE))?;
+        let states = Map::Array(open_pinned(pins, STATE, STATE_SHAPE)?);
+        let states = Array::try_from(states).map_err(wrong(STATE))?;
         let flows = open_flows(pins, max_flows)?;
         let found = State::read(&states.get(&0, 0).map_err(wrong(STATE))?);
         let run = Run::this();
@@ -357,6 +354,14 @@ fn shape_of(map: &MapData, name: &'static str) -> Result<MapShape, CaptureError>
         max_entries: info.max_entries(),
         flags: info.map_flags(),
     })
+}
+
+/// What an earlier run pinned, or a new one in its place where that has another shape.
+fn open_pinned(pins: &Pins, name: &'static str, shape: MapShape) -> Result<MapData, CaptureError> {
+    match pins.map(name)? {
+        Some(found) if shape_of(&found, name)? == shape => Ok(found),
+        _ => make_pinned(pins, name, shape),
+    }
 }
 
 fn make_pinned(pins: &Pins, name: &'static str, shape: MapShape) -> Result<MapData, CaptureError> {

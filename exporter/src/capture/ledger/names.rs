@@ -15,7 +15,7 @@ use std::{collections::HashMap as StdHashMap, sync::Arc};
 
 use aya::maps::{HashMap, Map, MapData};
 
-use super::{BPF_F_NO_PREALLOC, FlowKey, KIND_HASH, KIND_LRU_HASH, make_pinned, shape_of, wrong};
+use super::{BPF_F_NO_PREALLOC, FlowKey, KIND_HASH, KIND_LRU_HASH, open_pinned, wrong};
 use crate::{
     capture::{CaptureError, pins::Pins, syscall::pinned::MapShape},
     flow::FlowId,
@@ -61,8 +61,8 @@ impl KeptNames {
             max_entries: MOST_ANSWERS,
             flags: 0,
         };
-        let flows = Map::HashMap(open(pins, NAMES, flows)?);
-        let answers = Map::LruHashMap(open(pins, ANSWERS, answers)?);
+        let flows = Map::HashMap(open_pinned(pins, NAMES, flows)?);
+        let answers = Map::LruHashMap(open_pinned(pins, ANSWERS, answers)?);
         Ok(Self {
             flows: HashMap::try_from(flows).map_err(wrong(NAMES))?,
             answers: HashMap::try_from(answers).map_err(wrong(ANSWERS))?,
@@ -143,12 +143,5 @@ impl KeptNames {
         {
             tracing::warn!(%error, "a name cannot be kept for the next run");
         }
-    }
-}
-
-fn open(pins: &Pins, name: &'static str, shape: MapShape) -> Result<MapData, CaptureError> {
-    match pins.map(name)? {
-        Some(found) if shape_of(&found, name)? == shape => Ok(found),
-        _ => make_pinned(pins, name, shape),
     }
 }
