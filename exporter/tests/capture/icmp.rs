@@ -12,6 +12,7 @@ use crate::support::{Cgroup, Namespace, Program, Watch, count, mapped, only, unt
 const SHORT_IDLE: Duration = Duration::from_millis(300);
 /// Packets are timed by a clock that ticks at least a hundred times a second.
 const TICK_NS: u64 = 10_000_000;
+const HOST: &str = "127.0.0.1";
 /// Of each request above its ICMP header.
 const PAYLOAD_BYTES: u64 = 56;
 
@@ -68,6 +69,17 @@ fn program(namespace: &Namespace, host: &str, kind: &str, text: &str) -> Program
     namespace.python(&format!(
         "{PRELUDE}\nHOST = '{host}'\nKIND = socket.{kind}\n{text}"
     ))
+}
+
+/// Runs a program in a namespace of its own that pings [`HOST`]; returns what is captured there once a flow has ended.
+async fn after(kind: &str, text: &str) -> (Watch, Vec<FlowRecord>) {
+    let namespace = Namespace::new();
+    let mut watch = watch(HOST, &namespace, &CaptureSettings::default());
+    let mut program = program(&namespace, HOST, kind, text);
+    program.numbers();
+    program.finish();
+    let records = watch.until(8, |records| closes(records) > 0).await;
+    (watch, records)
 }
 
 fn request_type(host: &str) -> u16 {
@@ -202,12 +214,7 @@ async fn a_raw_socket_passes_over_what_answers_others_and_that_is_no_loss() {
 
 #[tokio::test]
 async fn a_request_without_a_reply_is_a_flow_that_is_not_established() {
-    let namespace = Namespace::new();
-    let host = "127.0.0.1";
-    let mut watch = watch(host, &namespace, &CaptureSettings::default());
-    let mut program = program(
-        &namespace,
-        host,
+    let (_, records) = after(
         "SOCK_DGRAM",
         "
 with open('/proc/sys/net/ipv4/icmp_echo_ignore_all', 'w') as file:
@@ -217,14 +224,12 @@ with opened(HOST, KIND) as one:
     print(0, flush=True)
     input()
 ",
-    );
-    program.numbers();
-    program.finish();
-    let records = watch.until(8, |records| closes(records) > 0).await;
+    )
+    .await;
     let close = only(&records, RecordKind::Close, Role::Client);
-    assert_eq!(traffic(&close), [1, 0, packet_bytes(host), 0]);
+    assert_eq!(traffic(&close), [1, 0, packet_bytes(HOST), 0]);
     assert_eq!(close.established, 0);
-    assert_eq!(close.remote_address, mapped(host.parse().unwrap()));
+    assert_eq!(close.remote_address, mapped(HOST.parse().unwrap()));
 }
 
 #[tokio::test]
@@ -268,11 +273,7 @@ with opened(HOST, KIND) as one:
 
 #[tokio::test]
 async fn a_request_with_another_identifier_goes_on_with_the_flow() {
-    let namespace = Namespace::new();
-    let mut watch = watch("127.0.0.1", &namespace, &CaptureSettings::default());
-    let mut program = program(
-        &namespace,
-        "127.0.0.1",
+    let (_, records) = after(
         "SOCK_RAW",
         "
 with opened(HOST, KIND) as one:
@@ -282,21 +283,15 @@ with opened(HOST, KIND) as one:
     print(0, flush=True)
     input()
 ",
-    );
-    program.numbers();
-    program.finish();
-    let records = watch.until(8, |records| closes(records) > 0).await;
+    )
+    .await;
     let close = only(&records, RecordKind::Close, Role::Client);
     assert_eq!(traffic(&close)[..2], [4, 4]);
 }
 
 #[tokio::test]
 async fn messages_that_are_no_requests_are_no_flows() {
-    let namespace = Namespace::new();
-    let mut watch = watch("127.0.0.1", &namespace, &CaptureSettings::default());
-    let mut program = program(
-        &namespace,
-        "127.0.0.1",
+    let (watch, records) = after(
         "SOCK_RAW",
         "
 with opened(HOST, KIND) as one:
@@ -307,10 +302,8 @@ with opened(HOST, KIND) as one:
     print(0, flush=True)
     input()
 ",
-    );
-    program.numbers();
-    program.finish();
-    let records = watch.until(8, |records| closes(records) > 0).await;
+    )
+    .await;
     assert_eq!(records.len(), 2);
     assert_eq!(traffic(&records[1])[..2], [1, 1]);
     let of_others = watch.of(0);

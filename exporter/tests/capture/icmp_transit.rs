@@ -7,8 +7,8 @@ use beaconwatch_records::{CloseReason, FlowRecord, LossCounter, Protocol, Record
 
 use crate::{
     icmp::PRELUDE,
-    interfaces::{Network, Pair, on},
-    support::{Cgroup, Namespace, Program, Watch, python, run},
+    interfaces::{Containers, Network, Pair, on},
+    support::{Cgroup, Namespace, Program, Watch, python},
 };
 
 /// An IPv4 packet of a request of this program.
@@ -173,18 +173,7 @@ async fn echoes_of_ipv6_are_read_behind_tags_and_extensions_and_begin_with_a_req
 
 #[tokio::test]
 async fn requests_that_a_socket_of_this_kernel_tells_no_interface_tells_again() {
-    let hosts = [Namespace::new(), Namespace::new()];
-    let pairs = [Pair::to(&hosts[0]), Pair::to(&hosts[1])];
-    for (side, (host, pair)) in hosts.iter().zip(&pairs).enumerate() {
-        let net = format!("10.212.{side}");
-        host.ip(&format!("address add {net}.2/24 dev {}", pair.there));
-        host.ip(&format!("route add default via {net}.1"));
-        run(&format!("ip address add {net}.1/24 dev {}", pair.here));
-        run(&format!(
-            "sysctl -qw net.ipv4.conf.{}.forwarding=1",
-            pair.here
-        ));
-    }
+    let Containers { hosts, pairs } = Containers::new(212);
     let settings = on(&[&pairs[0].here, &pairs[1].here]);
     let mut watch = Watch::with(Protocol::Icmp, &settings);
     done(hosts[0].python(&pinging("10.212.1.2", 5, 2)));

@@ -76,6 +76,27 @@ impl Drop for Pair {
     }
 }
 
+/// Two containers, each behind a pair of this host, which forwards between them.
+pub(crate) struct Containers {
+    pub(crate) hosts: [Namespace; 2],
+    pub(crate) pairs: [Pair; 2],
+}
+
+impl Containers {
+    pub(crate) fn new(subnet: u8) -> Self {
+        let hosts = [Namespace::new(), Namespace::new()];
+        let pairs = [Pair::to(&hosts[0]), Pair::to(&hosts[1])];
+        for (side, (host, pair)) in hosts.iter().zip(&pairs).enumerate() {
+            let net = format!("10.{subnet}.{side}");
+            host.ip(&format!("address add {net}.2/24 dev {}", pair.there));
+            host.ip(&format!("route add default via {net}.1"));
+            run(&format!("ip address add {net}.1/24 dev {}", pair.here));
+            switch_on(&format!("ipv4/conf/{}/forwarding", pair.here));
+        }
+        Self { hosts, pairs }
+    }
+}
+
 pub(crate) fn on(include: &[&str]) -> CaptureSettings {
     CaptureSettings {
         udp_idle_timeout: IDLE,
@@ -410,15 +431,7 @@ connection.close()
 
 #[tokio::test]
 async fn what_sockets_of_this_kernel_tell_no_interface_tells_again() {
-    let hosts = [Namespace::new(), Namespace::new()];
-    let pairs = [Pair::to(&hosts[0]), Pair::to(&hosts[1])];
-    for (side, (host, pair)) in hosts.iter().zip(&pairs).enumerate() {
-        let net = format!("10.203.{side}");
-        host.ip(&format!("address add {net}.2/24 dev {}", pair.there));
-        host.ip(&format!("route add default via {net}.1"));
-        run(&format!("ip address add {net}.1/24 dev {}", pair.here));
-        switch_on(&format!("ipv4/conf/{}/forwarding", pair.here));
-    }
+    let Containers { hosts, pairs } = Containers::new(203);
     let both = [pairs[0].here.as_str(), pairs[1].here.as_str()];
     // All are captured; only the far one is; only the near one is.
     for chosen in [&both[..], &both[1..], &both[..1]] {

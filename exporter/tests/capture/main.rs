@@ -28,6 +28,8 @@ mod receiver;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod restart_forwarding;
+#[cfg(test)]
 mod restart_interfaces;
 #[cfg(test)]
 mod restart_names;
